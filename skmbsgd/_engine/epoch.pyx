@@ -1,0 +1,101 @@
+"""One epoch of mini-batch SGD."""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.string cimport memcpy
+
+from skmbsgd._engine.batches cimport Batches
+from skmbsgd._engine.losses cimport Loss
+from skmbsgd._engine.updates cimport Update
+
+cdef enum:
+    # Work between two looks at the signals, in nanoseconds on a slow machine: far
+    # below what a person notices, far above what a look costs.
+    WORK_BETWEEN_SIGNALS = 4_000_000
+
+
+def run_epoch(
+    Batches batches,
+    Loss loss,
+    const double[:] learning_rates,
+    Py_ssize_t batch_size,
+    Py_ssize_t n_averaged=0,
+    Py_ssize_t first_averaged_batch=-1,
+):
+    """Visit every row once, in batches, and move the model after each batch.
+
+    Without the GIL; signals are heard all the while.
+
+    Parameters
+    ----------
+    batches : Batches
+        Its model is moved in place.
+    loss : Loss
+    learning_rates : ndarray of shape (n_batches,), float64
+        One rate per batch.
+    batch_size : int
+        At least 1; the last batch takes the rows that are left.
+    n_averaged : int, default=0
+        Number of updates already in the running means.
+    first_averaged_batch : int, default=-1
+        The batch from which on updates join the running means; -1 for none.
+
+    Returns
+    -------
+    loss : float
+        Mean over the rows of weight * loss, each at the weights its batch met.
+    """
+    cdef Update update = batches.update
+    cdef Py_ssize_t n_rows = batches.order.n_rows
+    cdef Py_ssize_t n_outputs = update.n_outputs
+    cdef Py_ssize_t n_batches = (n_rows + batch_size - 1) // batch_size
+    cdef Py_ssize_t batch, row, stop, n_loaded
+    cdef double total_loss = 0.0, batch_loss, batch_rows, work = 0.0
+
+    if learning_rates.shape[0] != n_batches:
+        raise ValueError(f"{n_batches} batches need as many learning rates.")
+
+    with nogil:
+        for batch in range(n_batches):
+            row = batch * batch_size
+            stop = min(row + batch_size, n_rows)
+            batch_rows = stop - row
+            batch_loss = 0.0
+            update.begin_batch()
+            while row < stop:
+                n_loaded = batches.load(row, stop, 1.0 / batch_rows)
+                batches.decisions()
+                batch_loss += loss.gradient(
+                    batches.y, batches.z, batches.scale, batches.d,
+                    n_loaded, n_outputs)
+                batches.accumulate()
+                row += n_loaded
+                work += n_loaded * batches.cost_of_row
+                if work > WORK_BETWEEN_SIGNALS:
+                    work = 0.0
+                    with gil:
+                        PyErr_CheckSignals()
+            update.step(learning_rates[batch])
+            total_loss += batch_loss * batch_rows
+            if 0 <= first_averaged_batch <= batch:
+                n_averaged += 1
+                update.add_to_average(1.0 / n_averaged)
+    return total_loss / n_rows
+
+
+def compute_decisions(Batches batches, double[:, ::1] out):
+    """Write X W^T + b for the rows of the batches, in their order.
+
+    By the products of the training loop, so that the bits do not depend on the
+    number of threads either.
+    """
+    cdef Py_ssize_t n_rows = batches.order.n_rows
+    cdef Py_ssize_t n_outputs = batches.update.n_outputs
+    cdef Py_ssize_t row = 0, n_loaded
+    if out.shape[0] != n_rows or out.shape[1] != n_outputs:
+        raise ValueError("The array for the decisions has the wrong shape.")
+    with nogil:
+        while row < n_rows:
+            n_loaded = batches.load(row, n_rows, 1.0)
+            batches.decisions()
+            memcpy(&out[row, 0], batches.z, n_loaded * n_outputs * sizeof(double))
+            row += n_loaded

@@ -1,0 +1,50 @@
+"""Declarations of the update rules; they are explained in updates.pyx."""
+
+from skmbsgd._engine.blas cimport floating
+
+
+cdef class Update:
+    cdef readonly Py_ssize_t n_outputs, n_features
+    cdef double momentum, l2, l1
+    cdef bint fit_intercept
+
+    cdef void begin_batch(self) noexcept nogil
+    cdef void step(self, double learning_rate) noexcept nogil
+    cdef void add_to_average(self, double share) noexcept nogil
+
+
+cdef class DenseUpdate(Update):
+    cdef bint single_precision
+    cdef readonly object coef, intercept
+    cdef readonly object velocity, intercept_velocity
+    cdef readonly object average_coef, average_intercept
+    cdef object gradient_array, intercept_gradient_array
+    cdef void* w
+    cdef void* v
+    cdef void* g
+    cdef void* b
+    cdef void* b_v
+    cdef void* b_g
+    cdef double* w_average
+    cdef double* b_average
+
+    cdef void move(
+        self, void* w, void* v, const void* g, Py_ssize_t n,
+        double learning_rate, double l2, double l1,
+    ) noexcept nogil
+
+
+cdef class ClassicalUpdate(DenseUpdate):
+    pass
+
+
+cdef class NesterovUpdate(DenseUpdate):
+    pass
+
+
+cdef class ProximalClassicalUpdate(DenseUpdate):
+    pass
+
+
+cdef class ProximalNesterovUpdate(DenseUpdate):
+    pass

@@ -1,0 +1,291 @@
+"""Update rules: how weights w and velocities v move by one batch's gradient g.
+
+eta is the learning rate, mu the momentum, lam2 and lam1 the L2 and L1 penalties.
+The gradient of the L2 penalty joins that of the data:
+
+    g <- g + lam2 * w
+
+Without an L1 penalty, this is the rule of Keras's SGD
+(https://keras.io/api/optimizers/sgd/):
+
+    classical    v' = mu * v - eta * g
+                 w' = w + v'
+    Nesterov     v' = mu * v - eta * g
+                 w' = w + mu * v' - eta * g
+
+With an L1 penalty the step is a proximal one (S is soft-thresholding), so that
+coefficients become exactly 0 and the optimum is a fixed point with momentum too:
+
+    classical    w' = S(w + mu * v - eta * g, eta * lam1)
+                 v' = w' - w
+    Nesterov     x  = w - mu * v
+                 x' = S(w - eta * g, eta * lam1)
+                 v' = x' - x
+                 w' = x' + mu * v'
+
+The intercept follows the same rule without penalties. To add a rule, write its
+inline function and its class.
+"""
+
+import numpy as np
+
+from libc.string cimport memset
+
+
+# The rules for one coordinate, in the letters of the docstring above
+
+cdef inline void classical(
+    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2
+) noexcept nogil:
+    g = g + lam2 * w[0]
+    v[0] = mu * v[0] - eta * g
+    w[0] = w[0] + v[0]
+
+
+cdef inline void nesterov(
+    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2
+) noexcept nogil:
+    g = g + lam2 * w[0]
+    v[0] = mu * v[0] - eta * g
+    w[0] = w[0] + mu * v[0] - eta * g
+
+
+cdef inline floating soft_threshold(floating x, floating threshold) noexcept nogil:
+    """Move x towards 0 by the threshold, and no further than 0."""
+    if x > threshold:
+        return x - threshold
+    if x < -threshold:
+        return x + threshold
+    # A diverged x is neither, and must not pass for a removed coefficient.
+    return x - x
+
+
+cdef inline void proximal_classical(
+    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2,
+    floating lam1,
+) noexcept nogil:
+    cdef floating w_old = w[0]
+    g = g + lam2 * w[0]
+    w[0] = soft_threshold(w[0] + mu * v[0] - eta * g, eta * lam1)
+    v[0] = w[0] - w_old
+
+
+cdef inline void proximal_nesterov(
+    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2,
+    floating lam1,
+) noexcept nogil:
+    cdef floating x_old = w[0] - mu * v[0]
+    cdef floating x
+    g = g + lam2 * w[0]
+    x = soft_threshold(w[0] - eta * g, eta * lam1)
+    v[0] = x - x_old
+    w[0] = x + mu * v[0]
+
+
+# The same over arrays
+
+cdef void classical_each(
+    floating* w, floating* v, const floating* g, Py_ssize_t n,
+    floating eta, floating mu, floating lam2,
+) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        classical(w + j, v + j, g[j], eta, mu, lam2)
+
+
+cdef void nesterov_each(
+    floating* w, floating* v, const floating* g, Py_ssize_t n,
+    floating eta, floating mu, floating lam2,
+) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        nesterov(w + j, v + j, g[j], eta, mu, lam2)
+
+
+cdef void proximal_classical_each(
+    floating* w, floating* v, const floating* g, Py_ssize_t n,
+    floating eta, floating mu, floating lam2, floating lam1,
+) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        proximal_classical(w + j, v + j, g[j], eta, mu, lam2, lam1)
+
+
+cdef void proximal_nesterov_each(
+    floating* w, floating* v, const floating* g, Py_ssize_t n,
+    floating eta, floating mu, floating lam2, floating lam1,
+) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        proximal_nesterov(w + j, v + j, g[j], eta, mu, lam2, lam1)
+
+
+cdef void average_each(
+    double* average, const floating* w, Py_ssize_t n, double share
+) noexcept nogil:
+    cdef Py_ssize_t j
+    for j in range(n):
+        average[j] += share * (w[j] - average[j])
+
+
+cdef class Update:
+    """A model in training, and the rule that moves it."""
+
+    cdef void begin_batch(self) noexcept nogil:
+        """Set the gradients to 0."""
+
+    cdef void step(self, double learning_rate) noexcept nogil:
+        """Move weights and velocities by the gradients of the batch."""
+
+    cdef void add_to_average(self, double share) noexcept nogil:
+        """Move the running means by this share of the way to the weights."""
+
+
+cdef class DenseUpdate(Update):
+    """Weights, velocities and gradients in arrays as X has columns.
+
+    Parameters
+    ----------
+    coef, velocity : ndarray of shape (n_outputs, n_features), float32 or float64
+        C-contiguous and writable; they are moved in place.
+    intercept, intercept_velocity : ndarray of shape (n_outputs,)
+        Of the same type.
+    average_coef, average_intercept : ndarray of float64 or None
+        Running means over the updates, of the same shapes.
+    momentum, l2, l1 : float
+        mu, lam2 and lam1 of the rules.
+    fit_intercept : bool
+        Whether the intercept moves.
+    """
+
+    def __init__(
+        self, coef, velocity, intercept, intercept_velocity,
+        average_coef, average_intercept,
+        *, momentum, l2, l1, fit_intercept,
+    ):
+        dtype = coef.dtype
+        self.single_precision = dtype == np.float32
+        self.n_outputs, self.n_features = coef.shape
+        self.momentum = momentum
+        self.l2 = l2
+        self.l1 = l1
+        self.fit_intercept = fit_intercept
+
+        self.coef = coef
+        self.velocity = velocity
+        self.intercept = intercept
+        self.intercept_velocity = intercept_velocity
+        self.average_coef = average_coef
+        self.average_intercept = average_intercept
+        self.gradient_array = np.zeros_like(coef)
+        self.intercept_gradient_array = np.zeros_like(intercept)
+
+        shape, outputs = coef.shape, coef.shape[:1]
+        self.w = writable_memory(coef, shape, dtype)
+        self.v = writable_memory(velocity, shape, dtype)
+        self.g = writable_memory(self.gradient_array, shape, dtype)
+        self.b = writable_memory(intercept, outputs, dtype)
+        self.b_v = writable_memory(intercept_velocity, outputs, dtype)
+        self.b_g = writable_memory(self.intercept_gradient_array, outputs, dtype)
+        self.w_average = NULL
+        self.b_average = NULL
+        if average_coef is not None:
+            self.w_average = <double*>writable_memory(average_coef, shape, np.float64)
+            self.b_average = <double*>writable_memory(
+                average_intercept, outputs, np.float64
+            )
+
+    cdef void begin_batch(self) noexcept nogil:
+        cdef size_t item = sizeof(float) if self.single_precision else sizeof(double)
+        memset(self.g, 0, self.n_outputs * self.n_features * item)
+        memset(self.b_g, 0, self.n_outputs * item)
+
+    cdef void step(self, double learning_rate) noexcept nogil:
+        self.move(self.w, self.v, self.g, self.n_outputs * self.n_features,
+                  learning_rate, self.l2, self.l1)
+        if self.fit_intercept:
+            self.move(self.b, self.b_v, self.b_g, self.n_outputs,
+                      learning_rate, 0.0, 0.0)
+
+    cdef void move(
+        self, void* w, void* v, const void* g, Py_ssize_t n,
+        double learning_rate, double l2, double l1,
+    ) noexcept nogil:
+        """Apply the rule to n coordinates."""
+
+    cdef void add_to_average(self, double share) noexcept nogil:
+        cdef Py_ssize_t n = self.n_outputs * self.n_features
+        if self.single_precision:
+            average_each(self.w_average, <float*>self.w, n, share)
+            average_each(self.b_average, <float*>self.b, self.n_outputs, share)
+        else:
+            average_each(self.w_average, <double*>self.w, n, share)
+            average_each(self.b_average, <double*>self.b, self.n_outputs, share)
+
+
+cdef void* writable_memory(array, shape, dtype) except NULL:
+    """Address of the array's data, checked: the engine trusts it from here on."""
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(
+            f"The engine needs an array of shape {shape} and type {dtype}, "
+            f"got {array.shape} and {array.dtype}."
+        )
+    if not (array.flags.c_contiguous and array.flags.writeable):
+        raise ValueError("The engine needs a C-contiguous, writable array.")
+    return <void*><size_t>array.ctypes.data
+
+
+cdef class ClassicalUpdate(DenseUpdate):
+    cdef void move(
+        self, void* w, void* v, const void* g, Py_ssize_t n,
+        double learning_rate, double l2, double l1,
+    ) noexcept nogil:
+        if self.single_precision:
+            classical_each(<float*>w, <float*>v, <float*>g, n,
+                           <float>learning_rate, <float>self.momentum, <float>l2)
+        else:
+            classical_each(<double*>w, <double*>v, <double*>g, n,
+                           learning_rate, self.momentum, l2)
+
+
+cdef class NesterovUpdate(DenseUpdate):
+    cdef void move(
+        self, void* w, void* v, const void* g, Py_ssize_t n,
+        double learning_rate, double l2, double l1,
+    ) noexcept nogil:
+        if self.single_precision:
+            nesterov_each(<float*>w, <float*>v, <float*>g, n,
+                          <float>learning_rate, <float>self.momentum, <float>l2)
+        else:
+            nesterov_each(<double*>w, <double*>v, <double*>g, n,
+                          learning_rate, self.momentum, l2)
+
+
+cdef class ProximalClassicalUpdate(DenseUpdate):
+    cdef void move(
+        self, void* w, void* v, const void* g, Py_ssize_t n,
+        double learning_rate, double l2, double l1,
+    ) noexcept nogil:
+        if self.single_precision:
+            proximal_classical_each(
+                <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
+                <float>self.momentum, <float>l2, <float>l1)
+        else:
+            proximal_classical_each(
+                <double*>w, <double*>v, <double*>g, n, learning_rate,
+                self.momentum, l2, l1)
+
+
+cdef class ProximalNesterovUpdate(DenseUpdate):
+    cdef void move(
+        self, void* w, void* v, const void* g, Py_ssize_t n,
+        double learning_rate, double l2, double l1,
+    ) noexcept nogil:
+        if self.single_precision:
+            proximal_nesterov_each(
+                <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
+                <float>self.momentum, <float>l2, <float>l1)
+        else:
+            proximal_nesterov_each(
+                <double*>w, <double*>v, <double*>g, n, learning_rate,
+                self.momentum, l2, l1)

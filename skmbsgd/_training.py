@@ -1,0 +1,275 @@
+"""What a training run consists of: its data, its state, its stopping rule."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skmbsgd._engine import epoch as engine
+from skmbsgd._engine.batches import (
+    ClassTargets,
+    DenseBatches,
+    RealTargets,
+    RowOrder,
+    Targets,
+)
+from skmbsgd._engine.updates import (
+    ClassicalUpdate,
+    NesterovUpdate,
+    ProximalClassicalUpdate,
+    ProximalNesterovUpdate,
+)
+
+UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
+    (False, False): ClassicalUpdate,
+    (False, True): NesterovUpdate,
+    (True, False): ProximalClassicalUpdate,
+    (True, True): ProximalNesterovUpdate,
+}
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Give the estimator its attributes back if the block fails or is interrupted.
+
+    It relies on the habit of this package never to write into the arrays of an
+    attribute; lists of the history only grow, and are cut back.
+    """
+    attributes = vars(estimator).copy()
+    lengths = {
+        name: len(value) for name, value in attributes.items() if type(value) is list
+    }
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(attributes)
+        for name, length in lengths.items():
+            del attributes[name][length:]
+        raise
+
+
+@dataclass
+class TrainingState:
+    """All that the next update depends on, besides data and parameters.
+
+    Attributes
+    ----------
+    coef, velocity : ndarray of shape (n_outputs, n_features)
+    intercept, intercept_velocity : ndarray of shape (n_outputs,)
+    average_coef, average_intercept : ndarray of float64, or None
+        Running means over the updates; None without averaging.
+    n_averaged : int
+        Number of updates in the running means.
+    n_epochs, n_updates, n_samples : int
+        Clocks: epochs and updates done, samples seen.
+    seed : int
+        With the number of the epoch, it determines the order of rows.
+    adaptive_rate : float or None
+        The rate that learning_rate="adaptive" has come down to.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    velocity: np.ndarray
+    intercept_velocity: np.ndarray
+    seed: int
+    average_coef: np.ndarray | None = None
+    average_intercept: np.ndarray | None = None
+    n_averaged: int = 0
+    n_epochs: int = 0
+    n_updates: int = 0
+    n_samples: int = 0
+    adaptive_rate: float | None = None
+
+    @classmethod
+    def start(cls, coef, intercept, seed, averaged):
+        """State before the first update, at rest at the given weights."""
+        state = cls(
+            coef=coef,
+            intercept=intercept,
+            velocity=np.zeros_like(coef),
+            intercept_velocity=np.zeros_like(intercept),
+            seed=seed,
+        )
+        if averaged:
+            state.begin_average()
+        return state
+
+    def begin_average(self):
+        """Make room for running means."""
+        self.average_coef = np.zeros(self.coef.shape)
+        self.average_intercept = np.zeros(self.intercept.shape)
+        self.n_averaged = 0
+
+    def copy(self):
+        """A state that shares no array with this one."""
+        arrays = {
+            name: value.copy()
+            for name, value in vars(self).items()
+            if isinstance(value, np.ndarray)
+        }
+        return replace(self, **arrays)
+
+    def model(self):
+        """Weights and intercept to predict with: the running means once there are."""
+        if self.n_averaged == 0:
+            return self.coef, self.intercept
+        dtype = self.coef.dtype
+        return self.average_coef.astype(dtype), self.average_intercept.astype(dtype)
+
+    def is_finite(self):
+        """Whether no weight has diverged."""
+        arrays = (
+            self.coef,
+            self.intercept,
+            self.velocity,
+            self.intercept_velocity,
+        )
+        return all(np.isfinite(array).all() for array in arrays)
+
+
+@dataclass
+class TrainingData:
+    """Validated data as the engine takes them.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    y : ndarray
+        Class numbers of shape (n_samples,), or numbers of shape
+        (n_samples, n_outputs).
+    targets : Targets
+        The same for the engine.
+    sample_weight : ndarray of shape (n_samples,) or None
+    rows : ndarray of uint32 or None
+        The rows that take part; None for all.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    targets: Targets
+    sample_weight: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+    @classmethod
+    def of_numbers(cls, X, y):
+        """Data of a regression, y of shape (n_samples, n_outputs)."""
+        return cls(X, y, RealTargets(y))
+
+    @classmethod
+    def of_classes(cls, X, labels, n_classes):
+        """Data of a classification, labels in range(n_classes)."""
+        return cls(X, labels, ClassTargets(labels, n_classes))
+
+    @property
+    def n_rows(self):
+        """Number of rows that take part."""
+        return self.X.shape[0] if self.rows is None else len(self.rows)
+
+    def subset(self, rows):
+        """The same data, of which these rows take part."""
+        return replace(self, rows=np.asarray(rows, dtype=np.uint32))
+
+    def with_weights(self, sample_weight):
+        """The same data with other weights; None where all of them are 1."""
+        if sample_weight is not None and np.all(sample_weight == 1.0):
+            sample_weight = None
+        return replace(self, sample_weight=sample_weight)
+
+    def taken(self, values):
+        """The entries of a per-sample array that belong to the rows taking part."""
+        return values if self.rows is None or values is None else values[self.rows]
+
+    def batches(self, update, bit_generator=None):
+        """Batches of the rows, shuffled if there is a bit generator."""
+        if self.rows is None:
+            rows = np.arange(self.n_rows, dtype=np.uint32)
+        else:
+            rows = self.rows.copy()
+        order = RowOrder(rows, bit_generator)
+        return DenseBatches(self.X, order, self.targets, self.sample_weight, update)
+
+
+@dataclass
+class Penalty:
+    """alpha * ((1 - l1_ratio) / 2 * ||W||_2^2 + l1_ratio * ||W||_1)"""
+
+    l2: float
+    l1: float
+
+    @classmethod
+    def named(cls, name, alpha, l1_ratio):
+        """The penalty by its name in scikit-learn."""
+        share = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": l1_ratio}[name]
+        alpha = 0.0 if name is None else alpha
+        return cls(l2=alpha * (1.0 - share), l1=alpha * share)
+
+    def value(self, coef):
+        """The penalty at these weights."""
+        # Sums of NumPy's, not of BLAS, whose last bits depend on its threads
+        total = 0.0
+        if self.l2 > 0.0:
+            total += 0.5 * self.l2 * float(np.square(coef, dtype=np.float64).sum())
+        if self.l1 > 0.0:
+            total += self.l1 * float(np.abs(coef).sum(dtype=np.float64))
+        return total
+
+
+def make_update(state, penalty, *, momentum, nesterov, fit_intercept):
+    """The update rule for these settings, which moves the arrays of the state."""
+    rule = UPDATES[penalty.l1 > 0.0, bool(nesterov)]
+    return rule(
+        state.coef,
+        state.velocity,
+        state.intercept,
+        state.intercept_velocity,
+        state.average_coef,
+        state.average_intercept,
+        momentum=momentum,
+        l2=penalty.l2,
+        l1=penalty.l1,
+        fit_intercept=fit_intercept,
+    )
+
+
+def compute_decisions(data, coef, intercept):
+    """Decisions of shape (n_rows, n_outputs), the same bits for any thread count."""
+    at_rest = TrainingState.start(coef, intercept, seed=0, averaged=False)
+    update = make_update(
+        at_rest,
+        Penalty(l2=0.0, l1=0.0),
+        momentum=0.0,
+        nesterov=False,
+        fit_intercept=False,
+    )
+    decisions = np.empty((data.n_rows, coef.shape[0]))
+    engine.compute_decisions(data.batches(update), decisions)
+    return decisions
+
+
+class Patience:
+    """Tells when an objective has stopped falling, as in scikit-learn's SGD.
+
+    An epoch without an objective below ``best - tol`` is one too many once
+    ``n_iter_no_change`` of them have come in a row.
+    """
+
+    def __init__(self, tol, n_iter_no_change):
+        self.tol = -np.inf if tol is None else tol
+        self.n_iter_no_change = n_iter_no_change
+        self.best = np.inf
+        self.n_without_change = 0
+
+    def is_exhausted_by(self, objective):
+        """Take one epoch's objective; tell whether it was one too many."""
+        if objective > self.best - self.tol:
+            self.n_without_change += 1
+        else:
+            self.n_without_change = 0
+        self.best = min(self.best, objective)
+        return self.n_without_change >= self.n_iter_no_change
+
+    def renew(self):
+        """Begin to count anew."""
+        self.n_without_change = 0
