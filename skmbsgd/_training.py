@@ -67,6 +67,8 @@ class TrainingState:
         With the number of the epoch, it determines the order of rows.
     adaptive_rate : float or None
         The rate that learning_rate="adaptive" has come down to.
+    last_rate : float or None
+        Learning rate of the first update of the last epoch.
     """
 
     coef: np.ndarray
@@ -81,6 +83,7 @@ class TrainingState:
     n_updates: int = 0
     n_samples: int = 0
     adaptive_rate: float | None = None
+    last_rate: float | None = None
 
     @classmethod
     def start(cls, coef, intercept, seed, averaged):
@@ -110,6 +113,17 @@ class TrainingState:
             if isinstance(value, np.ndarray)
         }
         return replace(self, **arrays)
+
+    def with_weights_of(self, other):
+        """This state's clocks with another state's weights, means and velocities."""
+        return replace(
+            other,
+            n_epochs=self.n_epochs,
+            n_updates=self.n_updates,
+            n_samples=self.n_samples,
+            adaptive_rate=self.adaptive_rate,
+            last_rate=self.last_rate,
+        )
 
     def model(self):
         """Weights and intercept to predict with: the running means once there are."""
@@ -153,14 +167,16 @@ class TrainingData:
     rows: np.ndarray | None = None
 
     @classmethod
-    def of_numbers(cls, X, y):
+    def of_numbers(cls, X, y, sample_weight):
         """Data of a regression, y of shape (n_samples, n_outputs)."""
-        return cls(X, y, RealTargets(y))
+        return cls(X, y, RealTargets(y)).with_weights(sample_weight)
 
     @classmethod
-    def of_classes(cls, X, labels, n_classes):
+    def of_classes(cls, X, labels, n_classes, sample_weight):
         """Data of a classification, labels in range(n_classes)."""
-        return cls(X, labels, ClassTargets(labels, n_classes))
+        return cls(X, labels, ClassTargets(labels, n_classes)).with_weights(
+            sample_weight
+        )
 
     @property
     def n_rows(self):

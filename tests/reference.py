@@ -169,6 +169,9 @@ class Model:
         Whether `tol` ended the run.
     distance_to_jump : float
         The smallest `distance_to_jump` met.
+    largest : float
+        The largest magnitude of a weight or intercept met; the rounding errors of
+        a path that ends near zero are relative to it.
     """
 
     w: np.ndarray
@@ -185,6 +188,7 @@ class Model:
     learning_rate_curve: list = field(default_factory=list)
     converged: bool = False
     distance_to_jump: float = np.inf
+    largest: float = 0.0
 
     @property
     def coef(self):
@@ -205,7 +209,9 @@ def new_model(K, n_features, dtype, coef_init, intercept_init):
     if intercept_init is not None:
         b[:] = np.reshape(intercept_init, K)
     zeros = np.zeros_like
-    return Model(w, b, zeros(w), zeros(b), zeros(w), zeros(b))
+    model = Model(w, b, zeros(w), zeros(b), zeros(w), zeros(b))
+    model.largest = float(max(np.abs(w).max(), np.abs(b).max()))
+    return model
 
 
 def target_matrix(y, classes):
@@ -328,6 +334,8 @@ def train(
                 g = D.sum(axis=0) / len(B)
                 model.b, model.c = updated(model.b, model.c, g, eta, momentum, nesterov)
 
+            sizes = [np.abs(u).max() for u in (model.w, model.b)]
+            model.largest = float(max(model.largest, *sizes))
             model.t += 1
             model.seen += len(B)
             if average and model.seen >= int(average):  # True is 1

@@ -44,6 +44,14 @@ cdef enum:
     MAX_PREFETCHED_BYTES = 2048
 
 
+cdef bint is_consecutive(const uint32_t[::1] rows):
+    cdef Py_ssize_t i
+    for i in range(1, rows.shape[0]):
+        if rows[i] != rows[i - 1] + 1:
+            return False
+    return True
+
+
 cdef class RowOrder:
     """The order in which an epoch visits rows of X.
 
@@ -67,10 +75,7 @@ cdef class RowOrder:
         if bit_generator is None:
             self.random_bits = NULL
             self.n_settled = self.n_rows
-            self.consecutive = (
-                int(rows[self.n_rows - 1]) - int(rows[0]) == self.n_rows - 1
-                and bool(np.all(np.diff(rows.astype(np.int64)) > 0))
-            )
+            self.consecutive = is_consecutive(view)
         else:
             self.random_bits = <bitgen_t*>PyCapsule_GetPointer(
                 bit_generator.capsule, "BitGenerator"

@@ -1,0 +1,614 @@
+"""What the two estimators share: parameters, fit and partial_fit, epochs, history."""
+
+import time
+import warnings
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model._base import SparseCoefMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from skmbsgd import _schedules as schedules
+from skmbsgd._engine.epoch import run_epoch
+from skmbsgd._engine.losses import Logistic, PointwiseLoss
+from skmbsgd._training import (
+    Patience,
+    Penalty,
+    TrainingState,
+    compute_decisions,
+    make_update,
+    unchanged_on_error,
+)
+
+FLOAT_TYPES = [np.float64, np.float32]
+MAX_ROWS = np.iinfo(np.uint32).max
+SMALLEST_ADAPTIVE_RATE = 1e-6
+ADAPTIVE_DIVISOR = 5.0
+
+VALIDATION_ATTRIBUTES = ("validation_scores_", "best_validation_score_")
+
+
+class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
+    """Linear model trained by mini-batch SGD; see the two estimators."""
+
+    _parameter_constraints = {
+        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "alpha": [Interval(Real, 0, np.inf, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, np.inf, closed="left"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
+        "learning_rate": [
+            StrOptions(
+                {
+                    "time",
+                    "step",
+                    "constant",
+                    "exponential",
+                    "cosine",
+                    "invscaling",
+                    "optimal",
+                    "adaptive",
+                }
+            ),
+            callable,
+        ],
+        "eta0": [Interval(Real, 0, np.inf, closed="left")],
+        "decay": [Interval(Real, 0, np.inf, closed="left"), StrOptions({"auto"})],
+        "decay_unit": [StrOptions({"epoch", "update"})],
+        "drop": [Interval(Real, 0, 1, closed="right")],
+        "epochs_drop": [Interval(Real, 0, np.inf, closed="neither"), "array-like"],
+        "power_t": [Interval(Real, 0, np.inf, closed="left")],
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "nesterov": ["boolean"],
+        "shuffle": ["boolean"],
+        "verbose": ["verbose"],
+        "epsilon": [Interval(Real, 0, np.inf, closed="left")],
+        "random_state": ["random_state"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "average": [Interval(Integral, 1, None, closed="left"), "boolean"],
+    }
+
+    def __init__(
+        self,
+        loss,
+        *,
+        penalty,
+        alpha,
+        l1_ratio,
+        fit_intercept,
+        max_iter,
+        tol,
+        batch_size,
+        learning_rate,
+        eta0,
+        decay,
+        decay_unit,
+        drop,
+        epochs_drop,
+        power_t,
+        momentum,
+        nesterov,
+        shuffle,
+        verbose,
+        epsilon,
+        random_state,
+        early_stopping,
+        validation_fraction,
+        n_iter_no_change,
+        warm_start,
+        average,
+    ):
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.decay = decay
+        self.decay_unit = decay_unit
+        self.drop = drop
+        self.epochs_drop = epochs_drop
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.epsilon = epsilon
+        self.random_state = random_state
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.average = average
+
+    # What the two estimators do each in its way
+
+    # Options of sklearn.utils.validation.validate_data for y
+    _y_options = {}
+
+    @abstractmethod
+    def _learn_outputs(self, y, classes=None):
+        """Set what is learnt from the targets alone, before any training."""
+
+    @abstractmethod
+    def _make_data(self, X, y, sample_weight):
+        """TrainingData of validated arrays, y checked against what was learnt."""
+
+    def _weigh_classes(self, data, streaming=False):
+        """The data with the weights of their classes, if there are any."""
+        return data
+
+    @abstractmethod
+    def _split(self, data, random_state):
+        """Row numbers of a training and of a held-out part."""
+
+    @abstractmethod
+    def _make_loss(self, n_outputs):
+        """The engine's loss."""
+
+    @abstractmethod
+    def _public_coef(self, coef):
+        """coef_, given weights of shape (n_outputs, n_features)."""
+
+    @abstractmethod
+    def _score_of_decisions(self, y, decisions, sample_weight):
+        """What ``score`` would return."""
+
+    # Training
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        coef_init=None,
+        intercept_init=None,
+        sample_weight=None,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Train from the start, for at most ``max_iter`` epochs.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data. A C-contiguous array of float32 or float64, a memory map
+            included, is not copied; float32 stays float32.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Target values; two-dimensional ones for the regressor only.
+        coef_init : array-like of the shape of ``coef_``, default=None
+            Initial weights; 0 by default.
+        intercept_init : array-like of the shape of ``intercept_``, default=None
+            Initial intercepts; 0 by default.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0. They are rescaled to a mean of 1 over the training rows: only
+            their ratios matter.
+        X_val : array-like of shape (n_validation_samples, n_features), default=None
+            Validation data: ``tol`` and ``n_iter_no_change`` then act on their score,
+            and the weights of the best epoch are kept.
+        y_val : array-like, default=None
+            Their target values, required with `X_val`.
+        sample_weight_val : array-like of shape (n_validation_samples,), default=None
+            Their weights in the score.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or an input is invalid, or if training diverges. The
+            estimator is then as it was before the call, as after an interrupt.
+        """
+        with unchanged_on_error(self):
+            self._check_settings()
+            X, y = self._read_X_y(X, y, reset=True)
+            self._learn_outputs(y)
+            data = self._make_data(X, y, self._read_weights(sample_weight, X))
+            random_state = check_random_state(self.random_state)
+            data, validation = self._set_validation_apart(
+                data, X_val, y_val, sample_weight_val, random_state
+            )
+            data = with_weights_of_mean_one(self._weigh_classes(data))
+            coef, intercept = self._initial_weights(data, coef_init, intercept_init)
+            state = TrainingState.start(
+                coef, intercept, random_seed(random_state), bool(self.average)
+            )
+            self._train(state, data, validation)
+        return self
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        """One epoch over a chunk, which continues where training stands."""
+        # scikit-learn leaves these unchecked once the estimator is fitted.
+        self._validate_params()
+        self._check_settings()
+        if self.early_stopping:
+            raise ValueError(
+                "early_stopping=True needs all the data: use it with fit, and "
+                "early_stopping=False with partial_fit."
+            )
+        resumed = hasattr(self, "coef_")
+        X, y = self._read_X_y(X, y, reset=not resumed)
+        if not resumed:
+            self._learn_outputs(y, classes)
+        data = self._make_data(X, y, self._read_weights(sample_weight, X))
+        data = self._weigh_classes(data, streaming=True)
+        if resumed:
+            state = self._resume()
+            if data.targets.n_outputs != len(state.coef):
+                raise ValueError(
+                    f"y has {data.targets.n_outputs} targets, but the model was "
+                    f"trained on {len(state.coef)}."
+                )
+        else:
+            coef, intercept = self._initial_weights(data, None, None)
+            seed = random_seed(check_random_state(self.random_state))
+            state = TrainingState.start(coef, intercept, seed, bool(self.average))
+            self._begin_history()
+        objective = self._run_epoch(state, data)
+        self._adopt(state)
+        self._record(state, objective)
+
+    def _train(self, state, data, validation):
+        """Run epochs until the objective or the score no longer improves."""
+        self._begin_history()
+        if validation is not None:
+            self.validation_scores_ = []
+        patience = Patience(self.tol, self.n_iter_no_change)
+        best_state = None
+        for _ in range(self.max_iter):
+            started = time.perf_counter()
+            objective = self._run_epoch(state, data)
+            self._record(state, objective)
+            if validation is not None:
+                score = self._validation_score(state, validation)
+                if not self.validation_scores_ or score > self.best_validation_score_:
+                    self.best_validation_score_ = score
+                    best_state = state.copy()
+                self.validation_scores_.append(score)
+            self._report_epoch(state, time.perf_counter() - started)
+            to_minimise = objective if validation is None else -score
+            if patience.is_exhausted_by(to_minimise) and not self._adapt(
+                state, patience
+            ):
+                break
+        else:
+            self._warn_if_not_converged()
+        if best_state is not None:
+            state = state.with_weights_of(best_state)
+        self._adopt(state)
+
+    def _run_epoch(self, state, data):
+        """Move the state by one epoch; return the training objective."""
+        n_rows = data.n_rows
+        batch_size = n_rows if self.batch_size == "full" else self.batch_size
+        batch_size = min(batch_size, n_rows)
+        n_batches = -(-n_rows // batch_size)
+        penalty = Penalty.named(self.penalty, self.alpha, self.l1_ratio)
+        update = make_update(
+            state,
+            penalty,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            fit_intercept=self.fit_intercept,
+        )
+        loss = self._make_loss(update.n_outputs)
+        rates = self._learning_rates(state, n_batches, loss)
+        first_averaged_batch = self._first_averaged_batch(state, batch_size, n_rows)
+
+        # In a single batch the order of rows does not matter.
+        shuffled = self.shuffle and n_batches > 1
+        bit_generator = (
+            np.random.PCG64([state.seed, state.n_epochs]) if shuffled else None
+        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            data_loss = run_epoch(
+                data.batches(update, bit_generator),
+                loss,
+                rates,
+                batch_size,
+                state.n_averaged,
+                first_averaged_batch,
+            )
+            objective = data_loss + penalty.value(state.coef)
+        if not (np.isfinite(objective) and state.is_finite()):
+            raise ValueError(
+                f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
+                "loss became infinite or NaN. Try a smaller initial rate (eta0="
+                f"{self.eta0!r}) or a smaller momentum, or scale the features, for "
+                "example with sklearn.preprocessing.StandardScaler."
+            )
+        if first_averaged_batch >= 0:
+            state.n_averaged += n_batches - first_averaged_batch
+        state.n_epochs += 1
+        state.n_updates += n_batches
+        state.n_samples += n_rows
+        state.last_rate = float(rates[0])
+        return objective
+
+    def _first_averaged_batch(self, state, batch_size, n_rows):
+        """The batch of the epoch from which on updates are averaged; -1 for none."""
+        if not self.average:
+            return -1
+        n_missing = max(int(self.average) - state.n_samples, 1)
+        return -1 if n_missing > n_rows else -(-n_missing // batch_size) - 1
+
+    # Learning rates
+
+    def _learning_rates(self, state, n_batches, loss):
+        """The rates of an epoch's updates."""
+        epoch = state.n_epochs
+        updates = np.arange(state.n_updates, state.n_updates + n_batches, dtype=float)
+        clock = updates if self.decay_unit == "update" else epoch
+        decay = self.eta0 / self.max_iter if self.decay == "auto" else self.decay
+        match self.learning_rate:
+            case "time":
+                rate = schedules.time_based(clock, self.eta0, decay)
+            case "step":
+                rate = schedules.step(epoch, self.eta0, self.drop, self.epochs_drop)
+            case "constant":
+                rate = schedules.constant(epoch, self.eta0)
+            case "exponential":
+                rate = schedules.exponential(clock, self.eta0, decay)
+            case "cosine":
+                rate = schedules.cosine(epoch, self.eta0, self.max_iter)
+            case "invscaling":
+                rate = schedules.inverse_scaling(updates, self.eta0, self.power_t)
+            case "optimal":
+                # Softmax generalises the logistic loss, and has no single derivative.
+                pointwise = loss if isinstance(loss, PointwiseLoss) else Logistic()
+                start = schedules.optimal_start(self.alpha, pointwise.derivative)
+                rate = schedules.optimal(updates, self.alpha, start)
+            case "adaptive":
+                if state.adaptive_rate is None:
+                    state.adaptive_rate = self.eta0
+                rate = state.adaptive_rate
+            case _:
+                rate = self._rate_of_callable(epoch)
+        return np.broadcast_to(np.asarray(rate, dtype=np.float64), n_batches)
+
+    def _rate_of_callable(self, epoch):
+        try:
+            rate = self.learning_rate(epoch)
+        except Exception as error:
+            error.add_note(f"This came from the callable learning_rate({epoch}).")
+            raise
+        if not (isinstance(rate, Real) and np.isfinite(rate) and rate >= 0):
+            raise ValueError(
+                f"The callable learning_rate({epoch}) returned {rate!r}; it must return "
+                "a finite number >= 0 for each epoch 0, 1, 2, ..."
+            )
+        return float(rate)
+
+    def _adapt(self, state, patience):
+        """Lower an adaptive rate instead of stopping; tell whether that was done."""
+        if (
+            self.learning_rate != "adaptive"
+            or state.adaptive_rate <= SMALLEST_ADAPTIVE_RATE
+        ):
+            return False
+        state.adaptive_rate /= ADAPTIVE_DIVISOR
+        patience.renew()
+        return True
+
+    # Input
+
+    def _check_settings(self):
+        """Check what no parameter's own range can tell."""
+        if self.learning_rate == "optimal" and self.alpha == 0:
+            raise ValueError(
+                "alpha must be > 0 with learning_rate='optimal', which computes the "
+                "rate from it. Set alpha, or choose another learning_rate."
+            )
+        if np.iterable(self.epochs_drop):
+            epochs = np.asarray(self.epochs_drop)
+            if (
+                epochs.ndim != 1
+                or epochs.dtype.kind not in "iuf"
+                or not np.all(np.isfinite(epochs) & (epochs >= 0))
+            ):
+                raise ValueError(
+                    "epochs_drop must be a number > 0 or a sequence of epochs >= 0, "
+                    f"got {self.epochs_drop!r}."
+                )
+
+    def _read_X_y(self, X, y, reset, dtype=None):
+        """Validated X and y; after the first chunk they are read in the model's type."""
+        if dtype is None:
+            dtype = FLOAT_TYPES if reset else self.coef_.dtype
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=dtype,
+            order="C",
+            reset=reset,
+            **self._y_options,
+        )
+        if X.shape[0] > MAX_ROWS:
+            raise ValueError(
+                f"X has {X.shape[0]} rows, and one call takes at most {MAX_ROWS}: pass "
+                "them in chunks to partial_fit."
+            )
+        return X, y
+
+    def _read_weights(self, sample_weight, X):
+        if sample_weight is None:
+            return None
+        return _check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+
+    def _set_validation_apart(self, data, X_val, y_val, sample_weight_val, random_state):
+        """Training data, and validation data if there are to be any."""
+        if (X_val is None) != (y_val is None):
+            raise ValueError("X_val and y_val go together: pass both or neither.")
+        if X_val is not None:
+            X_val, y_val = self._read_X_y(X_val, y_val, reset=False, dtype=data.X.dtype)
+            sample_weight_val = self._read_weights(sample_weight_val, X_val)
+            validation = self._make_data(X_val, y_val, sample_weight_val)
+            if validation.targets.n_outputs != data.targets.n_outputs:
+                raise ValueError(
+                    f"y_val has {validation.targets.n_outputs} targets, but y has "
+                    f"{data.targets.n_outputs}."
+                )
+            return data, validation
+        if sample_weight_val is not None:
+            raise ValueError("sample_weight_val needs X_val and y_val.")
+        if not self.early_stopping:
+            return data, None
+        rows, held_out_rows = self._split(data, random_state)
+        return data.subset(rows), data.subset(held_out_rows)
+
+    def _initial_weights(self, data, coef_init, intercept_init):
+        """Weights and intercepts to start from, in arrays of their own."""
+        n_outputs, n_features = data.targets.n_outputs, data.X.shape[1]
+        if self.warm_start and hasattr(self, "coef_"):
+            coef_init = self._dense_coef() if coef_init is None else coef_init
+            intercept_init = (
+                self.intercept_ if intercept_init is None else intercept_init
+            )
+        coef = read_initial(
+            coef_init, "coef_init", (n_outputs, n_features), data.X.dtype
+        )
+        intercept = read_initial(
+            intercept_init, "intercept_init", (n_outputs,), data.X.dtype
+        )
+        return coef, intercept
+
+    def _dense_coef(self):
+        return self.coef_.toarray() if issparse(self.coef_) else self.coef_
+
+    # Learnt attributes
+
+    def _resume(self):
+        """The state to continue from, in arrays of its own."""
+        if issparse(self.coef_):
+            raise ValueError(
+                "coef_ is sparse after sparsify: call densify before partial_fit."
+            )
+        stored = dict(self._resumption)
+        if "coef" not in stored:
+            stored["coef"] = np.atleast_2d(self.coef_)
+            stored["intercept"] = np.atleast_1d(self.intercept_)
+        state = TrainingState(**stored).copy()
+        if self.average and state.average_coef is None:
+            state.begin_average()
+        return state
+
+    def _adopt(self, state):
+        """Make the state's model the estimator's own."""
+        coef, intercept = state.model()
+        self.coef_ = self._public_coef(coef)
+        self.intercept_ = intercept
+        self.n_iter_ = state.n_epochs
+        self.t_ = state.n_updates
+        # A plain dict of arrays and numbers can be stored by any safe persistence.
+        # The weights go with it only where coef_ shows running means instead.
+        self._resumption = {
+            name: value
+            for name, value in vars(state).items()
+            if state.n_averaged > 0 or name not in ("coef", "intercept")
+        }
+
+    def _begin_history(self):
+        self.loss_curve_ = []
+        self.learning_rate_curve_ = []
+        for name in VALIDATION_ATTRIBUTES:
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _record(self, state, objective):
+        self.loss_curve_.append(objective)
+        self.learning_rate_curve_.append(state.last_rate)
+
+    def _validation_score(self, state, validation):
+        score = self._score_of_decisions(
+            validation.taken(validation.y),
+            compute_decisions(validation, *state.model()),
+            validation.taken(validation.sample_weight),
+        )
+        return float(score)
+
+    def _report_epoch(self, state, seconds):
+        if not self.verbose:
+            return
+        parts = [
+            f"Epoch {state.n_epochs}",
+            f"learning rate {self.learning_rate_curve_[-1]:.6g}",
+            f"objective {self.loss_curve_[-1]:.6g}",
+        ]
+        if hasattr(self, "validation_scores_"):
+            parts.append(f"validation score {self.validation_scores_[-1]:.6g}")
+        print(", ".join([*parts, f"{seconds:.3f} s"]))
+
+    def _warn_if_not_converged(self):
+        if self.tol is None:
+            return
+        warnings.warn(
+            f"max_iter={self.max_iter} epochs ended before the improvement per epoch "
+            f"fell below tol={self.tol}. Increase max_iter, or set tol=None to always "
+            "run max_iter epochs.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+    # Prediction
+
+    def _decisions(self, X):
+        """X W^T + b, of shape (n_samples,) for a model of one output."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOAT_TYPES, reset=False)
+        return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+
+
+def read_initial(values, name, shape, dtype):
+    """A copy of user-given initial weights, checked; zeros for None."""
+    if values is None:
+        return np.zeros(shape, dtype)
+    values = check_array(
+        values, dtype=dtype, ensure_2d=False, copy=True, input_name=name, order="C"
+    )
+    single = shape[0] == 1 and values.shape in (shape[1:], shape)
+    if values.shape != shape and not single:
+        raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
+    return values.reshape(shape)
+
+
+def with_weights_of_mean_one(data):
+    """The data with weights rescaled to a mean of 1 over the rows taking part."""
+    if data.sample_weight is None:
+        return data
+    largest = data.taken(data.sample_weight).max()
+    if largest == 0.0:
+        raise ValueError("All weights are zero: no sample is left to learn from.")
+    weights = data.sample_weight / largest  # so that no sum overflows
+    return data.with_weights(weights / data.taken(weights).mean())
+
+
+def random_seed(random_state):
+    """A seed for the row orders."""
+    return int(random_state.randint(np.iinfo(np.int32).max))

@@ -1,0 +1,411 @@
+"""Classification: labels, class weights, probabilities."""
+
+from numbers import Real
+
+import numpy as np
+from scipy.special import expit, log_expit, log_softmax, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call,
+    check_classification_targets,
+)
+
+from skmbsgd._base import BaseMiniBatchSGD
+from skmbsgd._docstrings import with_shared_parts
+from skmbsgd._engine.losses import (
+    EpsilonInsensitive,
+    Hinge,
+    Huber,
+    Logistic,
+    ModifiedHuber,
+    Softmax,
+    SquaredEpsilonInsensitive,
+    SquaredError,
+    SquaredHinge,
+)
+from skmbsgd._training import TrainingData, unchanged_on_error
+
+PROBABILISTIC_LOSSES = ("log_loss", "modified_huber")
+
+# Each makes the loss for a number of outputs and a threshold epsilon.
+LOSSES = {
+    "log_loss": lambda n_outputs, epsilon: (
+        Logistic() if n_outputs == 1 else Softmax()
+    ),
+    "hinge": lambda n_outputs, epsilon: Hinge(1.0),
+    "perceptron": lambda n_outputs, epsilon: Hinge(0.0),
+    "squared_hinge": lambda n_outputs, epsilon: SquaredHinge(),
+    "modified_huber": lambda n_outputs, epsilon: ModifiedHuber(),
+    "squared_error": lambda n_outputs, epsilon: SquaredError(),
+    "huber": lambda n_outputs, epsilon: Huber(epsilon),
+    "epsilon_insensitive": lambda n_outputs, epsilon: EpsilonInsensitive(epsilon),
+    "squared_epsilon_insensitive": lambda n_outputs, epsilon: (
+        SquaredEpsilonInsensitive(epsilon)
+    ),
+}
+
+
+def has_probabilities(estimator):
+    """Whether the loss gives probabilities; the error says which ones do."""
+    if estimator.loss not in PROBABILISTIC_LOSSES:
+        raise AttributeError(
+            f"probability estimates are not available for loss={estimator.loss!r}; "
+            f"use one of {PROBABILISTIC_LOSSES}."
+        )
+    return True
+
+
+@with_shared_parts
+class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
+    r"""Linear classifier trained by mini-batch SGD with momentum and schedules.
+
+    The objective is the mean of the weighted loss plus
+    `alpha * ((1 - l1_ratio) / 2 * ||W||_2^2 + l1_ratio * ||W||_1)`. More than two
+    classes are trained in one pass: with "log_loss" as softmax regression, otherwise
+    one-vs-all.
+
+    Parameters
+    ----------
+    loss : str, default="log_loss"
+        The loss, y being -1 or +1 and z the decision:
+
+        - "log_loss": logistic regression, log(1 + exp(-y z)); for more than two
+          classes the cross-entropy of the softmax over all classes;
+        - "hinge": a linear support vector machine, max(0, 1 - y z);
+        - "modified_huber": max(0, 1 - y z)^2 where y z >= -1, else -4 y z;
+        - "squared_hinge": max(0, 1 - y z)^2;
+        - "perceptron": max(0, -y z);
+        - "squared_error", "huber", "epsilon_insensitive" and
+          "squared_epsilon_insensitive": those of `MiniBatchSGDRegressor`.
+    <PENALTY>
+    <LEARNING_RATE>
+    power_t : float, default=0.5
+        Exponent of "invscaling", in [0, inf).
+    <MOMENTUM>
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, {label: weight >= 0}; "balanced" weighs them inversely
+        to their frequencies (`fit` only). They multiply `sample_weight`.
+    <WARM_START>
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Weights; a single row for two classes. Of the type of X.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts.
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    <HISTORY_ATTRIBUTES>
+
+    See Also
+    --------
+    MiniBatchSGDRegressor : The same for regression.
+    sklearn.linear_model.SGDClassifier : One row per update, without momentum.
+
+    Notes
+    -----
+    <UPDATE_RULE>
+
+    References
+    ----------
+    <REFERENCES>
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skmbsgd import MiniBatchSGDClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(),
+    ...     MiniBatchSGDClassifier(
+    ...         learning_rate="step", eta0=0.1, drop=0.5, epochs_drop=10,
+    ...         momentum=0.9, nesterov=True, random_state=0,
+    ...     ),
+    ... )
+    >>> model.fit(X, y).score(X, y) > 0.98
+    True
+    """
+
+    _parameter_constraints = {
+        **BaseMiniBatchSGD._parameter_constraints,
+        "loss": [StrOptions(set(LOSSES))],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(
+        self,
+        loss="log_loss",
+        *,
+        penalty="l2",
+        alpha=1e-4,
+        l1_ratio=0.15,
+        fit_intercept=True,
+        max_iter=1000,
+        tol=1e-3,
+        batch_size=32,
+        learning_rate="time",
+        eta0=0.01,
+        decay=0.0,
+        decay_unit="epoch",
+        drop=0.5,
+        epochs_drop=10,
+        power_t=0.5,
+        momentum=0.0,
+        nesterov=False,
+        shuffle=True,
+        verbose=0,
+        epsilon=0.1,
+        random_state=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        class_weight=None,
+        warm_start=False,
+        average=False,
+    ):
+        super().__init__(
+            loss,
+            penalty=penalty,
+            alpha=alpha,
+            l1_ratio=l1_ratio,
+            fit_intercept=fit_intercept,
+            max_iter=max_iter,
+            tol=tol,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            eta0=eta0,
+            decay=decay,
+            decay_unit=decay_unit,
+            drop=drop,
+            epochs_drop=epochs_drop,
+            power_t=power_t,
+            momentum=momentum,
+            nesterov=nesterov,
+            shuffle=shuffle,
+            verbose=verbose,
+            epsilon=epsilon,
+            random_state=random_state,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            average=average,
+        )
+        self.class_weight = class_weight
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch over a chunk of a stream.
+
+        Velocities, clocks and running means continue from call to call. Each call
+        counts as one epoch of the schedule.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The chunk; read in the precision of the first one.
+        y : array-like of shape (n_samples,)
+            Its labels.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that the stream can hold. Required in the first call; may be
+            left out afterwards.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0, used as given: a chunk does not know the stream's mean.
+
+        Returns
+        -------
+        self : object
+            The estimator, one epoch on.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or an input is invalid, if y has labels that are not in
+            `classes`, or if training diverges. The estimator is then as it was before
+            the call, as after an interrupt.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmbsgd import MiniBatchSGDClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> model = MiniBatchSGDClassifier(eta0=0.1, momentum=0.9, random_state=0)
+        >>> for month in range(5):
+        ...     X = rng.normal(size=(200, 3))
+        ...     model = model.partial_fit(X, X[:, 0] > 0, classes=[False, True])
+        >>> model.n_iter_, model.t_
+        (5, 35)
+        >>> model.predict([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+        array([ True, False])
+        """
+        with unchanged_on_error(self):
+            _check_partial_fit_first_call(self, classes)
+            self._partial_fit(X, y, sample_weight, classes)
+        return self
+
+    def _check_settings(self):
+        super()._check_settings()
+        if isinstance(self.class_weight, dict):
+            for label, weight in self.class_weight.items():
+                if not (isinstance(weight, Real) and 0 <= weight < np.inf):
+                    raise ValueError(
+                        f"class_weight of class {label!r} must be a number in "
+                        f"[0, inf), got {weight!r}."
+                    )
+
+    def _learn_outputs(self, y, classes=None):
+        check_classification_targets(y)
+        self.classes_ = np.unique(y if classes is None else classes)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                "A classifier needs samples of at least 2 classes, got 1 class: "
+                f"{self.classes_[0]!r}."
+            )
+
+    def _make_data(self, X, y, sample_weight):
+        check_classification_targets(y)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown) > 0:
+            raise ValueError(
+                f"y has labels that are not among the classes {self.classes_}: "
+                f"{unknown}. Name all of them in the first call of partial_fit."
+            )
+        labels = np.searchsorted(self.classes_, y).astype(np.intp, copy=False)
+        return TrainingData.of_classes(X, labels, len(self.classes_), sample_weight)
+
+    def _weigh_classes(self, data, streaming=False):
+        if self.class_weight is None:
+            return data
+        if streaming and self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight='balanced' needs all the labels, and partial_fit sees a "
+                "chunk of them: compute the weights beforehand with "
+                "sklearn.utils.class_weight.compute_class_weight and pass a dict."
+            )
+        weights = compute_class_weight(
+            self.class_weight,
+            classes=self.classes_,
+            y=self.classes_[data.y],
+            sample_weight=data.sample_weight,
+        )[data.y]
+        if data.sample_weight is not None:
+            weights *= data.sample_weight
+        return data.with_weights(weights)
+
+    def _split(self, data, random_state):
+        splitter = StratifiedShuffleSplit(
+            test_size=self.validation_fraction, random_state=random_state
+        )
+        return next(splitter.split(np.zeros((len(data.y), 1)), data.y))
+
+    def _make_loss(self, n_outputs):
+        return LOSSES[self.loss](n_outputs, self.epsilon)
+
+    def _public_coef(self, coef):
+        return coef
+
+    def _score_of_decisions(self, y, decisions, sample_weight):
+        return accuracy_score(y, labels_of(decisions), sample_weight=sample_weight)
+
+    def decision_function(self, X):
+        """Decisions X W^T + b.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        decisions : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes one number per row, > 0 for `classes_[1]`.
+        """
+        decisions = self._decisions(X)
+        return decisions.ravel() if decisions.shape[1] == 1 else decisions
+
+    def predict(self, X):
+        """Predicted labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+        """
+        labels = labels_of(self._decisions(X))
+        return self.classes_[labels]
+
+    @available_if(has_probabilities)
+    def predict_proba(self, X):
+        """Probabilities of the classes; with "log_loss" or "modified_huber" only.
+
+        With "log_loss" they are the model's own: the logistic function of the decision,
+        or the softmax of the decisions. With "modified_huber" they are
+        (clip(z, -1, 1) + 1) / 2, made to sum to 1 for more than two classes: Zadrozny
+        and Elkan, "Transforming classifier scores into accurate multiclass probability
+        estimates" (KDD 2002).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        decisions = self._decisions(X)
+        if self.loss == "log_loss" and decisions.shape[1] > 1:
+            return softmax(decisions, axis=1)
+        if self.loss == "log_loss":
+            return np.hstack([expit(-decisions), expit(decisions)])
+        return modified_huber_probabilities(decisions)
+
+    @available_if(has_probabilities)
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities; with "log_loss" or "modified_huber" only.
+
+        With "log_loss" they are computed without passing by the probabilities, so that
+        none of them becomes -inf.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        if self.loss != "log_loss":
+            with np.errstate(divide="ignore"):
+                return np.log(self.predict_proba(X))
+        decisions = self._decisions(X)
+        if decisions.shape[1] > 1:
+            return log_softmax(decisions, axis=1)
+        return np.hstack([log_expit(-decisions), log_expit(decisions)])
+
+
+def labels_of(decisions):
+    """Class numbers by decisions of shape (n_samples, n_outputs)."""
+    if decisions.shape[1] == 1:
+        return (decisions[:, 0] > 0).astype(np.intp)
+    return decisions.argmax(axis=1)
+
+
+def modified_huber_probabilities(decisions):
+    """Probabilities for the modified Huber loss, of shape (n_samples, n_classes)."""
+    positive = (np.clip(decisions, -1, 1) + 1) / 2
+    if positive.shape[1] == 1:
+        return np.hstack([1 - positive, positive])
+    total = positive.sum(axis=1, keepdims=True)
+    # Where every class is ruled out, none is more probable than another.
+    positive = np.where(total == 0, 1, positive)
+    return positive / positive.sum(axis=1, keepdims=True)

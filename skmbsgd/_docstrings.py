@@ -1,0 +1,157 @@
+"""The parts that the docstrings of both estimators share, written once."""
+
+from textwrap import indent
+
+PENALTY = """\
+penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
+    Penalty on the weights; the intercept is never penalised. "l1" and "elasticnet"
+    take proximal steps, which set coefficients to exactly 0.
+alpha : float, default=1e-4
+    Strength of the penalty, in [0, inf). Also sets the rates of
+    `learning_rate="optimal"`, which needs it to be > 0.
+l1_ratio : float, default=0.15
+    Share of L1 in the "elasticnet" penalty, in [0, 1].
+fit_intercept : bool, default=True
+    Whether the intercept is learnt. If False, it stays at its initial value.
+max_iter : int, default=1000
+    Largest number of epochs of `fit`, at least 1.
+tol : float or None, default=1e-3
+    Training stops once the training objective, or the validation score if there is
+    one, has failed to improve by more than `tol` in `n_iter_no_change` consecutive
+    epochs. In [0, inf); None always runs `max_iter` epochs.
+batch_size : int or "full", default=32
+    Rows per update, at least 1. 1 is classical stochastic gradient descent; "full",
+    or any number from n_samples on, is batch gradient descent. The last batch of
+    an epoch takes the rows that are left."""
+
+LEARNING_RATE = """\
+learning_rate : str or callable, default="time"
+    The schedule of the learning rate, with epoch e = 0, 1, ... and update
+    t = 0, 1, ... counted over the whole life of the model:
+
+    - "time": `eta0 / (1 + decay * e)`;
+    - "step": `eta0 * drop ** floor((1 + e) / epochs_drop)`, or, if `epochs_drop` is a
+      sequence, `eta0 * drop ** (number of its entries <= e)`;
+    - "constant": `eta0`;
+    - "exponential": `eta0 * exp(-decay * e)`;
+    - "cosine": `eta0 * (1 + cos(pi * e / max_iter)) / 2`, and 0 after `max_iter` epochs;
+    - "invscaling": `eta0 / (t + 1) ** power_t`;
+    - "optimal": `1 / (alpha * (t0 + t))` with t0 by a heuristic of Bottou's;
+    - "adaptive": `eta0`, divided by 5 each time when training would otherwise stop,
+      down to 1e-6;
+    - a callable f(e) that returns the rate, a finite float >= 0; `eta0` is not used.
+eta0 : float, default=0.01
+    The initial learning rate, in [0, inf).
+decay : float or "auto", default=0.0
+    Decay of "time" and "exponential", in [0, inf). 0.0 keeps the rate constant; "auto"
+    is `eta0 / max_iter`.
+decay_unit : {"epoch", "update"}, default="epoch"
+    Whether `decay` counts epochs e or updates t. "time" by update is what the argument
+    `decay` of Keras's first optimizers did.
+drop : float, default=0.5
+    Factor of "step", in (0, 1].
+epochs_drop : float or sequence of int, default=10
+    Epochs between two drops of "step", in (0, inf), or the epochs of the drops."""
+
+MOMENTUM = """\
+momentum : float, default=0.0
+    Share of the velocity that lives on from update to update, in [0, 1).
+nesterov : bool, default=False
+    Whether to use Nesterov's momentum.
+shuffle : bool, default=True
+    Whether each epoch visits the rows in a new random order.
+verbose : int, default=0
+    If not 0, print a line per epoch of `fit`.
+epsilon : float, default=0.1
+    Threshold of the losses "huber", "epsilon_insensitive" and
+    "squared_epsilon_insensitive", in [0, inf).
+random_state : int, RandomState instance or None, default=None
+    Determines the orders of the rows and the held-out rows. An int gives the same model
+    bit for bit at each call, for any number of threads.
+early_stopping : bool, default=False
+    Whether `fit` holds out `validation_fraction` of the rows to score the model after
+    each epoch, and keeps the weights of the best epoch.
+validation_fraction : float, default=0.1
+    Fraction held out by `early_stopping`, in (0, 1).
+n_iter_no_change : int, default=5
+    Number of epochs without improvement after which training stops, at least 1."""
+
+WARM_START = """\
+warm_start : bool, default=False
+    Whether `fit` starts from the weights learnt before instead of 0. Velocities and
+    clocks start anew all the same; `partial_fit` continues with them.
+average : bool or int, default=False
+    Whether `coef_` and `intercept_` are the means of the weights over the updates. An
+    int n >= 1 averages from the update on with which n samples have been seen."""
+
+HISTORY_ATTRIBUTES = """\
+n_iter_ : int
+    Number of epochs done.
+t_ : int
+    Number of updates done.
+loss_curve_ : list of float
+    Training objective of each epoch: the mean of the weighted loss, each row's at the
+    weights its batch met, plus the penalty at the epoch's end.
+learning_rate_curve_ : list of float
+    Learning rate of each epoch's first update.
+validation_scores_ : list of float
+    Score of each epoch on the validation data. Only with validation.
+best_validation_score_ : float
+    The best of them, which is the score of the weights kept. Only with validation.
+n_features_in_ : int
+    Number of features seen in `fit`.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, if X had string names."""
+
+UPDATE_RULE = r"""
+A batch B of rows gives the gradient
+
+.. math::
+    g = \frac{1}{|B|} \sum_{i \in B} s_i \nabla_w \ell(y_i, z_i) + \lambda_2 w
+
+with weights :math:`s_i`, decisions :math:`z_i = w \cdot x_i + b` and
+:math:`\lambda_2 = \alpha (1 - \rho)`, where :math:`\rho` is the share of L1: 0 for "l2",
+1 for "l1", `l1_ratio` for "elasticnet". With rate :math:`\eta`, momentum :math:`\mu` and
+velocity v, the update is that of Keras's SGD [1]_::
+
+    v' = mu * v - eta * g
+    w' = w + v'                        nesterov=False
+    w' = w + mu * v' - eta * g         nesterov=True
+
+With :math:`\lambda_1 = \alpha \rho > 0`, S being soft-thresholding, it is a proximal step
+[2]_::
+
+    w' = S(w + mu * v - eta * g, eta * lambda_1);  v' = w' - w      nesterov=False
+
+    x  = w - mu * v                                                 nesterov=True
+    x' = S(w - eta * g, eta * lambda_1);  v' = x' - x;  w' = x' + mu * v'
+
+With `batch_size=1`, `momentum=0`, `shuffle=False` and no L1 penalty, the weights are those
+of scikit-learn's SGD estimators.
+"""
+
+REFERENCES = """\
+.. [1] `Keras API reference, SGD <https://keras.io/api/optimizers/sgd/>`_.
+.. [2] A. Beck and M. Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm for
+   Linear Inverse Problems", SIAM Journal on Imaging Sciences 2(1), 2009.
+.. [3] L. Bottou, "Stochastic Gradient Descent Tricks", in Neural Networks: Tricks of
+   the Trade, 2012.
+.. [4] I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On the importance of
+   initialization and momentum in deep learning", ICML 2013."""
+
+SHARED = {
+    "PENALTY": PENALTY,
+    "LEARNING_RATE": LEARNING_RATE,
+    "MOMENTUM": MOMENTUM,
+    "WARM_START": WARM_START,
+    "HISTORY_ATTRIBUTES": HISTORY_ATTRIBUTES,
+    "UPDATE_RULE": UPDATE_RULE,
+    "REFERENCES": REFERENCES,
+}
+
+
+def with_shared_parts(cls):
+    """Put the shared parts in place of their <NAME>s in a class's docstring."""
+    for name, text in SHARED.items():
+        cls.__doc__ = cls.__doc__.replace(f"    <{name}>", indent(text, "    "))
+    return cls

@@ -1,0 +1,238 @@
+"""Regression."""
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.model_selection import ShuffleSplit
+from sklearn.utils._param_validation import StrOptions
+
+from skmbsgd._base import BaseMiniBatchSGD
+from skmbsgd._docstrings import with_shared_parts
+from skmbsgd._engine.losses import (
+    EpsilonInsensitive,
+    Huber,
+    SquaredEpsilonInsensitive,
+    SquaredError,
+)
+from skmbsgd._training import TrainingData, unchanged_on_error
+
+# Each makes the loss for a threshold epsilon.
+LOSSES = {
+    "squared_error": lambda epsilon: SquaredError(),
+    "huber": Huber,
+    "epsilon_insensitive": EpsilonInsensitive,
+    "squared_epsilon_insensitive": SquaredEpsilonInsensitive,
+}
+
+
+@with_shared_parts
+class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
+    r"""Linear regression trained by mini-batch SGD with momentum and schedules.
+
+    The objective is the mean of the weighted loss plus
+    `alpha * ((1 - l1_ratio) / 2 * ||W||_2^2 + l1_ratio * ||W||_1)`. Several targets are
+    trained in one pass, their losses added.
+
+    Parameters
+    ----------
+    loss : str, default="squared_error"
+        The loss, with r = z - y for the decision z:
+
+        - "squared_error": r^2 / 2;
+        - "huber": r^2 / 2 for |r| <= epsilon, else epsilon |r| - epsilon^2 / 2;
+        - "epsilon_insensitive": max(0, |r| - epsilon);
+        - "squared_epsilon_insensitive": max(0, |r| - epsilon)^2.
+    <PENALTY>
+    <LEARNING_RATE>
+    power_t : float, default=0.25
+        Exponent of "invscaling", in [0, inf).
+    <MOMENTUM>
+    <WARM_START>
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Weights; one-dimensional if y is. Of the type of X.
+    intercept_ : ndarray of shape (1,) or (n_targets,)
+        Intercepts.
+    <HISTORY_ATTRIBUTES>
+
+    See Also
+    --------
+    MiniBatchSGDClassifier : The same for classification.
+    sklearn.linear_model.SGDRegressor : One row per update, without momentum.
+
+    Notes
+    -----
+    <UPDATE_RULE>
+
+    References
+    ----------
+    <REFERENCES>
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmbsgd import MiniBatchSGDRegressor
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> y = X @ [1.0, -2.0] + 3.0
+    >>> model = MiniBatchSGDRegressor(
+    ...     eta0=0.1, decay=0.1, momentum=0.9, alpha=0.0, tol=None, max_iter=50,
+    ...     random_state=0,
+    ... )
+    >>> model.fit(X, y).coef_.round(6)
+    array([ 1., -2.])
+    >>> model.intercept_.round(6)
+    array([3.])
+    """
+
+    _parameter_constraints = {
+        **BaseMiniBatchSGD._parameter_constraints,
+        "loss": [StrOptions(set(LOSSES))],
+    }
+    _y_options = {"multi_output": True, "y_numeric": True}
+
+    def __init__(
+        self,
+        loss="squared_error",
+        *,
+        penalty="l2",
+        alpha=1e-4,
+        l1_ratio=0.15,
+        fit_intercept=True,
+        max_iter=1000,
+        tol=1e-3,
+        batch_size=32,
+        learning_rate="time",
+        eta0=0.01,
+        decay=0.0,
+        decay_unit="epoch",
+        drop=0.5,
+        epochs_drop=10,
+        power_t=0.25,
+        momentum=0.0,
+        nesterov=False,
+        shuffle=True,
+        verbose=0,
+        epsilon=0.1,
+        random_state=None,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        warm_start=False,
+        average=False,
+    ):
+        super().__init__(
+            loss,
+            penalty=penalty,
+            alpha=alpha,
+            l1_ratio=l1_ratio,
+            fit_intercept=fit_intercept,
+            max_iter=max_iter,
+            tol=tol,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            eta0=eta0,
+            decay=decay,
+            decay_unit=decay_unit,
+            drop=drop,
+            epochs_drop=epochs_drop,
+            power_t=power_t,
+            momentum=momentum,
+            nesterov=nesterov,
+            shuffle=shuffle,
+            verbose=verbose,
+            epsilon=epsilon,
+            random_state=random_state,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            average=average,
+        )
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch over a chunk of a stream.
+
+        Velocities, clocks and running means continue from call to call. Each call
+        counts as one epoch of the schedule.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The chunk; read in the precision of the first one.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Its target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0, used as given: a chunk does not know the stream's mean.
+
+        Returns
+        -------
+        self : object
+            The estimator, one epoch on.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or an input is invalid, or if training diverges. The
+            estimator is then as it was before the call, as after an interrupt.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmbsgd import MiniBatchSGDRegressor
+        >>> rng = np.random.default_rng(0)
+        >>> model = MiniBatchSGDRegressor(eta0=0.1, momentum=0.9, alpha=0.0)
+        >>> for month in range(20):
+        ...     X = rng.normal(size=(200, 2))
+        ...     model = model.partial_fit(X, X @ [1.0, -2.0])
+        >>> model.coef_.round(6)
+        array([ 1., -2.])
+        """
+        with unchanged_on_error(self):
+            self._partial_fit(X, y, sample_weight)
+        return self
+
+    def _learn_outputs(self, y, classes=None):
+        self._one_dimensional = y.ndim == 1
+
+    def _make_data(self, X, y, sample_weight):
+        if issparse(y):
+            raise TypeError("y is a sparse matrix: pass it dense, y.toarray().")
+        y = np.ascontiguousarray(y, dtype=np.float64).reshape(len(y), -1)
+        return TrainingData.of_numbers(X, y, sample_weight)
+
+    def _public_coef(self, coef):
+        return coef[0] if self._one_dimensional else coef
+
+    def _split(self, data, random_state):
+        splitter = ShuffleSplit(
+            test_size=self.validation_fraction, random_state=random_state
+        )
+        return next(splitter.split(data.y))
+
+    def _make_loss(self, n_outputs):
+        return LOSSES[self.loss](self.epsilon)
+
+    def _score_of_decisions(self, y, decisions, sample_weight):
+        return r2_score(y, decisions, sample_weight=sample_weight)
+
+    def predict(self, X):
+        """Predicted target values X W^T + b.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            One-dimensional if the training targets were.
+        """
+        return self._decisions(X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
