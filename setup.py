@@ -66,7 +66,8 @@ setup(
             Extension(
                 f"skmbsgd._engine.{source.stem}",
                 [str(source)],
-                include_dirs=[numpy.get_include()],
+                include_dirs=[numpy.get_include(), str(ENGINE)],
+                depends=[str(header) for header in ENGINE.glob("*.h")],
             )
             for source in sorted(ENGINE.glob("*.pyx"))
         ],

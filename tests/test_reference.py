@@ -397,8 +397,9 @@ def problems(draw, dtype=np.float64, learning_rates=None, partial=False):
         average=draw(st.one_of(st.booleans(), st.integers(1, 100))),
         **draw_schedule(draw, rng, learning_rates),
     )
-    if params["learning_rate"] == "optimal" and loss.startswith("squared"):
-        # Its first rate is alpha ** -0.25, whatever the curvature of the loss.
+    if params["learning_rate"] == "optimal":
+        # Its first rate is alpha ** -0.25, whatever the curvature of the loss; long
+        # steps make the path chaotic, and no two programs agree on such a path.
         params["alpha"] = rng.uniform(0.5, 1.5)
 
     d = draw(st.integers(1, 6))
@@ -517,15 +518,26 @@ def assert_same_model(estimator, model, problem, rtol):
 
 def train_reference(problem, dtype):
     """The reference's model, if the comparison with it is meaningful."""
-    model = train(
-        problem.X,
-        problem.y,
-        classes=problem.classes,
-        sample_weight=problem.sample_weight,
-        **problem.params,
-        **problem.init,
-    )
+
+    def run(dtype):
+        return train(
+            problem.X,
+            problem.y,
+            classes=problem.classes,
+            sample_weight=problem.sample_weight,
+            **problem.params,
+            **problem.init,
+            dtype=dtype,
+        )
+
+    model = run(dtype)
     assume(model.distance_to_jump > MIN_DISTANCE[dtype])
+    if dtype == np.float32:
+        # Momentum with coefficients that enter and leave zero can be chaotic. A path
+        # that float32 itself cannot follow says nothing about the estimator.
+        exact = run(np.float64)
+        error = max(np.abs(model.w - exact.w).max(), np.abs(model.b - exact.b).max())
+        assume(error < 0.1 * RTOL[dtype] * model.largest)
     return model
 
 
@@ -565,6 +577,9 @@ def test_stopping(problem, max_iter, n_iter_no_change):
         tol=10 ** problem.rng.uniform(-3.5, -1),
         n_iter_no_change=n_iter_no_change,
     )
+    if problem.params["penalty"] in ("l1", "elasticnet"):
+        # Over this many updates such paths are too chaotic even for float64.
+        problem.params["momentum"] = 0.0
     problem.estimator.set_params(**problem.params)
     model = train_reference(problem, np.float64)
     with warnings.catch_warnings(record=True) as caught:
@@ -575,8 +590,7 @@ def test_stopping(problem, max_iter, n_iter_no_change):
     categories = [warning.category for warning in caught]
     assert categories == ([] if model.converged else [ConvergenceWarning])
     assert estimator.n_iter_ == model.e
-    # Ten times the epochs, some ending near zero: rounding grows with momentum.
-    assert_same_model(estimator, model, problem, rtol=1e-8)
+    assert_same_model(estimator, model, problem, RTOL[np.float64])
 
 
 def check_partial_fit(problem, n_chunks, dtype):

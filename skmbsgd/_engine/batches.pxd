@@ -3,6 +3,7 @@
 from libc.stdint cimport uint32_t
 from numpy.random cimport bitgen_t
 
+from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
 
@@ -66,14 +67,17 @@ cdef class Batches:
 cdef class DenseBatches(Batches):
     cdef readonly object X
     cdef DenseUpdate model
-    cdef object gathered_array, converted_array
+    cdef object addresses, gathered_array, converted_array
     cdef bint single_precision
-    cdef Py_ssize_t n_features
+    cdef Py_ssize_t n_features, lookahead, columns_ahead
     cdef size_t bytes_of_row
     cdef const char* first_row
+    cdef const void** rows_here
+    cdef const void** rows_ahead
     cdef char* gathered
     cdef const void* block
     cdef void* converted
 
-    cdef const char* row(self, Py_ssize_t i) noexcept nogil
-    cdef void send_for(self, Py_ssize_t i) noexcept nogil
+    cdef const void* row(self, Py_ssize_t i) noexcept nogil
+    cdef void multiply(self, const floating* w, floating* z) noexcept nogil
+    cdef void add_products(self, const floating* d, floating* g) noexcept nogil

@@ -1,9 +1,8 @@
 """Rows of X, of the targets and of the weights, in their order, block by block.
 
 A batch is worked off in blocks of rows that fit into the fastest cache, so that a
-batch may be as large as the data without any copy of it. A block's rows lie anywhere
-in X: they are gathered into a small buffer, where one product serves them all, while
-the rows to come are already on their way from memory.
+batch may be as large as the data without any copy of it. The rows to come are sent
+for while those at hand are worked on.
 
 To add a layout of X, write one class with ``fetch_rows``, ``decisions`` and
 ``accumulate``.
@@ -21,27 +20,39 @@ from skmbsgd._engine.blas cimport (
 )
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
-cdef extern from *:
-    """
-    #if defined(__GNUC__) || defined(__clang__)
-    #define skmbsgd_prefetch(address) __builtin_prefetch(address, 0, 3)
-    #else
-    #define skmbsgd_prefetch(address) ((void)(address))
-    #endif
-    """
-    void prefetch "skmbsgd_prefetch"(const void* address) noexcept nogil
+cdef extern from "row_kernels.h":
+    void prefetch "SKMBSGD_PREFETCH" (const void* address) noexcept nogil
+    void dot_rows_double "skmbsgd_dot_rows_double" (
+        const double** rows, Py_ssize_t n_rows, Py_ssize_t n_columns,
+        const double* w, double* z) noexcept nogil
+    void dot_rows_float "skmbsgd_dot_rows_float" (
+        const float** rows, Py_ssize_t n_rows, Py_ssize_t n_columns,
+        const float* w, float* z) noexcept nogil
+    void add_rows_double "skmbsgd_add_rows_double" (
+        const double** rows, const double** rows_ahead, Py_ssize_t n_rows,
+        Py_ssize_t n_columns, Py_ssize_t n_ahead,
+        const double* d, double* g) noexcept nogil
+    void add_rows_float "skmbsgd_add_rows_float" (
+        const float** rows, const float** rows_ahead, Py_ssize_t n_rows,
+        Py_ssize_t n_columns, Py_ssize_t n_ahead,
+        const float* d, float* g) noexcept nogil
 
 
 cdef enum:
     CACHE_LINE = 64
     # Random numbers drawn at once, so that the swaps' cache misses overlap
     SHUFFLE_BLOCK = 128
-    # A block of rows: enough of them for one product to be worth its call, and few
-    # enough to stay in the first-level cache.
+    # A block of rows: enough of them to be worth the calls it takes, and few enough to
+    # stay in the first-level cache from the first product to the second.
     MAX_BLOCK_ROWS = 64
     BLOCK_ELEMENTS = 4096
-    # From a row of so many bytes on, the processor's own prefetcher does as well.
-    MAX_PREFETCHED_BYTES = 2048
+    # Rows to come are sent for so many visits ahead: early enough to arrive in time,
+    # late enough not to be evicted again.
+    MAX_LOOKAHEAD_ROWS = 32
+    LOOKAHEAD_BYTES = 262144
+    # Of a very long row only the start is sent for; the processor's own prefetcher
+    # does the rest.
+    MAX_PREFETCHED_BYTES = 16384
 
 
 cdef bint is_consecutive(const uint32_t[::1] rows):
@@ -226,7 +237,7 @@ cdef class Batches:
         """
         cdef Py_ssize_t i
         self.n_rows = min(stop - first, self.max_rows)
-        self.order.settle(first + 2 * self.max_rows)
+        self.order.settle(first + self.n_rows)
         self.rows = self.order.rows + first
         self.fetch_rows(first)
         self.targets.load(self.rows, self.n_rows, self.y)
@@ -248,6 +259,10 @@ cdef class Batches:
 
 cdef class DenseBatches(Batches):
     """Rows of a dense array.
+
+    With one output the rows are worked on where they lie. With several, a block of them
+    is gathered for one matrix product. In both cases the rows LOOKAHEAD visits ahead
+    are sent for meanwhile.
 
     Parameters
     ----------
@@ -279,49 +294,55 @@ cdef class DenseBatches(Batches):
         self.cost_of_row = targets.n_outputs * (self.n_features + 16)
 
         self.allocate(min(
-            max(1, BLOCK_ELEMENTS // self.n_features), MAX_BLOCK_ROWS, order.n_rows
+            max(4, BLOCK_ELEMENTS // self.n_features), MAX_BLOCK_ROWS, order.n_rows
         ))
-        self.gathered_array = np.empty((self.max_rows, self.n_features), X.dtype)
+        self.lookahead = min(
+            max(1, LOOKAHEAD_BYTES // <Py_ssize_t>self.bytes_of_row), MAX_LOOKAHEAD_ROWS
+        )
+        self.columns_ahead = min(
+            self.n_features, MAX_PREFETCHED_BYTES // X.dtype.itemsize
+        )
+        self.addresses = np.empty((2, self.max_rows), dtype=np.uintp)
+        self.rows_here = <const void**><size_t>self.addresses.ctypes.data
+        self.rows_ahead = self.rows_here + self.max_rows
+        gathers = targets.n_outputs > 1 and not order.consecutive
+        self.gathered_array = np.empty(
+            (self.max_rows if gathers else 0, self.n_features), X.dtype
+        )
         self.gathered = <char*><size_t>self.gathered_array.ctypes.data
         self.converted_array = np.empty((self.max_rows, targets.n_outputs), X.dtype)
         self.converted = <void*><size_t>self.converted_array.ctypes.data
 
-    cdef inline const char* row(self, Py_ssize_t i) noexcept nogil:
+    cdef inline const void* row(self, Py_ssize_t i) noexcept nogil:
         return self.first_row + self.order.rows[i] * self.bytes_of_row
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
-        cdef Py_ssize_t i, next_row = first + self.n_rows
-        cdef Py_ssize_t n_next = min(self.max_rows, self.order.n_rows - next_row)
+        cdef Py_ssize_t i, ahead, last = self.order.n_rows - 1
+        self.order.settle(first + self.n_rows + self.lookahead)
+        for i in range(self.n_rows):
+            ahead = min(first + i + self.lookahead, last)
+            self.rows_here[i] = self.row(first + i)
+            self.rows_ahead[i] = self.row(ahead)
+            self.targets.prefetch(self.order.rows[ahead])
+        if self.model.n_outputs == 1:
+            return
         if self.order.consecutive:
-            self.block = self.row(first)
+            self.block = self.rows_here[0]
             return
         for i in range(self.n_rows):
-            if i < n_next:
-                self.send_for(next_row + i)
-            memcpy(self.gathered + i * self.bytes_of_row, self.row(first + i),
+            prefetch_bytes(self.rows_ahead[i],
+                           min(self.bytes_of_row, <size_t>MAX_PREFETCHED_BYTES))
+            memcpy(self.gathered + i * self.bytes_of_row, self.rows_here[i],
                    self.bytes_of_row)
         self.block = self.gathered
 
-    cdef inline void send_for(self, Py_ssize_t i) noexcept nogil:
-        """Ask for a row to come, its target included."""
-        cdef const char* row = self.row(i)
-        cdef size_t offset = 0, stop = min(self.bytes_of_row, <size_t>MAX_PREFETCHED_BYTES)
-        self.targets.prefetch(self.order.rows[i])
-        while offset < stop:
-            prefetch(row + offset)
-            offset += CACHE_LINE
-
     cdef void decisions(self) noexcept nogil:
         if self.single_precision:
-            rows_times_weights(
-                <const float*>self.block, <float*>self.model.w, <float*>self.converted,
-                self.n_rows, self.n_features, self.model.n_outputs)
+            self.multiply(<float*>self.model.w, <float*>self.converted)
             add_intercept(<float*>self.converted, <float*>self.model.b, self.z,
                           self.n_rows, self.model.n_outputs)
         else:
-            rows_times_weights(
-                <const double*>self.block, <double*>self.model.w, <double*>self.converted,
-                self.n_rows, self.n_features, self.model.n_outputs)
+            self.multiply(<double*>self.model.w, <double*>self.converted)
             add_intercept(<double*>self.converted, <double*>self.model.b, self.z,
                           self.n_rows, self.model.n_outputs)
 
@@ -329,15 +350,44 @@ cdef class DenseBatches(Batches):
         if self.single_precision:
             convert_and_sum(self.d, <float*>self.converted, <float*>self.model.b_g,
                             self.n_rows, self.model.n_outputs)
-            add_outer_products(
-                <float*>self.converted, <const float*>self.block, <float*>self.model.g,
-                self.n_rows, self.n_features, self.model.n_outputs)
+            self.add_products(<float*>self.converted, <float*>self.model.g)
         else:
             convert_and_sum(self.d, <double*>self.converted, <double*>self.model.b_g,
                             self.n_rows, self.model.n_outputs)
-            add_outer_products(
-                <double*>self.converted, <const double*>self.block, <double*>self.model.g,
-                self.n_rows, self.n_features, self.model.n_outputs)
+            self.add_products(<double*>self.converted, <double*>self.model.g)
+
+    cdef void multiply(self, const floating* w, floating* z) noexcept nogil:
+        """z = X w^T"""
+        if self.model.n_outputs > 1:
+            rows_times_weights(<const floating*>self.block, w, z,
+                               self.n_rows, self.n_features, self.model.n_outputs)
+        elif floating is double:
+            dot_rows_double(<const double**>self.rows_here, self.n_rows,
+                            self.n_features, w, z)
+        else:
+            dot_rows_float(<const float**>self.rows_here, self.n_rows,
+                           self.n_features, w, z)
+
+    cdef void add_products(self, const floating* d, floating* g) noexcept nogil:
+        """g += d^T X"""
+        if self.model.n_outputs > 1:
+            add_outer_products(d, <const floating*>self.block, g,
+                               self.n_rows, self.n_features, self.model.n_outputs)
+        elif floating is double:
+            add_rows_double(
+                <const double**>self.rows_here, <const double**>self.rows_ahead,
+                self.n_rows, self.n_features, self.columns_ahead, d, g)
+        else:
+            add_rows_float(
+                <const float**>self.rows_here, <const float**>self.rows_ahead,
+                self.n_rows, self.n_features, self.columns_ahead, d, g)
+
+
+cdef inline void prefetch_bytes(const void* address, size_t n_bytes) noexcept nogil:
+    cdef size_t offset = 0
+    while offset < n_bytes:
+        prefetch(<const char*>address + offset)
+        offset += CACHE_LINE
 
 
 cdef void add_intercept(

@@ -1,0 +1,129 @@
+/* Included by row_kernels.h once for each type REAL.
+
+   A LINE is a cache line of numbers, which the compiler maps to the SIMD registers
+   that there are. Other compilers than GCC and Clang take lines of one number. */
+
+#if defined(__GNUC__)
+typedef REAL NAME(line_t) __attribute__((
+    vector_size(SKMBSGD_CACHE_LINE), aligned(sizeof(REAL)), may_alias));
+#define LANE(line, lane) ((line)[lane])
+#define ZERO_LINE {0}
+#else
+typedef REAL NAME(line_t);
+#define LANE(line, lane) (line)
+#define ZERO_LINE 0
+#endif
+
+#define LINE NAME(line_t)
+#define LANES ((ptrdiff_t)(sizeof(LINE) / sizeof(REAL)))
+#define LINE_AT(row, column) (*(const LINE *)((row) + (column)))
+
+/* z[i] = rows[i] . w */
+SKMBSGD_MULTIVERSIONED
+void NAME(skmbsgd_dot_rows)(
+    const REAL *const *rows, ptrdiff_t n_rows, ptrdiff_t n_columns,
+    const REAL *w, REAL *z)
+{
+    ptrdiff_t i = 0, j, lane;
+    /* Four rows at once read w once, and their sums do not wait for each other. */
+    for (; i + 4 <= n_rows; i += 4) {
+        const REAL *r0 = rows[i], *r1 = rows[i + 1];
+        const REAL *r2 = rows[i + 2], *r3 = rows[i + 3];
+        LINE s0 = ZERO_LINE, s1 = ZERO_LINE, s2 = ZERO_LINE, s3 = ZERO_LINE;
+        REAL t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+        for (j = 0; j + LANES <= n_columns; j += LANES) {
+            const LINE w_line = LINE_AT(w, j);
+            s0 += LINE_AT(r0, j) * w_line;
+            s1 += LINE_AT(r1, j) * w_line;
+            s2 += LINE_AT(r2, j) * w_line;
+            s3 += LINE_AT(r3, j) * w_line;
+        }
+        for (; j < n_columns; j++) {
+            t0 += r0[j] * w[j];
+            t1 += r1[j] * w[j];
+            t2 += r2[j] * w[j];
+            t3 += r3[j] * w[j];
+        }
+        for (lane = 0; lane < LANES; lane++) {
+            t0 += LANE(s0, lane);
+            t1 += LANE(s1, lane);
+            t2 += LANE(s2, lane);
+            t3 += LANE(s3, lane);
+        }
+        z[i] = t0;
+        z[i + 1] = t1;
+        z[i + 2] = t2;
+        z[i + 3] = t3;
+    }
+    for (; i < n_rows; i++) {
+        const REAL *r = rows[i];
+        LINE s = ZERO_LINE, s_next = ZERO_LINE;
+        REAL t = 0;
+        for (j = 0; j + 2 * LANES <= n_columns; j += 2 * LANES) {
+            s += LINE_AT(r, j) * LINE_AT(w, j);
+            s_next += LINE_AT(r, j + LANES) * LINE_AT(w, j + LANES);
+        }
+        for (; j < n_columns; j++)
+            t += r[j] * w[j];
+        s += s_next;
+        for (lane = 0; lane < LANES; lane++)
+            t += LANE(s, lane);
+        z[i] = t;
+    }
+}
+
+/* g += sum over i of d[i] * rows[i]
+
+   Meanwhile the first n_ahead columns of the rows in rows_ahead, as many as there are
+   rows, are sent for, a line of each of them per step. */
+SKMBSGD_MULTIVERSIONED
+void NAME(skmbsgd_add_rows)(
+    const REAL *const *rows, const REAL *const *rows_ahead,
+    ptrdiff_t n_rows, ptrdiff_t n_columns, ptrdiff_t n_ahead,
+    const REAL *d, REAL *g)
+{
+    const ptrdiff_t line = SKMBSGD_CACHE_LINE / sizeof(REAL);
+    ptrdiff_t i = 0, j, ahead;
+    for (; i + 4 <= n_rows; i += 4) {
+        const REAL *r0 = rows[i], *r1 = rows[i + 1];
+        const REAL *r2 = rows[i + 2], *r3 = rows[i + 3];
+        const REAL *a0 = rows_ahead[i], *a1 = rows_ahead[i + 1];
+        const REAL *a2 = rows_ahead[i + 2], *a3 = rows_ahead[i + 3];
+        const REAL d0 = d[i], d1 = d[i + 1], d2 = d[i + 2], d3 = d[i + 3];
+        ahead = 0;
+        for (j = 0; j + LANES <= n_columns; j += LANES) {
+            *(LINE *)(g + j) += (LINE_AT(r0, j) * d0 + LINE_AT(r1, j) * d1)
+                                + (LINE_AT(r2, j) * d2 + LINE_AT(r3, j) * d3);
+            if (ahead < n_ahead) {
+                SKMBSGD_PREFETCH(a0 + ahead);
+                SKMBSGD_PREFETCH(a1 + ahead);
+                SKMBSGD_PREFETCH(a2 + ahead);
+                SKMBSGD_PREFETCH(a3 + ahead);
+                ahead += line;
+            }
+        }
+        for (; j < n_columns; j++)
+            g[j] += (r0[j] * d0 + r1[j] * d1) + (r2[j] * d2 + r3[j] * d3);
+        for (; ahead < n_ahead; ahead += line) {
+            SKMBSGD_PREFETCH(a0 + ahead);
+            SKMBSGD_PREFETCH(a1 + ahead);
+            SKMBSGD_PREFETCH(a2 + ahead);
+            SKMBSGD_PREFETCH(a3 + ahead);
+        }
+    }
+    for (; i < n_rows; i++) {
+        const REAL *r = rows[i];
+        for (j = 0; j + LANES <= n_columns; j += LANES)
+            *(LINE *)(g + j) += LINE_AT(r, j) * d[i];
+        for (; j < n_columns; j++)
+            g[j] += r[j] * d[i];
+        for (ahead = 0; ahead < n_ahead; ahead += line)
+            SKMBSGD_PREFETCH(rows_ahead[i] + ahead);
+    }
+}
+
+#undef LANE
+#undef ZERO_LINE
+#undef LINE
+#undef LANES
+#undef LINE_AT

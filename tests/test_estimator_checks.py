@@ -1,0 +1,95 @@
+"""scikit-learn's own checks of an estimator, over many settings; none may fail.
+
+Two of the checks compare fits on weighted rows and on repeated rows. These agree where
+one batch holds all rows (32 is enough for the data of these checks, at most 30 rows)
+and nothing else counts rows: not early stopping, which holds out some of them, and not
+an `average` above the 15 rows of the weighted data. `class_weight="balanced"` is out,
+because other checks call `partial_fit`, which refuses it in scikit-learn too.
+"""
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+
+
+class SlowingRate:
+    """A callable schedule: the rate falls with the square root of the epoch."""
+
+    def __call__(self, epoch):
+        return 0.02 / (1 + epoch) ** 0.5
+
+    def __repr__(self):  # the same in every process, for the names of the tests
+        return "SlowingRate()"
+
+
+CLASSIFIERS = [
+    MiniBatchSGDClassifier(),
+    MiniBatchSGDClassifier(
+        "hinge", alpha=0.1, learning_rate="optimal", batch_size="full"
+    ),
+    MiniBatchSGDClassifier(
+        "modified_huber", penalty="l1", alpha=1e-2, momentum=0.9, batch_size=64
+    ),
+    MiniBatchSGDClassifier(
+        "squared_hinge", penalty="elasticnet", eta0=1e-3, momentum=0.9
+    ),
+    MiniBatchSGDClassifier("perceptron", penalty=None, learning_rate="constant"),
+    MiniBatchSGDClassifier("squared_error", eta0=1e-3, momentum=0.5, nesterov=True),
+    MiniBatchSGDClassifier("huber", epsilon=0.5, learning_rate="invscaling", eta0=0.1),
+    MiniBatchSGDClassifier("epsilon_insensitive", learning_rate="adaptive"),
+    MiniBatchSGDClassifier(
+        "squared_epsilon_insensitive",
+        learning_rate="exponential",
+        eta0=1e-3,
+        decay=1e-3,
+        momentum=0.9,
+        tol=1e-4,
+    ),
+    MiniBatchSGDClassifier(
+        penalty="l1", alpha=1e-2, momentum=0.9, nesterov=True, batch_size="full"
+    ),
+    MiniBatchSGDClassifier(
+        learning_rate="step", eta0=0.03, epochs_drop=200, momentum=0.5
+    ),
+    MiniBatchSGDClassifier(
+        learning_rate="step", epochs_drop=[50, 100], momentum=0.9, batch_size=64
+    ),
+    MiniBatchSGDClassifier(
+        learning_rate="cosine", eta0=0.05, max_iter=100, tol=None, penalty="elasticnet"
+    ),
+    MiniBatchSGDClassifier(decay=1e-3, decay_unit="update", average=True, eta0=0.1),
+    MiniBatchSGDClassifier(decay="auto", average=10, momentum=0.9, shuffle=False),
+    MiniBatchSGDClassifier("hinge", learning_rate=SlowingRate(), momentum=0.9),
+]
+
+REGRESSORS = [
+    MiniBatchSGDRegressor(),
+    MiniBatchSGDRegressor("huber", epsilon=1.0, batch_size="full", eta0=0.1),
+    MiniBatchSGDRegressor("epsilon_insensitive", learning_rate="adaptive"),
+    MiniBatchSGDRegressor("squared_epsilon_insensitive", batch_size=64),
+    MiniBatchSGDRegressor(penalty="l1", alpha=1e-2, momentum=0.9),
+    MiniBatchSGDRegressor(penalty="elasticnet", l1_ratio=0.5, decay="auto"),
+    MiniBatchSGDRegressor(
+        penalty="l1", momentum=0.9, nesterov=True, batch_size="full", average=True
+    ),
+    MiniBatchSGDRegressor(
+        penalty=None, learning_rate="constant", momentum=0.5, fit_intercept=False
+    ),
+    MiniBatchSGDRegressor(momentum=0.9, nesterov=True, batch_size=64, shuffle=False),
+    MiniBatchSGDRegressor(learning_rate="step", epochs_drop=100),
+    MiniBatchSGDRegressor(learning_rate="step", epochs_drop=[100, 200], drop=0.1),
+    MiniBatchSGDRegressor(
+        learning_rate="exponential", decay=1e-4, decay_unit="update", eta0=0.02
+    ),
+    MiniBatchSGDRegressor(
+        "huber", epsilon=1.0, learning_rate="cosine", eta0=0.1, max_iter=100, tol=None
+    ),
+    MiniBatchSGDRegressor(learning_rate="invscaling", eta0=0.1, batch_size="full"),
+    MiniBatchSGDRegressor("epsilon_insensitive", learning_rate="optimal", alpha=0.01),
+    MiniBatchSGDRegressor(learning_rate=SlowingRate(), average=10),
+]
+
+
+@parametrize_with_checks(CLASSIFIERS + REGRESSORS)
+def test_estimator_passes_the_checks_of_scikit_learn(estimator, check):
+    check(estimator)
