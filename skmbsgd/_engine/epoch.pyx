@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 from skmbsgd._engine.batches cimport Batches
 from skmbsgd._engine.losses cimport Loss
-from skmbsgd._engine.updates cimport Update
+from skmbsgd._engine.updates cimport Epoch, Update
 
 cdef enum:
     # Work between two looks at the signals, in nanoseconds on a slow machine: far
@@ -54,6 +54,11 @@ def run_epoch(
     if learning_rates.shape[0] != n_batches:
         raise ValueError(f"{n_batches} batches need as many learning rates.")
 
+    cdef Epoch plan = Epoch()
+    plan.learning_rates = learning_rates
+    plan.n_averaged = n_averaged
+    plan.first_averaged_batch = first_averaged_batch
+    update.begin_epoch(plan)
     with nogil:
         for batch in range(n_batches):
             row = batch * batch_size
@@ -79,6 +84,7 @@ def run_epoch(
             if 0 <= first_averaged_batch <= batch:
                 n_averaged += 1
                 update.add_to_average(1.0 / n_averaged)
+        update.end_epoch()
     return total_loss / n_rows
 
 

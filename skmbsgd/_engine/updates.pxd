@@ -1,6 +1,9 @@
-"""Declarations of the update rules; they are explained in updates.pyx."""
+"""Declarations of the update rules; see updates.pyx and rules.pxd."""
 
-from skmbsgd._engine.blas cimport floating
+cdef class Epoch:
+    """What is known of an epoch before it begins."""
+    cdef const double[:] learning_rates
+    cdef Py_ssize_t n_averaged, first_averaged_batch
 
 
 cdef class Update:
@@ -8,9 +11,11 @@ cdef class Update:
     cdef double momentum, l2, l1
     cdef bint fit_intercept
 
+    cdef void begin_epoch(self, Epoch plan)
     cdef void begin_batch(self) noexcept nogil
     cdef void step(self, double learning_rate) noexcept nogil
     cdef void add_to_average(self, double share) noexcept nogil
+    cdef void end_epoch(self) noexcept nogil
 
 
 cdef class DenseUpdate(Update):
@@ -48,3 +53,6 @@ cdef class ProximalClassicalUpdate(DenseUpdate):
 
 cdef class ProximalNesterovUpdate(DenseUpdate):
     pass
+
+
+cdef void* writable_memory(array, shape, dtype) except NULL

@@ -1,88 +1,19 @@
-"""Update rules: how weights w and velocities v move by one batch's gradient g.
+"""Models in training with dense updates, a class for each update rule.
 
-eta is the learning rate, mu the momentum, lam2 and lam1 the L2 and L1 penalties.
-The gradient of the L2 penalty joins that of the data:
-
-    g <- g + lam2 * w
-
-Without an L1 penalty, this is the rule of Keras's SGD
-(https://keras.io/api/optimizers/sgd/):
-
-    classical    v' = mu * v - eta * g
-                 w' = w + v'
-    Nesterov     v' = mu * v - eta * g
-                 w' = w + mu * v' - eta * g
-
-With an L1 penalty the step is a proximal one (S is soft-thresholding), so that
-coefficients become exactly 0 and the optimum is a fixed point with momentum too:
-
-    classical    w' = S(w + mu * v - eta * g, eta * lam1)
-                 v' = w' - w
-    Nesterov     x  = w - mu * v
-                 x' = S(w - eta * g, eta * lam1)
-                 v' = x' - x
-                 w' = x' + mu * v'
-
-The intercept follows the same rule without penalties. To add a rule, write its
-inline function and its class.
+The rules themselves are explained and written down in rules.pxd.
 """
 
 import numpy as np
 
 from libc.string cimport memset
 
-
-# The rules for one coordinate, in the letters of the docstring above
-
-cdef inline void classical(
-    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2
-) noexcept nogil:
-    g = g + lam2 * w[0]
-    v[0] = mu * v[0] - eta * g
-    w[0] = w[0] + v[0]
+from skmbsgd._engine.blas cimport floating
+from skmbsgd._engine.rules cimport (
+    classical, nesterov, proximal_classical, proximal_nesterov,
+)
 
 
-cdef inline void nesterov(
-    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2
-) noexcept nogil:
-    g = g + lam2 * w[0]
-    v[0] = mu * v[0] - eta * g
-    w[0] = w[0] + mu * v[0] - eta * g
-
-
-cdef inline floating soft_threshold(floating x, floating threshold) noexcept nogil:
-    """Move x towards 0 by the threshold, and no further than 0."""
-    if x > threshold:
-        return x - threshold
-    if x < -threshold:
-        return x + threshold
-    # A diverged x is neither, and must not pass for a removed coefficient.
-    return x - x
-
-
-cdef inline void proximal_classical(
-    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2,
-    floating lam1,
-) noexcept nogil:
-    cdef floating w_old = w[0]
-    g = g + lam2 * w[0]
-    w[0] = soft_threshold(w[0] + mu * v[0] - eta * g, eta * lam1)
-    v[0] = w[0] - w_old
-
-
-cdef inline void proximal_nesterov(
-    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2,
-    floating lam1,
-) noexcept nogil:
-    cdef floating x_old = w[0] - mu * v[0]
-    cdef floating x
-    g = g + lam2 * w[0]
-    x = soft_threshold(w[0] - eta * g, eta * lam1)
-    v[0] = x - x_old
-    w[0] = x + mu * v[0]
-
-
-# The same over arrays
+# The rules over arrays
 
 cdef void classical_each(
     floating* w, floating* v, const floating* g, Py_ssize_t n,
@@ -128,8 +59,24 @@ cdef void average_each(
         average[j] += share * (w[j] - average[j])
 
 
+cdef class Epoch:
+    """What is known of an epoch before it begins.
+
+    Attributes
+    ----------
+    learning_rates : ndarray of shape (n_batches,), float64
+    n_averaged : int
+        Number of updates already in the running means.
+    first_averaged_batch : int
+        The batch from which on updates join the running means; -1 for none.
+    """
+
+
 cdef class Update:
     """A model in training, and the rule that moves it."""
+
+    cdef void begin_epoch(self, Epoch plan):
+        """Prepare for an epoch of which the learning rates are known."""
 
     cdef void begin_batch(self) noexcept nogil:
         """Set the gradients to 0."""
@@ -139,6 +86,24 @@ cdef class Update:
 
     cdef void add_to_average(self, double share) noexcept nogil:
         """Move the running means by this share of the way to the weights."""
+
+    cdef void end_epoch(self) noexcept nogil:
+        """Bring all weights up to date."""
+
+    def squared_norm(self):
+        """Sum of the squares of the weights."""
+        raise NotImplementedError
+
+    def absolute_sum(self):
+        """Sum of the absolute values of the weights."""
+        raise NotImplementedError
+
+    def is_finite(self):
+        """Whether no weight and no velocity is infinite or NaN."""
+        raise NotImplementedError
+
+    def store(self):
+        """Write weights, velocities and means into the arrays they came from."""
 
 
 cdef class DenseUpdate(Update):
@@ -212,6 +177,18 @@ cdef class DenseUpdate(Update):
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
         """Apply the rule to n coordinates."""
+
+    # NumPy's sums, not those of BLAS, whose last bits depend on its threads
+
+    def squared_norm(self):
+        return float(np.square(self.coef, dtype=np.float64).sum())
+
+    def absolute_sum(self):
+        return float(np.abs(self.coef).sum(dtype=np.float64))
+
+    def is_finite(self):
+        arrays = self.coef, self.intercept, self.velocity, self.intercept_velocity
+        return all(np.isfinite(array).all() for array in arrays)
 
     cdef void add_to_average(self, double share) noexcept nogil:
         cdef Py_ssize_t n = self.n_outputs * self.n_features
