@@ -1,7 +1,7 @@
 """
-======================================
+=====================================
 Learning flight delays month by month
-======================================
+=====================================
 
 In 2013, 336,776 flights were to leave New York City. They arrive here as a stream, one
 month after the other: a :class:`~skmbsgd.MiniBatchSGDRegressor` learns from each month

@@ -268,7 +268,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             seed = random_seed(check_random_state(self.random_state))
             state = TrainingState.start(coef, intercept, seed, bool(self.average))
             self._begin_history()
-        objective = self._run_epoch(state, data)
+        update = self._make_update(state, data)
+        objective = self._run_epoch(state, update, data)
+        update.store()
         self._adopt(state)
         self._record(state, objective)
 
@@ -278,12 +280,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         if validation is not None:
             self.validation_scores_ = []
         patience = Patience(self.tol, self.n_iter_no_change)
+        update = self._make_update(state, data)
         best_state = None
         for _ in range(self.max_iter):
             started = time.perf_counter()
-            objective = self._run_epoch(state, data)
+            objective = self._run_epoch(state, update, data)
             self._record(state, objective)
             if validation is not None:
+                update.store()
                 score = self._validation_score(state, validation)
                 if not self.validation_scores_ or score > self.best_validation_score_:
                     self.best_validation_score_ = score
@@ -297,24 +301,31 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 break
         else:
             self._warn_if_not_converged()
+        update.store()
         if best_state is not None:
             state = state.with_weights_of(best_state)
         self._adopt(state)
 
-    def _run_epoch(self, state, data):
-        """Move the state by one epoch; return the training objective."""
-        n_rows = data.n_rows
-        batch_size = n_rows if self.batch_size == "full" else self.batch_size
-        batch_size = min(batch_size, n_rows)
-        n_batches = -(-n_rows // batch_size)
-        penalty = Penalty.named(self.penalty, self.alpha, self.l1_ratio)
-        update = make_update(
+    def _penalty(self):
+        return Penalty.named(self.penalty, self.alpha, self.l1_ratio)
+
+    def _make_update(self, state, data):
+        """The state as a model in training."""
+        return make_update(
             state,
-            penalty,
+            self._penalty(),
+            sparse=issparse(data.X),
             momentum=self.momentum,
             nesterov=self.nesterov,
             fit_intercept=self.fit_intercept,
         )
+
+    def _run_epoch(self, state, update, data):
+        """Move the model and the clocks by one epoch; return the training objective."""
+        n_rows = data.n_rows
+        batch_size = n_rows if self.batch_size == "full" else self.batch_size
+        batch_size = min(batch_size, n_rows)
+        n_batches = -(-n_rows // batch_size)
         loss = self._make_loss(update.n_outputs)
         rates = self._learning_rates(state, n_batches, loss)
         first_averaged_batch = self._first_averaged_batch(state, batch_size, n_rows)
@@ -333,8 +344,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 state.n_averaged,
                 first_averaged_batch,
             )
-            objective = data_loss + penalty.value(state.coef)
-        if not (np.isfinite(objective) and state.is_finite()):
+            objective = data_loss + self._penalty().value(update)
+        if not (np.isfinite(objective) and update.is_finite()):
             raise ValueError(
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
                 "loss became infinite or NaN. Try a smaller initial rate (eta0="
@@ -439,12 +450,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         """Validated X and y; after the first chunk they are read in the model's type."""
         if dtype is None:
             dtype = FLOAT_TYPES if reset else self.coef_.dtype
+        check_indices(X)
         X, y = validate_data(
             self,
             X,
             y,
             dtype=dtype,
             order="C",
+            accept_sparse="csr",
             reset=reset,
             **self._y_options,
         )
@@ -576,13 +589,72 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             stacklevel=4,
         )
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     # Prediction
 
     def _decisions(self, X):
         """X W^T + b, of shape (n_samples,) for a model of one output."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOAT_TYPES, reset=False)
+        check_indices(X)
+        X = validate_data(
+            self, X, dtype=FLOAT_TYPES, accept_sparse="csr", reset=False
+        )
         return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+
+
+def check_indices(X):
+    """Refuse a sparse X whose parts contradict each other.
+
+    Compiled code, SciPy's as well as ours, follows the indices without looking, and
+    would read and write outside its arrays.
+    """
+    if not issparse(X):
+        return
+    if X.format in ("csr", "csc"):
+        n_vectors, n_indices = X.shape if X.format == "csr" else X.shape[::-1]
+        check_compressed(X, n_vectors, n_indices)
+    elif X.format == "bsr":
+        X.check_format(full_check=True)
+    elif X.format == "coo":
+        if not len(X.row) == len(X.col) == len(X.data):
+            raise ValueError("The sparse X is malformed: its arrays differ in length.")
+        check_range(X.row, X.shape[0])
+        check_range(X.col, X.shape[1])
+
+
+def check_compressed(X, n_vectors, n_indices):
+    """The checks of `check_indices` for CSR, and for CSC with rows as indices."""
+    if X.data.ndim != 1 or X.indices.ndim != 1 or X.indptr.ndim != 1:
+        raise ValueError("The sparse X is malformed: its arrays must have 1 dimension.")
+    if len(X.indices) != len(X.data):
+        raise ValueError(
+            "The sparse X is malformed: its data and its indices differ in length "
+            f"({len(X.data)} and {len(X.indices)})."
+        )
+    if (
+        len(X.indptr) != n_vectors + 1
+        or X.indptr[0] != 0
+        or X.indptr[-1] > len(X.indices)
+        or np.any(X.indptr[1:] < X.indptr[:-1])
+    ):
+        raise ValueError(
+            "The sparse X is malformed: its indptr must begin with 0, never fall, end "
+            f"within the data and have {n_vectors + 1} entries."
+        )
+    check_range(X.indices[: X.indptr[-1]], n_indices)
+
+
+def check_range(indices, n):
+    """Refuse indices outside of range(n)."""
+    if len(indices) > 0 and (indices.min() < 0 or indices.max() >= n):
+        raise ValueError(
+            "The sparse X is malformed: it has indices outside of [0, "
+            f"{n}): from {indices.min()} to {indices.max()}."
+        )
 
 
 def read_initial(values, name, shape, dtype):

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import issparse
 
 from skmbsgd._engine import epoch as engine
 from skmbsgd._engine.batches import (
@@ -13,6 +14,7 @@ from skmbsgd._engine.batches import (
     RowOrder,
     Targets,
 )
+from skmbsgd._engine.sparse import CSRBatches, LazyUpdate
 from skmbsgd._engine.updates import (
     ClassicalUpdate,
     NesterovUpdate,
@@ -20,7 +22,7 @@ from skmbsgd._engine.updates import (
     ProximalNesterovUpdate,
 )
 
-UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
+DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
     (False, False): ClassicalUpdate,
     (False, True): NesterovUpdate,
     (True, False): ProximalClassicalUpdate,
@@ -132,16 +134,6 @@ class TrainingState:
         dtype = self.coef.dtype
         return self.average_coef.astype(dtype), self.average_intercept.astype(dtype)
 
-    def is_finite(self):
-        """Whether no weight has diverged."""
-        arrays = (
-            self.coef,
-            self.intercept,
-            self.velocity,
-            self.intercept_velocity,
-        )
-        return all(np.isfinite(array).all() for array in arrays)
-
 
 @dataclass
 class TrainingData:
@@ -149,7 +141,7 @@ class TrainingData:
 
     Attributes
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
     y : ndarray
         Class numbers of shape (n_samples,), or numbers of shape
         (n_samples, n_outputs).
@@ -160,7 +152,7 @@ class TrainingData:
         The rows that take part; None for all.
     """
 
-    X: np.ndarray
+    X: object
     y: np.ndarray
     targets: Targets
     sample_weight: np.ndarray | None = None
@@ -204,7 +196,8 @@ class TrainingData:
         else:
             rows = self.rows.copy()
         order = RowOrder(rows, bit_generator)
-        return DenseBatches(self.X, order, self.targets, self.sample_weight, update)
+        layout = CSRBatches if issparse(self.X) else DenseBatches
+        return layout(self.X, order, self.targets, self.sample_weight, update)
 
 
 @dataclass
@@ -221,40 +214,48 @@ class Penalty:
         alpha = 0.0 if name is None else alpha
         return cls(l2=alpha * (1.0 - share), l1=alpha * share)
 
-    def value(self, coef):
-        """The penalty at these weights."""
-        # Sums of NumPy's, not of BLAS, whose last bits depend on its threads
+    def value(self, update):
+        """The penalty at the weights of a model in training."""
         total = 0.0
         if self.l2 > 0.0:
-            total += 0.5 * self.l2 * float(np.square(coef, dtype=np.float64).sum())
+            total += 0.5 * self.l2 * update.squared_norm()
         if self.l1 > 0.0:
-            total += self.l1 * float(np.abs(coef).sum(dtype=np.float64))
+            total += self.l1 * update.absolute_sum()
         return total
 
 
-def make_update(state, penalty, *, momentum, nesterov, fit_intercept):
+def make_update(state, penalty, *, sparse, momentum, nesterov, fit_intercept):
     """The update rule for these settings, which moves the arrays of the state."""
-    rule = UPDATES[penalty.l1 > 0.0, bool(nesterov)]
-    return rule(
+    arrays = (
         state.coef,
         state.velocity,
         state.intercept,
         state.intercept_velocity,
         state.average_coef,
         state.average_intercept,
-        momentum=momentum,
-        l2=penalty.l2,
-        l1=penalty.l1,
-        fit_intercept=fit_intercept,
     )
+    settings = {
+        "momentum": momentum,
+        "l2": penalty.l2,
+        "l1": penalty.l1,
+        "fit_intercept": fit_intercept,
+    }
+    if sparse:
+        return LazyUpdate(
+            *arrays, nesterov=nesterov, n_averaged=state.n_averaged, **settings
+        )
+    return DENSE_UPDATES[penalty.l1 > 0.0, bool(nesterov)](*arrays, **settings)
 
 
 def compute_decisions(data, coef, intercept):
     """Decisions of shape (n_rows, n_outputs), the same bits for any thread count."""
+    if issparse(data.X):
+        return data.taken(data.X) @ coef.T + intercept
     at_rest = TrainingState.start(coef, intercept, seed=0, averaged=False)
     update = make_update(
         at_rest,
         Penalty(l2=0.0, l1=0.0),
+        sparse=False,
         momentum=0.0,
         nesterov=False,
         fit_intercept=False,

@@ -27,7 +27,7 @@ RTOL = {np.float64: 1e-10, np.float32: 1e-4}
 # left out: rounding alone would decide which side they are on.
 MIN_DISTANCE = {np.float64: 1e-9, np.float32: 1e-4}
 
-reproducible = settings(max_examples=150, deadline=None, derandomize=True)
+reproducible = settings(max_examples=16, deadline=None, derandomize=True)
 
 
 # ---------------------------------------------------------------------------
@@ -367,8 +367,18 @@ def test_reference_works_in_float32(n_classes, penalty, learning_rate):
 # ---------------------------------------------------------------------------
 
 
+# A few examples of each loss cover them all, which many of any loss need not.
+each_loss = pytest.mark.parametrize(
+    "classifier, loss",
+    [(False, loss) for loss in REGRESSOR_LOSSES]
+    + [(True, loss) for loss in CLASSIFIER_LOSSES],
+)
+
+
 @st.composite
-def problems(draw, dtype=np.float64, learning_rates=None, partial=False):
+def problems(
+    draw, classifier, loss, dtype=np.float64, learning_rates=None, partial=False
+):
     """Settings and data of one training, or of a stream of up to 6 chunks.
 
     Hypothesis draws what is discrete and a seed; all real numbers come from the
@@ -377,8 +387,6 @@ def problems(draw, dtype=np.float64, learning_rates=None, partial=False):
     """
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
-    classifier = draw(st.booleans())
-    loss = draw(st.sampled_from(CLASSIFIER_LOSSES if classifier else REGRESSOR_LOSSES))
     momentum = draw(st.sampled_from([0.0, 0.5, 0.9]))
     params = dict(
         loss=loss,
@@ -553,25 +561,26 @@ def check_fit(problem, dtype):
     assert_same_model(estimator, model, problem, RTOL[dtype])
 
 
+@each_loss
 @reproducible
-@given(problems(np.float64))
-def test_fit_float64(problem):
-    check_fit(problem, np.float64)
+@given(st.data())
+def test_fit_float64(classifier, loss, data):
+    check_fit(data.draw(problems(classifier, loss, np.float64)), np.float64)
 
 
-@reproducible
-@given(problems(np.float32))
-def test_fit_float32(problem):
-    check_fit(problem, np.float32)
+@each_loss
+@settings(reproducible, max_examples=10)
+@given(st.data())
+def test_fit_float32(classifier, loss, data):
+    check_fit(data.draw(problems(classifier, loss, np.float32)), np.float32)
 
 
-@settings(reproducible, max_examples=60)
-@given(
-    problems(learning_rates=["adaptive", "adaptive", "time", "invscaling"]),
-    st.integers(5, 60),
-    st.integers(1, 4),
-)
-def test_stopping(problem, max_iter, n_iter_no_change):
+@each_loss
+@settings(reproducible, max_examples=6)
+@given(st.data(), st.integers(5, 60), st.integers(1, 4))
+def test_stopping(classifier, loss, data, max_iter, n_iter_no_change):
+    learning_rates = ["adaptive", "adaptive", "time", "invscaling"]
+    problem = data.draw(problems(classifier, loss, learning_rates=learning_rates))
     problem.params.update(
         max_iter=max_iter,
         tol=10 ** problem.rng.uniform(-3.5, -1),
@@ -621,13 +630,17 @@ def check_partial_fit(problem, n_chunks, dtype):
         assert_same_model(estimator, model, problem, RTOL[dtype])
 
 
-@settings(reproducible, max_examples=100)
-@given(problems(np.float64, partial=True), st.integers(1, 6))
-def test_partial_fit_float64(problem, n_chunks):
+@each_loss
+@settings(reproducible, max_examples=10)
+@given(st.data(), st.integers(1, 6))
+def test_partial_fit_float64(classifier, loss, data, n_chunks):
+    problem = data.draw(problems(classifier, loss, np.float64, partial=True))
     check_partial_fit(problem, n_chunks, np.float64)
 
 
-@settings(reproducible, max_examples=60)
-@given(problems(np.float32, partial=True), st.integers(1, 6))
-def test_partial_fit_float32(problem, n_chunks):
+@each_loss
+@settings(reproducible, max_examples=6)
+@given(st.data(), st.integers(1, 6))
+def test_partial_fit_float32(classifier, loss, data, n_chunks):
+    problem = data.draw(problems(classifier, loss, np.float32, partial=True))
     check_partial_fit(problem, n_chunks, np.float32)

@@ -11,13 +11,21 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
+from sklearn.exceptions import ConvergenceWarning
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd import _schedules as schedules
 
 ROOT_HALF = 0.7071067811865476
+ROOT_THREE = 1.7320508075688772
 E_TO_MINUS_TENTH = 0.9048374180359595
+EXP_OF_MINUS_TENTHS = np.array(
+    [
+        *(1.0, E_TO_MINUS_TENTH, 0.8187307530779818),
+        *(0.7408182206817179, 0.6703200460356393, 0.6065306597126334),
+    ]
+)
 X = np.zeros((10, 1))
 Y = np.full(10, 1000.0)
 N_EPOCHS = 6
@@ -53,42 +61,15 @@ BY_EPOCH = {
     ),
     "exponential": (
         {"learning_rate": "exponential", "eta0": 2.0, "decay": 0.1},
-        2
-        * np.array(
-            [
-                1.0,
-                E_TO_MINUS_TENTH,
-                0.8187307530779818,
-                0.7408182206817179,
-                0.6703200460356393,
-                0.6065306597126334,
-            ]
-        ),
+        2 * EXP_OF_MINUS_TENTHS,
     ),
     "exponential, auto": (  # decay = 0.6 / 6 = 0.1
         {"learning_rate": "exponential", "eta0": 0.6, "decay": "auto"},
-        0.6
-        * np.array(
-            [
-                1.0,
-                E_TO_MINUS_TENTH,
-                0.8187307530779818,
-                0.7408182206817179,
-                0.6703200460356393,
-                0.6065306597126334,
-            ]
-        ),
+        0.6 * EXP_OF_MINUS_TENTHS,
     ),
     "cosine": (
         {"learning_rate": "cosine", "eta0": 0.8},
-        [
-            0.8,
-            0.4 + 0.2 * 1.7320508075688772,
-            0.6,
-            0.4,
-            0.2,
-            0.4 - 0.2 * 1.7320508075688772,
-        ],
+        [0.8, 0.4 + 0.2 * ROOT_THREE, 0.6, 0.4, 0.2, 0.4 - 0.2 * ROOT_THREE],
     ),
     "step by default": (
         {"learning_rate": "step", "eta0": 0.1, "epochs_drop": 3},
@@ -257,24 +238,25 @@ def test_cosine_stays_zero_when_a_stream_outlasts_max_iter():
 
 
 def test_adaptive_divides_by_five_when_training_stands_still():
-    # z = 0 and y = 0: nothing can improve, and each epoch is one without progress.
+    # z = y = 0: no epoch improves on the first, which sets the mark.
     model = MiniBatchSGDRegressor(
         learning_rate="adaptive", eta0=1e-4, n_iter_no_change=2, max_iter=50
     )
     model.fit(X, np.zeros(10))
-    # The first epoch improves on nothing at all and the counter starts anew after it.
     rates = [1e-4] * 3 + [2e-5] * 2 + [4e-6] * 2 + [8e-7] * 2
     assert_allclose(model.learning_rate_curve_, rates, rtol=1e-12)
     assert model.n_iter_ == 9
 
 
 def test_adaptive_keeps_its_rate_while_training_improves():
-    # Each epoch moves z by 2 and with it the loss; after two epochs z is 4, y too.
-    model = slope_one_model(
-        learning_rate="adaptive", eta0=1.0, tol=1e-3, n_iter_no_change=1, max_iter=9
-    )
-    model.fit(X, np.full(10, 1000.0))
-    assert_array_equal(model.learning_rate_curve_, [1.0] * 9)
+    # Each epoch moves z by 2 towards y = 1000, and lowers the loss by as much.
+    settings = {"learning_rate": "adaptive", "eta0": 1.0, "n_iter_no_change": 1}
+    with pytest.warns(ConvergenceWarning):
+        model = slope_one_model(tol=1.9, max_iter=9, **settings).fit(X, Y)
+    assert model.learning_rate_curve_ == [1.0] * 9
+    # Not by 2.1, though: each epoch after the first is one too many.
+    model = slope_one_model(tol=2.1, max_iter=50, **settings).fit(X, Y)
+    assert_allclose(model.learning_rate_curve_[:4], [1, 1, 0.2, 0.04], rtol=1e-14)
 
 
 # Recorded from keras.optimizers.schedules.InverseTimeDecay of Keras 3.15.1 (float32):

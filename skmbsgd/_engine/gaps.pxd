@@ -1,0 +1,81 @@
+"""Products over ranges of updates in which a coordinate has no gradient.
+
+Between two batches that touch a coordinate, the rules of rules.pxd see only its own
+penalty and velocity. As long as the weight keeps its sign (a condition only with an L1
+penalty), one update is an affine map of the state (w, v), with a = eta * lam2,
+c = eta * lam1 and sigma the sign:
+
+    classical   w' = (1 - a) w + mu v - sigma c
+                v' =     - a w + mu v - sigma c
+    Nesterov    w' = (1 - a (1 + mu)) w + mu^2 v - sigma c (1 + mu)
+                v' =             - a w + mu   v - sigma c
+
+and the sum of the weights over the updates, for averaging, is S' = S + w'. The product
+of the maps of any range of updates is had from a disjoint sparse table: row l holds,
+for blocks of 2^(l+1) updates, the products from each update to the block's middle. A
+range is cut at the middle of the smallest block that holds it, which gives two
+products. No inverses are needed, which would lose all digits: the determinant of one
+map is about mu.
+"""
+
+cdef struct Map:
+    # w' = ww w + wv v,  v' = vw w + vv v
+    double ww, wv, vw, vv
+
+
+cdef struct Tail:
+    # sigma (w_constant, v_constant) is added to (w, v), and
+    # sum_w w + sum_v v + sigma sum_constant to the sum of the weights.
+    double w_constant, v_constant, sum_w, sum_v, sum_constant
+
+
+cdef class GapTable:
+    cdef readonly Py_ssize_t size, n_updates
+    cdef bint with_tails
+    cdef Py_ssize_t n_levels
+    cdef object maps_array, tails_array
+    cdef Map* maps
+    cdef Tail* tails
+    # The longest range over which a weight that ends with the sign that it began with
+    # cannot have lost it in between
+    cdef Py_ssize_t longest_stride
+
+    cdef void build(
+        self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        double mu, double lam2, double lam1, bint nesterov,
+    ) noexcept nogil
+    cdef void fill_level(self, Py_ssize_t level) noexcept nogil
+
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define SKMBSGD_HIGHEST_BIT(x) (63 - __builtin_clzll((unsigned long long)(x)))
+    #else
+    static int SKMBSGD_HIGHEST_BIT(unsigned long long x)
+    {
+        int bit = 0;
+        while (x >>= 1)
+            bit++;
+        return bit;
+    }
+    #endif
+    """
+    int highest_bit "SKMBSGD_HIGHEST_BIT" (Py_ssize_t x) noexcept nogil
+
+
+cdef inline void apply_map(const Map* map, double* w, double* v) noexcept nogil:
+    cdef double w_old = w[0]
+    w[0] = map.ww * w_old + map.wv * v[0]
+    v[0] = map.vw * w_old + map.vv * v[0]
+
+
+cdef inline void apply_tail(
+    const Tail* tail, double sigma, double w_old, double v_old,
+    double* w, double* v, double* weight_sum,
+) noexcept nogil:
+    """Add to the state and to the sum what the map alone leaves out."""
+    weight_sum[0] += (tail.sum_w * w_old + tail.sum_v * v_old
+                      + sigma * tail.sum_constant)
+    w[0] += sigma * tail.w_constant
+    v[0] += sigma * tail.v_constant

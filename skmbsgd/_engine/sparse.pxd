@@ -1,0 +1,75 @@
+"""Declarations of the CSR batches and of the lazy updates; see sparse.pyx."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+from skmbsgd._engine.batches cimport Batches
+from skmbsgd._engine.blas cimport floating
+from skmbsgd._engine.gaps cimport GapTable
+from skmbsgd._engine.updates cimport Epoch, Update
+
+ctypedef fused index:
+    int32_t
+    int64_t
+
+
+cdef class LazyUpdate(Update):
+    cdef bint nesterov, averaged
+    cdef readonly object coef, intercept
+    cdef readonly object velocity, intercept_velocity
+    cdef readonly object average_coef, average_intercept
+
+    # The records of the coordinates, and their layout in numbers of float64
+    cdef object records_array
+    cdef double* records
+    cdef Py_ssize_t stride, v_offset, g_offset, sum_offset
+
+    cdef object active_array, touched_array
+    cdef int64_t* active
+    cdef int64_t* touched
+    cdef Py_ssize_t n_active, n_touched
+
+    cdef object b_array
+    cdef double* b
+    cdef double* b_v
+    cdef double* b_g
+    cdef double* b_average
+
+    cdef GapTable table
+    cdef object rates_array
+    cdef const double* rates
+    cdef Py_ssize_t n_batches, batch, window_start, first_averaged_batch
+    cdef Py_ssize_t n_averaged
+
+    cdef void begin_window(self) noexcept nogil
+    cdef void settle_all(self) noexcept nogil
+    cdef double* claim(self, double* record, int64_t column) noexcept nogil
+    cdef void advance(self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef void advance_smoothly(
+        self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef void advance_with_l1(
+        self, double* w, double* v, double* weight_sum, Py_ssize_t t, Py_ssize_t stop
+    ) noexcept nogil
+    cdef void jump(
+        self, double* w, double* v, double* weight_sum, double sigma,
+        Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef void move(
+        self, double* w, double* v, double g, double eta, double l2, double l1
+    ) noexcept nogil
+
+
+cdef class CSRBatches(Batches):
+    cdef readonly object X
+    cdef LazyUpdate model
+    cdef object data_array, indices_array, indptr_array
+    cdef bint single_precision, long_indices
+    cdef const void* data
+    cdef const void* indices
+    cdef const int64_t* indptr
+    cdef Py_ssize_t first
+
+    cdef void decide(self, const floating* data, const index* indices) noexcept nogil
+    cdef void add(self, const floating* data, const index* indices) noexcept nogil
+    cdef void send_for_row(
+        self, Py_ssize_t visit, const floating* data, const index* indices
+    ) noexcept nogil
+    cdef void send_for_records(self, Py_ssize_t visit, const index* indices) noexcept nogil

@@ -1,0 +1,1173 @@
+"""Bad input and faults: a clear error, and the estimator exactly as before.
+
+Each case is tried on an estimator before its first fit, after a fit, and in the middle
+of a stream. The message must name the culprit, no attribute may change (parameters,
+learnt state and histories, to the last bit), and training that continues after the
+failure must end in the same bits as training that never saw it.
+"""
+
+import math
+import pickle
+import subprocess
+import sys
+import textwrap
+import warnings
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+
+from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Some of the inputs are bad enough for NumPy to remark on them first.
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
+
+N_ROWS, N_FEATURES, N_CLASSES = 40, 3, 3
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N_ROWS, N_FEATURES))
+Y = X @ [1.0, -2.0, 0.5] + 3.0
+LABELS = np.arange(N_ROWS) % N_CLASSES
+WEIGHTS = RNG.uniform(0.5, 2.0, N_ROWS)
+
+# Momentum, averaging and shuffling, so that there is much state to lose
+SETTINGS = {
+    "momentum": 0.9,
+    "nesterov": True,
+    "average": 20,
+    "batch_size": 7,
+    "max_iter": 4,
+    "tol": None,
+    "random_state": 0,
+}
+
+CLASSES = {
+    "regressor": MiniBatchSGDRegressor,
+    "classifier": MiniBatchSGDClassifier,
+}
+STAGES = ("unfitted", "fitted", "mid-stream")
+LATER_STAGES = STAGES[1:]
+
+each_kind = pytest.mark.parametrize("kind", CLASSES)
+each_method = pytest.mark.parametrize("method", ["fit", "partial_fit"])
+each_stage = pytest.mark.parametrize("stage", STAGES)
+
+
+# ---------------------------------------------------------------------------
+# Estimators, calls and snapshots
+# ---------------------------------------------------------------------------
+
+
+def good_arguments(kind, method):
+    """Return arguments that the method accepts."""
+    if kind == "regressor":
+        return {"X": X, "y": Y}
+    arguments = {"X": X, "y": LABELS}
+    if method == "partial_fit":
+        arguments["classes"] = np.arange(N_CLASSES)
+    return arguments
+
+
+def call(estimator, kind, method, **changes):
+    return getattr(estimator, method)(**good_arguments(kind, method) | changes)
+
+
+@cache
+def pickled(kind, stage):
+    """Return an estimator in one of the stages of its life, pickled."""
+    estimator = CLASSES[kind](**SETTINGS)
+    if stage == "fitted":
+        call(estimator, kind, "fit")
+    if stage == "mid-stream":
+        for weights in (None, WEIGHTS, None):
+            call(estimator, kind, "partial_fit", sample_weight=weights)
+    return pickle.dumps(estimator)
+
+
+def make(kind, stage, **settings):
+    """Return an estimator in one of the stages of its life, with other settings."""
+    return pickle.loads(pickled(kind, stage)).set_params(**settings)
+
+
+def continued(estimator, kind):
+    """Return the snapshot of an estimator after two more chunks."""
+    for _ in range(2):
+        call(estimator, kind, "partial_fit")
+    return snapshot(estimator)
+
+
+@cache
+def undisturbed(kind, stage):
+    """Return the snapshot after two more chunks, and no failure before them."""
+    return continued(make(kind, stage), kind)
+
+
+def snapshot(value):
+    """Return a copy of a value that compares equal only if every bit is equal."""
+    if hasattr(value, "get_params"):
+        return type(value), snapshot(vars(value))
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return type(value), value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, np.ndarray):
+        return type(value), value.shape, snapshot(value.tolist())
+    if isinstance(value, dict):
+        items = ((snapshot(key), snapshot(item)) for key, item in value.items())
+        return type(value), tuple(items)
+    if isinstance(value, list | tuple | set):
+        return type(value), tuple(snapshot(item) for item in value)
+    if isinstance(value, np.random.RandomState):
+        return type(value), snapshot(value.get_state(legacy=False))
+    if isinstance(value, float):
+        return type(value), "nan" if math.isnan(value) else value.hex()
+    if value is None or isinstance(value, int | str | bytes | np.generic):
+        return type(value), repr(value)
+    return type(value), id(value)
+
+
+def assert_refused(
+    kind, method, match, error=ValueError, *, stages=STAGES, settings=(), **changes
+):
+    """Assert that a call fails as it should, in each stage, and leaves no trace."""
+    for stage in stages:
+        estimator = make(kind, stage, **dict(settings))
+        before = snapshot(estimator)
+        with pytest.raises(error, match=match):
+            call(estimator, kind, method, **changes)
+        assert snapshot(estimator) == before
+        estimator.set_params(**make(kind, stage).get_params())
+        assert continued(estimator, kind) == undisturbed(kind, stage)
+
+
+def changed(array, value, place=5):
+    """Return a copy of the array with one value replaced."""
+    array = np.array(array, dtype=float)
+    array.flat[place] = value
+    return array
+
+
+def id_of(value):
+    """Name a case."""
+    text = value if isinstance(value, str) else repr(value)
+    return " ".join(text.split())[:60]
+
+
+def test_a_snapshot_sees_the_smallest_change():
+    estimator = make("classifier", "mid-stream")
+    before = snapshot(estimator)
+    assert snapshot(pickle.loads(pickle.dumps(estimator))) == before
+    for change in (
+        lambda: estimator.loss_curve_.append(0.0),
+        lambda: setattr(estimator, "coef_", np.nextafter(estimator.coef_, 1)),
+        lambda: setattr(estimator, "eta0", np.nextafter(estimator.eta0, 1)),
+        lambda: setattr(estimator, "something_new_", 1),
+    ):
+        change()
+        assert snapshot(estimator) != before
+        before = snapshot(estimator)
+
+
+# ---------------------------------------------------------------------------
+# Parameters
+# ---------------------------------------------------------------------------
+
+NOT_NUMBERS = ["0.1", None, [0.1], 1j, math.nan]
+NOT_BOOLEANS = ["yes", None, 1, 0.0]
+
+BAD_PARAMETERS = {
+    "loss": ["logloss", None, 1, ["hinge"]],
+    "penalty": ["L2", "none", 2, True],
+    "alpha": [-1e-9, math.inf, *NOT_NUMBERS],
+    "l1_ratio": [-0.1, 1.1, math.inf, "0.1", [0.1], math.nan],
+    "fit_intercept": NOT_BOOLEANS,
+    "max_iter": [0, -1, 2.0, math.inf, *NOT_NUMBERS],
+    "tol": [-1e-3, math.inf, math.nan, "1e-3", [1e-3]],
+    "batch_size": [0, -1, 2.0, math.inf, "all", None, math.nan, [32]],
+    "learning_rate": ["linear", None, 0.1, ["time"]],
+    "eta0": [-0.1, math.inf, *NOT_NUMBERS],
+    "decay": [-0.1, math.inf, "automatic", None, math.nan, [0.1]],
+    "decay_unit": ["step", "epochs", None, 1],
+    "drop": [0.0, -0.5, 1.5, math.inf, *NOT_NUMBERS],
+    "epochs_drop": [0, -1, math.inf, "ten", None, math.nan, 1j],
+    "power_t": [-0.5, math.inf, *NOT_NUMBERS],
+    "momentum": [-0.1, 1, 1.0, math.inf, *NOT_NUMBERS],
+    "nesterov": NOT_BOOLEANS,
+    "shuffle": NOT_BOOLEANS,
+    "verbose": [-1, "yes", None, 1.5],
+    "epsilon": [-0.1, math.inf, *NOT_NUMBERS],
+    "random_state": [-1, 2**32, 0.5, "seed", np.random.default_rng(0)],
+    "early_stopping": NOT_BOOLEANS,
+    "validation_fraction": [0.0, 1.0, -0.1, 1, math.inf, *NOT_NUMBERS],
+    "n_iter_no_change": [0, -1, 2.0, *NOT_NUMBERS],
+    "warm_start": NOT_BOOLEANS,
+    "average": [0, -1, 1.5, "yes", None, math.nan],
+}
+BAD_SEQUENCES_OF_EPOCHS = [
+    [-1],
+    [10, math.nan],
+    [10, math.inf],
+    ["10"],
+    [None],
+    [True],
+    [1j],
+    [[10, 20]],
+    [[10], [20, 30]],
+    {10, 20},
+    {10: 0.5},
+    iter([10, 20]),
+    [10**400],
+]
+BAD_CLASS_WEIGHTS = [
+    "auto",
+    2,
+    [1, 2, 1],
+    {0: -1.0},
+    {0: math.nan},
+    {0: math.inf},
+    {0: "heavy"},
+    {0: None},
+    {7: 1.0},
+]
+
+
+@each_method
+@each_kind
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, values in BAD_PARAMETERS.items() for value in values],
+    ids=id_of,
+)
+def test_a_parameter_out_of_range_or_of_a_wrong_type_is_named(
+    kind, method, name, value
+):
+    assert_refused(kind, method, f"'{name}'", settings={name: value})
+
+
+@each_kind
+def test_every_parameter_has_bad_values_to_try(kind):
+    names = set(CLASSES[kind]().get_params())
+    assert names - {"class_weight"} == set(BAD_PARAMETERS)
+
+
+@each_method
+@each_kind
+@pytest.mark.parametrize("epochs", BAD_SEQUENCES_OF_EPOCHS, ids=id_of)
+def test_a_bad_sequence_of_epochs_is_named(kind, method, epochs):
+    settings = {"learning_rate": "step", "epochs_drop": epochs}
+    assert_refused(kind, method, "epochs_drop", settings=settings)
+
+
+@each_method
+@pytest.mark.parametrize("class_weight", BAD_CLASS_WEIGHTS, ids=id_of)
+def test_a_bad_class_weight_is_named(method, class_weight):
+    settings = {"class_weight": class_weight}
+    assert_refused("classifier", method, "class_weight", settings=settings)
+
+
+@each_method
+@each_kind
+def test_the_optimal_schedule_needs_a_penalty(kind, method):
+    settings = {"learning_rate": "optimal", "alpha": 0}
+    assert_refused(kind, method, "alpha", settings=settings)
+
+
+@each_kind
+def test_early_stopping_needs_all_the_data(kind):
+    settings = {"early_stopping": True}
+    assert_refused(kind, "partial_fit", "early_stopping", settings=settings)
+
+
+def test_balanced_weights_need_all_the_data():
+    settings = {"class_weight": "balanced"}
+    assert_refused(
+        "classifier", "partial_fit", "balanced.*partial_fit", settings=settings
+    )
+
+
+@each_stage
+def test_an_unknown_parameter_is_named_and_not_set(stage):
+    estimator = make("regressor", stage)
+    before = snapshot(estimator)
+    with pytest.raises(ValueError, match="momentun"):
+        estimator.set_params(momentun=0.5)
+    assert snapshot(estimator) == before
+
+
+# ---------------------------------------------------------------------------
+# Training data
+# ---------------------------------------------------------------------------
+
+BAD_DATA = {
+    "X has a NaN": ({"X": changed(X, math.nan)}, ValueError, "X contains NaN"),
+    "X has an inf": ({"X": changed(X, -math.inf)}, ValueError, "X contains inf"),
+    "X is empty": ({"X": X[:0], "y": Y[:0]}, ValueError, r"0 sample\(s\)"),
+    "X is empty, y is not": ({"X": X[:0]}, ValueError, r"0 sample\(s\)"),
+    "X has no column": ({"X": X[:, :0]}, ValueError, r"0 feature\(s\)"),
+    "X is 1-D": ({"X": Y}, ValueError, "Expected 2D array"),
+    "X is 3-D": ({"X": X[:, :, None]}, ValueError, "dim 3"),
+    "X is a number": ({"X": 1.0}, ValueError, "Expected 2D array"),
+    "X is None": ({"X": None}, ValueError, "Expected 2D array"),
+    "X is complex": ({"X": X + 1j}, ValueError, "Complex data"),
+    "X is text": ({"X": [["a", "b", "c"]] * N_ROWS}, ValueError, "to float"),
+    "X is ragged": ({"X": [[1.0, 2.0]] * 39 + [[1.0]]}, ValueError, "inhomogeneous"),
+    "X is a csr_matrix": ({"X": sparse.csr_matrix(X)}, TypeError, "Sparse data.* X"),
+    "X is a csc_array": ({"X": sparse.csc_array(X)}, TypeError, "Sparse data.* X"),
+    "X is shorter than y": ({"X": X[:-1]}, ValueError, "numbers of samples.*39, 40"),
+    "y is None": ({"y": None}, ValueError, "requires y"),
+    "y is a number": ({"y": 1.0}, (ValueError, TypeError), "scalar|1d array"),
+    "y is shorter than X": ({"y": LABELS[:-1]}, ValueError, "samples.*40, 39"),
+    "y has a NaN": ({"y": changed(LABELS, math.nan)}, ValueError, "y contains NaN"),
+    "y has an inf": ({"y": changed(LABELS, math.inf)}, ValueError, "y contains inf"),
+    "y is complex": ({"y": LABELS + 1j}, ValueError, "Complex data"),
+    "y is 3-D": ({"y": Y[:, None, None]}, ValueError, "dim 3|1d array"),
+    "a weight is NaN": (
+        {"sample_weight": changed(WEIGHTS, math.nan)},
+        ValueError,
+        "sample_weight contains NaN",
+    ),
+    "a weight is inf": (
+        {"sample_weight": changed(WEIGHTS, math.inf)},
+        ValueError,
+        "sample_weight contains inf",
+    ),
+    "a weight is negative": (
+        {"sample_weight": changed(WEIGHTS, -1e-9)},
+        ValueError,
+        "Negative.*sample_weight",
+    ),
+    "weights are too few": (
+        {"sample_weight": WEIGHTS[:-1]},
+        ValueError,
+        "sample_weight.shape == .39,.",
+    ),
+    "weights are 2-D": (
+        {"sample_weight": WEIGHTS[:, None]},
+        ValueError,
+        "[Ss]ample.weights must be 1D",
+    ),
+    "weights are text": ({"sample_weight": ["a"] * N_ROWS}, ValueError, "to float"),
+    "weights are sparse": (
+        {"sample_weight": sparse.csr_matrix(WEIGHTS)},
+        TypeError,
+        "sample_weight",
+    ),
+}
+BAD_TARGETS = {
+    "regressor": {
+        "y is text": ({"y": ["a"] * N_ROWS}, ValueError, "to float"),
+        "y has no column": ({"y": np.empty((N_ROWS, 0))}, ValueError, r"0 feature"),
+        "y is sparse": (
+            {"y": sparse.csr_matrix(Y[:, None])},
+            TypeError,
+            r"y is a sparse matrix.*toarray",
+        ),
+        "y has a None": (
+            {"y": np.array([None, *Y[1:]], dtype=object)},
+            (ValueError, TypeError),
+            r"\by\b",
+        ),
+        "y overflows float64": (
+            {"y": np.full(N_ROWS, np.longdouble("1e4000"))},
+            ValueError,
+            r"\by\b",
+        ),
+    },
+    "classifier": {
+        "y is 2-D": ({"y": np.c_[LABELS, LABELS]}, ValueError, "1d array"),
+        "y is continuous": ({"y": Y}, ValueError, "continuous"),
+        "y is sparse": (
+            {"y": sparse.csr_matrix(LABELS[:, None])},
+            (TypeError, ValueError),
+            "[Ss]parse.* y|1d array",
+        ),
+        "y mixes types": (
+            {"y": np.array([0, "one", None, 3.5] * 10, dtype=object)},
+            (ValueError, TypeError),
+            "label",
+        ),
+    },
+}
+DATA_CASES = [
+    (kind, name)
+    for kind in CLASSES
+    for name in [*BAD_DATA, *BAD_TARGETS[kind]]
+    # Some platforms have no larger numbers than float64's.
+    if name != "y overflows float64" or np.finfo(np.longdouble).maxexp > 2**13
+]
+
+
+@each_method
+@pytest.mark.parametrize(("kind", "name"), DATA_CASES, ids=id_of)
+def test_bad_data_are_named(kind, method, name):
+    changes, error, match = (BAD_DATA | BAD_TARGETS[kind])[name]
+    assert_refused(kind, method, match, error, **changes)
+
+
+@each_kind
+def test_weights_that_are_all_zero_leave_nothing_to_fit(kind):
+    match = "(?i)weights.*zero"
+    assert_refused(kind, "fit", match, sample_weight=np.zeros(N_ROWS))
+
+
+def test_class_weights_that_are_all_zero_leave_nothing_to_fit():
+    settings = {"class_weight": dict.fromkeys(range(N_CLASSES), 0)}
+    assert_refused("classifier", "fit", "weights.*zero", settings=settings)
+
+
+def test_a_class_without_weight_cannot_be_balanced():
+    # Its weight would be infinite; the learning rate is not to blame.
+    assert_refused(
+        "classifier",
+        "fit",
+        "class_weight|sample_weight",
+        settings={"class_weight": "balanced"},
+        sample_weight=np.where(LABELS == 0, 0.0, 1.0),
+    )
+
+
+@pytest.mark.parametrize("label", [0, "a", True], ids=id_of)
+def test_a_single_class_is_refused(label):
+    y = np.full(N_ROWS, label)
+    assert_refused("classifier", "fit", "2 classes, got 1", y=y)
+
+
+@each_kind
+@pytest.mark.parametrize("n_features", [1, 2, 4])
+def test_a_later_chunk_must_have_the_same_number_of_features(kind, n_features):
+    chunk = np.ones((N_ROWS, n_features))
+    match = f"X has {n_features} features.*expecting {N_FEATURES} features"
+    assert_refused(kind, "partial_fit", match, X=chunk, stages=LATER_STAGES)
+
+
+@pytest.mark.parametrize("n_targets", [2, 5])
+def test_a_later_chunk_must_have_the_same_number_of_targets(n_targets):
+    y = np.ones((N_ROWS, n_targets))
+    match = f"y has {n_targets} targets.*1"
+    assert_refused("regressor", "partial_fit", match, y=y, stages=LATER_STAGES)
+
+
+def test_a_later_chunk_of_one_target_does_not_fit_a_model_of_two():
+    estimator = MiniBatchSGDRegressor(**SETTINGS).partial_fit(X, np.c_[Y, -Y])
+    before = snapshot(estimator)
+    with pytest.raises(ValueError, match=r"y has 1 targets.*2"):
+        estimator.partial_fit(X, Y)
+    assert snapshot(estimator) == before
+
+
+@each_kind
+def test_a_later_chunk_must_fit_the_precision_of_the_first(kind):
+    estimator = CLASSES[kind](**SETTINGS)
+    call(estimator, kind, "partial_fit", X=X.astype(np.float32))
+    before = snapshot(estimator)
+    with pytest.raises(ValueError, match="X contains inf"):
+        call(estimator, kind, "partial_fit", X=changed(X, 1e300))
+    assert snapshot(estimator) == before
+
+
+@pytest.mark.parametrize(
+    "y", [LABELS + 1, LABELS - 1, LABELS * 10**15, -LABELS], ids=id_of
+)
+def test_labels_unknown_to_a_later_chunk_are_named(y):
+    unknown = np.setdiff1d(y, LABELS)[0]
+    match = f"y has labels.*not among the classes(?s:.*){unknown}"
+    assert_refused("classifier", "partial_fit", match, y=y, stages=LATER_STAGES)
+
+
+def test_labels_of_another_type_are_unknown():
+    # As numbers and as text, 9 and 10 sort differently.
+    y = LABELS.astype(str)
+    match = "y has labels"
+    assert_refused("classifier", "partial_fit", match, y=y, stages=LATER_STAGES)
+    estimator = MiniBatchSGDClassifier(**SETTINGS).fit(X, LABELS + 8)
+    with pytest.raises(ValueError, match=match):
+        estimator.partial_fit(X, (LABELS + 8).astype(str))
+
+
+def test_labels_unknown_to_the_first_chunk_are_named():
+    assert_refused(
+        "classifier",
+        "partial_fit",
+        r"y has labels.*classes \[0 1\]: \[2\]",
+        stages=["unfitted"],
+        classes=[0, 1],
+    )
+
+
+def test_the_first_chunk_needs_the_classes():
+    assert_refused(
+        "classifier",
+        "partial_fit",
+        "classes must be passed",
+        stages=["unfitted"],
+        classes=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "match"),
+    [
+        ([0], ValueError, "2 classes"),
+        ([], ValueError, "class"),
+        ([0, "one"], ValueError, "string and number"),
+        (np.array([0, "one", 2], dtype=object), (ValueError, TypeError), "class|label"),
+        ([0, 1, math.nan], ValueError, "NaN"),
+        ([0.5, 1.5], ValueError, "label type"),
+        ("012", ValueError, "array-like"),
+        (3, ValueError, "array-like"),
+    ],
+    ids=id_of,
+)
+def test_what_cannot_be_classes_is_refused(classes, error, match):
+    assert_refused(
+        "classifier", "partial_fit", match, error, stages=["unfitted"], classes=classes
+    )
+
+
+@pytest.mark.parametrize("classes", [[0, 1], [0, 1, 2, 3], [0, 1, 5], ["0", "1", "2"]])
+def test_classes_cannot_change_in_a_stream(classes):
+    match = "classes.*not the same"
+    assert_refused(
+        "classifier", "partial_fit", match, classes=classes, stages=LATER_STAGES
+    )
+
+
+# ---------------------------------------------------------------------------
+# Initial weights and validation data
+# ---------------------------------------------------------------------------
+
+BAD_INITIAL_WEIGHTS = [
+    ("coef_init", np.ones(N_FEATURES + 1)),
+    ("coef_init", np.ones((2, N_FEATURES))),
+    ("coef_init", np.ones((N_FEATURES, N_CLASSES, 1))),
+    ("coef_init", np.ones(0)),
+    ("coef_init", changed(np.ones((N_CLASSES, N_FEATURES)), math.nan)),
+    ("coef_init", changed(np.ones((N_CLASSES, N_FEATURES)), math.inf)),
+    ("coef_init", "zeros"),
+    ("coef_init", ["a", "b", "c"]),
+    ("coef_init", np.ones(N_FEATURES, dtype=complex)),
+    ("coef_init", sparse.csr_matrix(np.ones((N_CLASSES, N_FEATURES)))),
+    ("intercept_init", np.ones(N_CLASSES + 1)),
+    ("intercept_init", np.ones((2, 2))),
+    ("intercept_init", np.full(N_CLASSES, math.nan)),
+    ("intercept_init", np.full(N_CLASSES, -math.inf)),
+    ("intercept_init", "zero"),
+]
+
+
+@each_kind
+@pytest.mark.parametrize(("name", "value"), BAD_INITIAL_WEIGHTS, ids=id_of)
+def test_bad_initial_weights_are_named(kind, name, value):
+    assert_refused(kind, "fit", name, (ValueError, TypeError), **{name: value})
+
+
+BAD_VALIDATION_DATA = {
+    "X_val without y_val": ({"X_val": X, "y_val": None}, "X_val and y_val"),
+    "y_val without X_val": ({"X_val": None}, "X_val and y_val"),
+    "weights alone": (
+        {"X_val": None, "y_val": None, "sample_weight_val": WEIGHTS},
+        "sample_weight_val",
+    ),
+    "a NaN in X_val": ({"X_val": changed(X, math.nan)}, "X_val"),
+    "an inf in X_val": ({"X_val": changed(X, math.inf)}, "X_val"),
+    "X_val of other features": ({"X_val": X[:, :2]}, "X_val"),
+    "X_val is 1-D": ({"X_val": Y}, "X_val"),
+    "X_val is empty": ({"X_val": X[:0], "y_val": Y[:0]}, "X_val"),
+    "X_val is sparse": ({"X_val": sparse.csr_matrix(X)}, "X_val"),
+    "X_val and y_val of other lengths": ({"X_val": X[:-1]}, "X_val|y_val"),
+    "a NaN in y_val": ({"y_val": changed(LABELS, math.nan)}, "y_val"),
+    "y_val of other targets": ({"y_val": np.c_[LABELS, LABELS]}, "y_val"),
+    "a NaN weight": (
+        {"sample_weight_val": changed(WEIGHTS, math.nan)},
+        "sample_weight_val",
+    ),
+    "a negative weight": (
+        {"sample_weight_val": changed(WEIGHTS, -1)},
+        "sample_weight_val",
+    ),
+    "too few weights": ({"sample_weight_val": WEIGHTS[:-1]}, "sample_weight_val"),
+    "no weight": ({"sample_weight_val": np.zeros(N_ROWS)}, "sample_weight_val"),
+}
+
+
+@each_kind
+@pytest.mark.parametrize("name", BAD_VALIDATION_DATA)
+def test_bad_validation_data_are_told_from_training_data(kind, name):
+    changes, match = BAD_VALIDATION_DATA[name]
+    good = {"X_val": X, "y_val": good_arguments(kind, "fit")["y"]}
+    errors = (ValueError, TypeError)
+    assert_refused(kind, "fit", match, errors, **good | changes)
+
+
+def test_unknown_labels_in_validation_data_are_named():
+    # The remedy is not one of partial_fit's here.
+    match = r"y_val has labels(?!.*partial_fit)"
+    changes = {"X_val": X, "y_val": LABELS + 1}
+    assert_refused("classifier", "fit", match, **changes)
+
+
+def test_a_validation_score_that_is_undefined_is_refused():
+    # R^2 needs two samples: with one, no epoch is better than another, and fit would
+    # silently return the weights of the first.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        changes = {"X_val": X[:1], "y_val": Y[:1]}
+        assert_refused("regressor", "fit", "(?i)validation|X_val", **changes)
+
+
+@each_kind
+@pytest.mark.parametrize("validation", ["held out", "given"])
+def test_huge_weights_leave_the_validation_score_defined(kind, validation):
+    estimator = make(kind, "unfitted", early_stopping=validation == "held out")
+    weights = np.full(N_ROWS, 1e308)
+    arguments = {"sample_weight": weights}
+    if validation == "given":
+        y = good_arguments(kind, "fit")["y"]
+        arguments = {"X_val": X, "y_val": y, "sample_weight_val": weights}
+    call(estimator, kind, "fit", **arguments)
+    assert np.isfinite(estimator.validation_scores_).all()
+
+
+@each_kind
+def test_too_few_rows_for_early_stopping_are_refused(kind):
+    if kind == "regressor":
+        changes = {"X": X[:1], "y": Y[:1]}
+    else:
+        changes = {"y": np.arange(N_ROWS) == 3}  # a single row of its class
+    settings = {"early_stopping": True}
+    match = "train set will be empty|least populated class"
+    assert_refused(kind, "fit", match, settings=settings, **changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("regressor", {"X": X[:, :2]}),
+        ("regressor", {"y": np.c_[Y, Y]}),
+        ("classifier", {"X": X[:, :2]}),
+        ("classifier", {"y": LABELS % 2}),
+    ],
+    ids=["features", "targets", "features, labels", "classes"],
+)
+def test_a_warm_start_from_weights_of_another_shape_says_so(kind, changes):
+    # The message must not blame coef_init, which nobody passed.
+    settings = {"warm_start": True}
+    assert_refused(
+        kind, "fit", "warm_start", stages=LATER_STAGES, settings=settings, **changes
+    )
+
+
+# ---------------------------------------------------------------------------
+# Learning rates from a callable
+# ---------------------------------------------------------------------------
+
+
+class FromEpoch:
+    """A schedule of 0.01 whose epochs from ``first`` on take another action."""
+
+    def __init__(self, first, action):
+        self.first = first
+        self.action = action
+
+    def __call__(self, epoch):
+        return 0.01 if epoch < self.first else self.action()
+
+
+def raise_error(error):
+    raise error
+
+
+NONSENSE_RATES = [
+    math.nan,
+    math.inf,
+    -math.inf,
+    -0.01,
+    "0.1",
+    None,
+    1j,
+    [0.1],
+    np.array([0.1]),
+    10**400,
+]
+FIRST_EPOCHS = {"unfitted": 0, "fitted": 4, "mid-stream": 3}
+
+
+@each_stage
+@each_method
+@each_kind
+@pytest.mark.parametrize("rate", NONSENSE_RATES, ids=id_of)
+def test_a_schedule_that_returns_nonsense_is_named(kind, method, stage, rate):
+    epoch = 2 if method == "fit" else FIRST_EPOCHS[stage]
+    settings = {"learning_rate": FromEpoch(epoch, lambda: rate)}
+    match = rf"learning_rate\({epoch}\)"
+    assert_refused(kind, method, match, stages=[stage], settings=settings)
+
+
+@each_stage
+@each_method
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("mine"),
+        KeyError("mine"),
+        KeyboardInterrupt("mine"),
+        SystemExit("mine"),
+        GeneratorExit("mine"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_schedule_that_raises_is_heard(method, stage, error):
+    epoch = 2 if method == "fit" else FIRST_EPOCHS[stage]
+    settings = {"learning_rate": FromEpoch(epoch, lambda: raise_error(error))}
+    kind = "classifier"
+    assert_refused(kind, method, "mine", type(error), stages=[stage], settings=settings)
+
+
+def test_the_error_of_a_schedule_says_where_it_came_from():
+    estimator = MiniBatchSGDRegressor(learning_rate=lambda epoch: 1 / 0)
+    with pytest.raises(ZeroDivisionError) as caught:
+        estimator.fit(X, Y)
+    assert any("learning_rate(0)" in note for note in caught.value.__notes__)
+
+
+@each_stage
+@each_method
+def test_a_failing_schedule_that_meddles_with_the_estimator_leaves_no_trace(
+    method, stage
+):
+    holder = SimpleNamespace()
+
+    def meddle():
+        holder.estimator.set_params(eta0=5.0, momentum=0.0, average=False)
+        holder.estimator.coef_ = "gone"
+        holder.estimator.something_new_ = 1
+        vars(holder.estimator).pop("intercept_", None)
+        raise ArithmeticError("mine")
+
+    epoch = 2 if method == "fit" else FIRST_EPOCHS[stage]
+    holder.estimator = make("classifier", stage, learning_rate=FromEpoch(epoch, meddle))
+    before = snapshot(holder.estimator)
+    with pytest.raises(ArithmeticError, match="mine"):
+        call(holder.estimator, "classifier", method)
+    assert snapshot(holder.estimator) == before
+
+
+@each_stage
+@each_method
+def test_a_schedule_that_trains_its_own_estimator_without_end_leaves_no_trace(
+    method, stage
+):
+    holder = SimpleNamespace()
+    epoch = 0 if method == "fit" else FIRST_EPOCHS[stage]
+
+    def train_again():
+        return call(holder.estimator, "regressor", method)
+
+    holder.estimator = make(
+        "regressor", stage, learning_rate=FromEpoch(epoch, train_again)
+    )
+    before = snapshot(holder.estimator)
+    with pytest.raises(RecursionError):
+        call(holder.estimator, "regressor", method)
+    assert snapshot(holder.estimator) == before
+
+
+def run_apart(code):
+    """Run code in another process, which may crash; return what it printed."""
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
+    return process.stdout
+
+
+def test_settings_that_change_during_an_epoch_do_not_crash_the_process():
+    # The engine must not average into arrays that were never allocated.
+    printed = run_apart(
+        """
+        import warnings
+        import numpy as np
+        from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+
+        warnings.simplefilter("ignore")
+        X = np.random.default_rng(0).normal(size=(40, 3))
+        changes = [
+            {"average": True}, {"average": 3}, {"average": False},
+            {"batch_size": 1}, {"batch_size": "full"}, {"batch_size": 1000},
+            {"momentum": 0.5}, {"nesterov": True}, {"penalty": "l1"},
+            {"fit_intercept": False}, {"shuffle": False}, {"loss": "huber"},
+        ]
+        for Estimator, y in [
+            (MiniBatchSGDRegressor, X[:, 0]),
+            (MiniBatchSGDClassifier, np.arange(40) % 3),
+        ]:
+            for average in (False, True):
+                for change in changes:
+                    def schedule(epoch):
+                        if epoch == 1:
+                            estimator.set_params(**change)
+                        return 0.01
+                    estimator = Estimator(
+                        learning_rate=schedule, average=average, max_iter=3, tol=None
+                    )
+                    estimator.fit(X, y).predict(X)
+                    assert np.isfinite(estimator.coef_).all()
+        print("survived")
+        """
+    )
+    assert printed == "survived\n"
+
+
+def test_the_package_can_be_imported_without_docstrings():
+    process = subprocess.run(
+        [sys.executable, "-OO", "-c", "import skmbsgd"], capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr[-2000:]
+
+
+# ---------------------------------------------------------------------------
+# Divergence
+# ---------------------------------------------------------------------------
+
+
+@each_stage
+@each_method
+@each_kind
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet", None])
+def test_divergence_names_the_epoch_and_a_remedy(kind, method, stage, penalty):
+    loss = {"regressor": "squared_error", "classifier": "squared_hinge"}[kind]
+    settings = {"eta0": 1e200, "loss": loss, "penalty": penalty, "batch_size": 1}
+    epoch = 1 if method == "fit" else FIRST_EPOCHS[stage] + 1
+    match = rf"diverged in epoch {epoch}\b(?s:.*)eta0=1e\+200.*scale the features"
+    assert_refused(kind, method, match, stages=[stage], settings=settings)
+
+
+@each_kind
+@pytest.mark.parametrize("validation", ["none", "held out", "given"])
+def test_divergence_after_some_epochs_forgets_them(kind, validation):
+    loss = {"regressor": "squared_error", "classifier": "squared_hinge"}[kind]
+    settings = {
+        "learning_rate": FromEpoch(2, lambda: 1e200),
+        "loss": loss,
+        "batch_size": 1,
+        "early_stopping": validation == "held out",
+    }
+    changes = {}
+    if validation == "given":
+        changes = {"X_val": X, "y_val": good_arguments(kind, "fit")["y"]}
+    match = r"diverged in epoch 3\b"
+    assert_refused(kind, "fit", match, settings=settings, **changes)
+
+
+def test_divergence_in_single_precision_is_noticed():
+    settings = {"eta0": 1e30, "batch_size": 1}
+    changes = {"X": X.astype(np.float32)}
+    match = "diverged in epoch 1"
+    assert_refused("regressor", "fit", match, settings=settings, **changes)
+
+
+EXTREMES = [1e300, 1e200, 1e154, 1e38, 1e-30, 1e-160, 1e-310]
+
+
+@pytest.mark.parametrize("penalty", ["l1", "l2", None])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    ("kind", "loss"),
+    [
+        (kind, loss)
+        for kind in CLASSES
+        for option in CLASSES[kind]._parameter_constraints["loss"]
+        for loss in sorted(option.options)
+    ],
+)
+def test_extreme_features_give_an_error_or_finite_weights(kind, loss, dtype, penalty):
+    limit = float(np.finfo(dtype).max)
+    for scale in EXTREMES:
+        for power in (0.0, 0.5, 1.0):  # of the scale, in the second half of the rows
+            rows = np.where(np.arange(N_ROWS) % 2, scale, scale**power)[:, None]
+            extreme = np.clip(X * rows, -limit, limit).astype(dtype)
+            estimator = make(kind, "unfitted", loss=loss, penalty=penalty)
+            try:
+                call(estimator, kind, "fit", X=extreme)
+            except ValueError as error:
+                assert "diverged" in str(error)
+                assert not hasattr(estimator, "coef_")
+            else:
+                for learnt in (
+                    estimator.coef_,
+                    estimator.intercept_,
+                    estimator.loss_curve_,
+                ):
+                    assert np.isfinite(learnt).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"y": np.full(N_ROWS, 1e200)},
+        {"y": changed(Y, -1e300)},
+        {"coef_init": np.full(N_FEATURES, 1e300)},
+        {"intercept_init": [1e300]},
+    ],
+    ids=["all targets", "one target", "weights", "intercept"],
+)
+def test_extreme_targets_and_initial_weights_are_refused(changes):
+    assert_refused("regressor", "fit", "diverged in epoch 1", **changes)
+
+
+@pytest.mark.parametrize("extreme", ["X", "y"])
+def test_a_row_without_weight_has_no_say_however_extreme(extreme):
+    # Weight 0 is absence, exactly so where one batch holds all rows.
+    estimator = make("regressor", "unfitted", batch_size="full")
+    rows, targets = np.vstack([X, np.ones(N_FEATURES)]), np.append(Y, 0.0)
+    rows[-1] = 1e200 if extreme == "X" else 1.0
+    targets[-1] = 1e200 if extreme == "y" else 0.0
+    estimator.fit(rows, targets, sample_weight=np.append(np.ones(N_ROWS), 0.0))
+    without = make("regressor", "unfitted", batch_size="full").fit(X, Y)
+    np.testing.assert_allclose(estimator.coef_, without.coef_, rtol=1e-10)
+
+
+@each_kind
+@pytest.mark.parametrize("weight", [5e-324, 1e-308, 1e-300, 1e300, 1e308])
+def test_the_scale_of_the_weights_does_not_matter_however_extreme(kind, weight):
+    weighted = make(kind, "unfitted")
+    call(weighted, kind, "fit", sample_weight=np.full(N_ROWS, weight))
+    plain = call(make(kind, "unfitted"), kind, "fit")
+    np.testing.assert_allclose(weighted.coef_, plain.coef_, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "weight"),
+    [
+        ("balanced", 1e308),
+        ("balanced", 1e-308),
+        (dict.fromkeys(range(N_CLASSES), 1e200), 1e200),
+        (dict.fromkeys(range(N_CLASSES), 1e-200), 1e-200),
+    ],
+    ids=["balanced, huge", "balanced, tiny", "both huge", "both tiny"],
+)
+def test_the_scale_of_class_and_sample_weights_does_not_matter(class_weight, weight):
+    # Neither their product nor their sum may overflow or vanish.
+    weighted = make("classifier", "unfitted", class_weight=class_weight)
+    call(weighted, "classifier", "fit", sample_weight=np.full(N_ROWS, weight))
+    same = "balanced" if class_weight == "balanced" else None
+    plain = make("classifier", "unfitted", class_weight=same)
+    call(plain, "classifier", "fit")
+    np.testing.assert_allclose(weighted.coef_, plain.coef_, rtol=1e-10)
+
+
+# ---------------------------------------------------------------------------
+# Faults from outside
+# ---------------------------------------------------------------------------
+
+
+@each_kind
+def test_a_warning_turned_into_an_error_leaves_no_trace(kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        settings = {"tol": 1e-300, "max_iter": 2}
+        assert_refused(kind, "fit", "max_iter=2", ConvergenceWarning, settings=settings)
+
+
+@each_stage
+def test_a_report_that_cannot_be_printed_leaves_no_trace(stage, monkeypatch):
+    class BrokenPipe:
+        def write(self, text):
+            raise BrokenPipeError("nobody reads")
+
+    estimator = make("regressor", stage, verbose=1)
+    before = snapshot(estimator)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", BrokenPipe())
+        with pytest.raises(BrokenPipeError, match="nobody reads"):
+            estimator.fit(X, Y)
+    assert snapshot(estimator) == before
+
+
+@each_method
+@each_kind
+def test_a_failed_call_draws_nothing_from_a_random_state(kind, method):
+    # It is a parameter, hence part of the estimator, and the next call would differ.
+    estimator = make(kind, "unfitted", random_state=np.random.RandomState(3))
+    undisturbed = make(kind, "unfitted", random_state=np.random.RandomState(3))
+    estimator.set_params(learning_rate=lambda epoch: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        call(estimator, kind, method)
+    call(estimator.set_params(learning_rate="time"), kind, method)
+    call(undisturbed, kind, method)
+    assert snapshot(estimator) == snapshot(undisturbed)
+
+
+# ---------------------------------------------------------------------------
+# Prediction
+# ---------------------------------------------------------------------------
+
+PREDICTIONS = [
+    ("regressor", "predict"),
+    ("classifier", "predict"),
+    ("classifier", "decision_function"),
+    ("classifier", "predict_proba"),
+    ("classifier", "predict_log_proba"),
+]
+
+
+@pytest.mark.parametrize(("kind", "method"), PREDICTIONS)
+def test_prediction_before_fit_says_so(kind, method):
+    estimator = make(kind, "unfitted")
+    before = snapshot(estimator)
+    with pytest.raises(NotFittedError, match=f"{type(estimator).__name__}.*not fitted"):
+        getattr(estimator, method)(X)
+    assert snapshot(estimator) == before
+
+
+@pytest.mark.parametrize("stage", LATER_STAGES)
+@pytest.mark.parametrize(("kind", "method"), PREDICTIONS)
+@pytest.mark.parametrize(
+    ("bad", "error", "match"),
+    [
+        (X[:, :2], ValueError, "X has 2 features.*3 features"),
+        (changed(X, math.nan), ValueError, "X contains NaN"),
+        (X[0], ValueError, "Expected 2D array"),
+        (X[:0], ValueError, r"0 sample\(s\)"),
+        (sparse.csr_matrix(X), TypeError, "Sparse data.* X"),
+    ],
+    ids=["features", "NaN", "1-D", "empty", "sparse"],
+)
+def test_prediction_refuses_bad_data(kind, method, stage, bad, error, match):
+    estimator = make(kind, stage)
+    before = snapshot(estimator)
+    with pytest.raises(error, match=match):
+        getattr(estimator, method)(bad)
+    assert snapshot(estimator) == before
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "predict_log_proba"])
+def test_a_loss_without_probabilities_says_which_ones_have_them(method):
+    estimator = make("classifier", "fitted", loss="hinge")
+    assert not hasattr(estimator, method)
+    with pytest.raises(AttributeError) as caught:
+        getattr(estimator, method)
+    assert "log_loss" in str(caught.value.__cause__)
+
+
+@each_kind
+@pytest.mark.parametrize("method", ["sparsify", "densify"])
+def test_the_layout_of_an_unfitted_model_cannot_change(kind, method):
+    estimator = make(kind, "unfitted")
+    before = snapshot(estimator)
+    with pytest.raises(NotFittedError):
+        getattr(estimator, method)()
+    assert snapshot(estimator) == before
+
+
+@each_kind
+def test_a_sparsified_model_must_be_densified_before_it_learns_on(kind):
+    estimator = make(kind, "mid-stream").sparsify()
+    before = estimator.coef_.copy()
+    with pytest.raises(ValueError, match="densify"):
+        call(estimator, kind, "partial_fit")
+    assert (estimator.coef_ != before).nnz == 0
+    assert continued(estimator.densify(), kind) == undisturbed(kind, "mid-stream")
+
+
+@each_kind
+def test_a_sparsified_model_predicts_in_the_same_shape(kind):
+    estimator = make(kind, "mid-stream")
+    expected = estimator.predict(X)
+    np.testing.assert_allclose(estimator.sparsify().predict(X), expected, rtol=1e-12)
+
+
+# ---------------------------------------------------------------------------
+# Learnt attributes in the hands of users
+# ---------------------------------------------------------------------------
+
+BAD_COEF = {
+    "too short": np.zeros((N_CLASSES, N_FEATURES - 1)),
+    "too long": np.zeros((N_CLASSES, N_FEATURES + 1)),
+    "too many rows": np.zeros((N_CLASSES + 1, N_FEATURES)),
+    "3-D": np.zeros((N_CLASSES, N_FEATURES, 1)),
+    "None": None,
+    "text": "zeros",
+    "objects": np.full((N_CLASSES, N_FEATURES), None),
+    "complex": np.zeros((N_CLASSES, N_FEATURES), dtype=complex),
+    "NaN": np.full((N_CLASSES, N_FEATURES), math.nan),
+}
+BAD_INTERCEPT = {
+    "too long": np.zeros(N_CLASSES + 1),
+    "2-D": np.zeros((N_CLASSES, 1)),
+    "None": None,
+    "NaN": np.full(N_CLASSES, math.nan),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [("coef_", case) for case in BAD_COEF]
+    + [("intercept_", case) for case in BAD_INTERCEPT],
+)
+def test_weights_overwritten_by_nonsense_are_named(name, case):
+    # Without averaging: training continues from coef_ and intercept_.
+    estimator = make("classifier", "unfitted", average=False)
+    call(estimator, "classifier", "partial_fit")
+    setattr(
+        estimator, name, {"coef_": BAD_COEF, "intercept_": BAD_INTERCEPT}[name][case]
+    )
+    before = snapshot(estimator)
+    with pytest.raises((ValueError, TypeError), match=name):
+        call(estimator, "classifier", "partial_fit")
+    assert snapshot(estimator) == before
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        np.asfortranarray,
+        lambda array: array[::-1][::-1],
+        lambda array: np.repeat(array, 2, axis=0)[::2],
+        lambda array: array.astype(array.dtype.newbyteorder()),
+        lambda array: array.tolist(),
+        lambda array: np.array(array.tolist(), dtype=np.longdouble),
+    ],
+    ids=["F-ordered", "flipped twice", "strided", "big-endian", "list", "longdouble"],
+)
+def test_weights_overwritten_in_another_layout_are_taken_as_they_are(layout):
+    results = []
+    for change in (np.array, layout):
+        estimator = make("classifier", "unfitted", average=False)
+        call(estimator, "classifier", "partial_fit")
+        estimator.coef_ = change(estimator.coef_ / 2)
+        estimator.intercept_ = change(estimator.intercept_ / 2)
+        call(estimator, "classifier", "partial_fit")
+        results.append((snapshot(estimator.coef_), snapshot(estimator.intercept_)))
+    assert results[0] == results[1]
+
+
+def test_weights_of_another_precision_are_taken_as_they_are():
+    for dtype in (np.float32, np.int64):
+        estimator = make("regressor", "unfitted", average=False).partial_fit(X, Y)
+        estimator.coef_ = np.array([1, -2, 3], dtype=dtype)
+        estimator.partial_fit(X, Y)
+        assert estimator.coef_.dtype == np.float64
+        reference = make("regressor", "unfitted", average=False).partial_fit(X, Y)
+        reference.coef_ = np.array([1.0, -2.0, 3.0])
+        reference.partial_fit(X, Y)
+        assert snapshot(estimator.coef_) == snapshot(reference.coef_)
+
+
+@each_kind
+def test_an_estimator_that_lost_an_attribute_still_fits(kind):
+    for name in vars(make(kind, "mid-stream")):
+        if not (name.endswith("_") or name.startswith("_")):
+            continue
+        estimator = make(kind, "mid-stream")
+        delattr(estimator, name)
+        call(estimator, kind, "fit")
+        expected = call(clone(estimator), kind, "fit")
+        assert snapshot(estimator.coef_) == snapshot(expected.coef_), name
