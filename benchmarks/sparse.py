@@ -42,7 +42,9 @@ def zipf_data(n_columns, n_rows=N_ROWS):
     columns = rng.permutation(n_columns)[np.minimum(draws, n_columns - 1)]
     values = rng.standard_normal(len(columns))
     indptr = np.arange(0, len(columns) + 1, NON_ZEROS)
-    X = csr_array((values, columns, indptr), shape=(n_rows, n_columns))
+    # scikit-learn's SGD takes indices of 32 bits only.
+    indices, indptr = columns.astype(np.int32), indptr.astype(np.int32)
+    X = csr_array((values, indices, indptr), shape=(n_rows, n_columns))
     X.sum_duplicates()
     return X, X @ rng.standard_normal((n_columns, 1))[:, 0]
 

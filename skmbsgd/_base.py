@@ -3,6 +3,7 @@
 import time
 import warnings
 from abc import ABC, abstractmethod
+from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
@@ -34,6 +35,8 @@ from skmbsgd._training import (
 FLOAT_TYPES = [np.float64, np.float32]
 MAX_ROWS = np.iinfo(np.uint32).max
 SMALLEST_ADAPTIVE_RATE = 1e-6
+# An objective that rises in every epoch, to so many times its first value, diverges.
+RISE_OF_DIVERGENCE = 2.0
 ADAPTIVE_DIVISOR = 5.0
 
 VALIDATION_ATTRIBUTES = ("validation_scores_", "best_validation_score_")
@@ -301,6 +304,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 break
         else:
             self._warn_if_not_converged()
+        self._warn_if_worse()
         update.store()
         if best_state is not None:
             state = state.with_weights_of(best_state)
@@ -348,9 +352,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         if not (np.isfinite(objective) and update.is_finite()):
             raise ValueError(
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
-                "loss became infinite or NaN. Try a smaller initial rate (eta0="
-                f"{self.eta0!r}) or a smaller momentum, or scale the features, for "
-                "example with sklearn.preprocessing.StandardScaler."
+                f"loss became infinite or NaN. {self._remedies()}"
             )
         if first_averaged_batch >= 0:
             state.n_averaged += n_batches - first_averaged_batch
@@ -578,13 +580,37 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             parts.append(f"validation score {self.validation_scores_[-1]:.6g}")
         print(", ".join([*parts, f"{seconds:.3f} s"]))
 
+    def _remedies(self):
+        """What to try against divergence."""
+        if callable(self.learning_rate):
+            rate = "smaller rates from the callable learning_rate"
+        elif self.learning_rate == "optimal":
+            rate = f"a larger alpha (now {self.alpha!r}), which lowers the rates"
+        else:
+            rate = f"a smaller initial rate (now eta0={self.eta0!r})"
+        return (
+            f"Try {rate} or a smaller momentum, or scale the features, for example "
+            "with sklearn.preprocessing.StandardScaler."
+        )
+
+    def _warn_if_worse(self):
+        first, last = self.loss_curve_[0], self.loss_curve_[-1]
+        rises = all(before < after for before, after in pairwise(self.loss_curve_))
+        if len(self.loss_curve_) > 2 and rises and last > RISE_OF_DIVERGENCE * first:
+            warnings.warn(
+                f"The training objective rose from {first:.6g} in the first epoch to "
+                f"{last:.6g} in the last: training diverges. {self._remedies()}",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
     def _warn_if_not_converged(self):
         if self.tol is None:
             return
         warnings.warn(
             f"max_iter={self.max_iter} epochs ended before the improvement per epoch "
-            f"fell below tol={self.tol}. Increase max_iter, or set tol=None to always "
-            "run max_iter epochs.",
+            f"fell below tol={self.tol}. Increase max_iter, scale the features, or set "
+            "tol=None to always run max_iter epochs.",
             ConvergenceWarning,
             stacklevel=4,
         )

@@ -34,11 +34,12 @@ learning_rate : str or callable, default="time"
       sequence, `eta0 * drop ** (number of its entries <= e)`;
     - "constant": `eta0`;
     - "exponential": `eta0 * exp(-decay * e)`;
-    - "cosine": `eta0 * (1 + cos(pi * e / max_iter)) / 2`, and 0 after `max_iter` epochs;
+    - "cosine": `eta0 * (1 + cos(pi * e / max_iter)) / 2`, and 0 from epoch `max_iter`
+      on, so that `partial_fit` learns nothing after as many calls;
     - "invscaling": `eta0 / (t + 1) ** power_t`;
     - "optimal": `1 / (alpha * (t0 + t))` with t0 by a heuristic of Bottou's;
     - "adaptive": `eta0`, divided by 5 each time when training would otherwise stop,
-      down to 1e-6;
+      until it is 1e-6 or less; needs `tol`, and stays as it is in `partial_fit`;
     - a callable f(e) that returns the rate, a finite float >= 0; `eta0` is not used.
 eta0 : float, default=0.01
     The initial learning rate, in [0, inf).
@@ -46,8 +47,8 @@ decay : float or "auto", default=0.0
     Decay of "time" and "exponential", in [0, inf). 0.0 keeps the rate constant; "auto"
     is `eta0 / max_iter`.
 decay_unit : {"epoch", "update"}, default="epoch"
-    Whether `decay` counts epochs e or updates t. "time" by update is what the argument
-    `decay` of Keras's first optimizers did.
+    Whether `decay` counts epochs e or updates t, in "time" and "exponential". "time" by
+    update is what the argument `decay` of Keras's first optimizers did.
 drop : float, default=0.5
     Factor of "step", in (0, 1].
 epochs_drop : float or sequence of int, default=10

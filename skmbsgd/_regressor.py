@@ -183,7 +183,9 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         >>> import numpy as np
         >>> from skmbsgd import MiniBatchSGDRegressor
         >>> rng = np.random.default_rng(0)
-        >>> model = MiniBatchSGDRegressor(eta0=0.1, momentum=0.9, alpha=0.0)
+        >>> model = MiniBatchSGDRegressor(
+        ...     eta0=0.1, momentum=0.9, alpha=0.0, random_state=0
+        ... )
         >>> for month in range(20):
         ...     X = rng.normal(size=(200, 2))
         ...     model = model.partial_fit(X, X @ [1.0, -2.0])

@@ -64,6 +64,16 @@ cdef extern from *:
     int highest_bit "SKMBSGD_HIGHEST_BIT" (Py_ssize_t x) noexcept nogil
 
 
+cdef inline Map compose_maps(const Map* first, const Map* second) noexcept nogil:
+    """The map that does the first and then the second."""
+    cdef Map both
+    both.ww = second.ww * first.ww + second.wv * first.vw
+    both.wv = second.ww * first.wv + second.wv * first.vv
+    both.vw = second.vw * first.ww + second.vv * first.vw
+    both.vv = second.vw * first.wv + second.vv * first.vv
+    return both
+
+
 cdef inline void apply_map(const Map* map, double* w, double* v) noexcept nogil:
     cdef double w_old = w[0]
     w[0] = map.ww * w_old + map.wv * v[0]

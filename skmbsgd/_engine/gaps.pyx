@@ -5,16 +5,6 @@ import numpy as np
 from libc.math cimport M_PI, acos, sqrt
 
 
-cdef inline Map compose_maps(const Map* first, const Map* second) noexcept nogil:
-    """The map that does the first and then the second."""
-    cdef Map both
-    both.ww = second.ww * first.ww + second.wv * first.vw
-    both.wv = second.ww * first.wv + second.wv * first.vv
-    both.vw = second.vw * first.ww + second.vv * first.vw
-    both.vv = second.vw * first.wv + second.vv * first.vv
-    return both
-
-
 cdef inline Tail compose_tails(
     const Map* first, const Tail* first_tail, const Map* second, const Tail* second_tail
 ) noexcept nogil:

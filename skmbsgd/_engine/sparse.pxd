@@ -27,6 +27,8 @@ cdef class LazyUpdate(Update):
     cdef int64_t* active
     cdef int64_t* touched
     cdef Py_ssize_t n_active, n_touched
+    cdef bint active_sorted
+    cdef double squares, absolutes, velocities
 
     cdef object b_array
     cdef double* b
@@ -46,9 +48,11 @@ cdef class LazyUpdate(Update):
     cdef void advance(self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
     cdef void advance_smoothly(
         self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
-    cdef void advance_with_l1(
+    cdef void advance_with_tails(
         self, double* w, double* v, double* weight_sum, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil
+    cdef double thresholded(self, double w, double v) noexcept nogil
+    cdef void send_for_record(self, int64_t column) noexcept nogil
     cdef void jump(
         self, double* w, double* v, double* weight_sum, double sigma,
         Py_ssize_t t, Py_ssize_t stop) noexcept nogil

@@ -14,14 +14,14 @@ that the coordinate has never been touched, and that all its numbers are 0.
 
 import numpy as np
 
-from libc.math cimport isfinite
+from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
 
 from skmbsgd._engine.batches cimport Batches, RowOrder, Targets
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.gaps cimport (
-    GapTable, Map, Tail, apply_map, apply_tail, highest_bit,
+    GapTable, Map, apply_map, apply_tail, compose_maps, highest_bit,
 )
 from skmbsgd._engine.rules cimport (
     classical, nesterov, proximal_classical, proximal_nesterov,
@@ -41,6 +41,7 @@ cdef enum:
     # Rows whose non-zeros are sent for, and rows whose records are, so many visits ahead
     ROWS_AHEAD = 16
     RECORDS_AHEAD = 2
+    SETTLED_AHEAD = 16
     MAX_PREFETCHED = 256
 
 
@@ -104,6 +105,7 @@ cdef class LazyUpdate(Update):
         columns = np.flatnonzero(moving)
         self.n_active = len(columns)
         self.active_array[: self.n_active] = columns
+        self.active_sorted = True
         records = self.view_of_records()
         records[columns, 0] = 1.0
         for offset, array in parts:
@@ -140,6 +142,10 @@ cdef class LazyUpdate(Update):
     # The epoch
 
     cdef void begin_epoch(self, Epoch plan):
+        # In the order of memory they are faster to visit.
+        if not self.active_sorted:
+            self.active_array[: self.n_active].sort()
+            self.active_sorted = True
         self.rates_array = np.array(plan.learning_rates, dtype=np.float64)
         self.rates = <const double*><size_t>self.rates_array.ctypes.data
         self.n_batches = self.rates_array.shape[0]
@@ -198,13 +204,27 @@ cdef class LazyUpdate(Update):
         self.settle_all()
 
     cdef void settle_all(self) noexcept nogil:
-        """Bring all coordinates up to date, and set their clocks to 0 updates."""
-        cdef Py_ssize_t i, now = self.batch - self.window_start
+        """Bring all coordinates up to date, set their clocks to 0 updates, sum up."""
+        cdef Py_ssize_t i, k, now = self.batch - self.window_start
         cdef double* record
+        self.squares, self.absolutes, self.velocities = 0.0, 0.0, 0.0
         for i in range(self.n_active):
+            if i + SETTLED_AHEAD < self.n_active:
+                self.send_for_record(self.active[i + SETTLED_AHEAD])
             record = self.records + self.active[i] * self.stride
             self.advance(record, <Py_ssize_t>record[0] - 1, now)
             record[0] = 1.0
+            for k in range(self.n_outputs):
+                self.squares += record[1 + k] * record[1 + k]
+                self.absolutes += fabs(record[1 + k])
+                self.velocities += fabs(record[self.v_offset + k])
+
+    cdef inline void send_for_record(self, int64_t column) noexcept nogil:
+        cdef double* record = self.records + column * self.stride
+        cdef Py_ssize_t offset = 0
+        while offset < self.stride:
+            prefetch(record + offset)
+            offset += NUMBERS_PER_LINE
 
     # One coordinate
 
@@ -215,6 +235,7 @@ cdef class LazyUpdate(Update):
         if clock < 0:
             self.active[self.n_active] = column
             self.n_active += 1
+            self.active_sorted = False
         elif clock < now:
             self.advance(record, clock, now)
         record[0] = now + 2
@@ -232,7 +253,7 @@ cdef class LazyUpdate(Update):
             return
         if self.table.with_tails:
             for k in range(self.n_outputs):
-                self.advance_with_l1(
+                self.advance_with_tails(
                     record + 1 + k, record + self.v_offset + k,
                     record + self.sum_offset + k if self.averaged else &no_sum, t, stop)
         else:
@@ -241,29 +262,32 @@ cdef class LazyUpdate(Update):
     cdef inline void advance_smoothly(
         self, double* record, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil:
-        """The same without L1 penalty and average; the maps serve all outputs."""
+        """The same without L1 penalty and average; one map serves all outputs."""
         cdef const Map* left = self.table.maps + t
-        cdef const Map* right = NULL
+        cdef const Map* right
+        cdef Map both
         cdef Py_ssize_t k, row
-        if t < stop - 1:
+        if t == stop - 1:
+            both = left[0]
+        else:
             row = highest_bit(t ^ (stop - 1)) * self.table.size
-            left = self.table.maps + row + t
+            left += row
             right = self.table.maps + row + stop - 1
+            both = compose_maps(left, right)
         for k in range(self.n_outputs):
-            apply_map(left, record + 1 + k, record + self.v_offset + k)
-            if right != NULL:
-                apply_map(right, record + 1 + k, record + self.v_offset + k)
+            apply_map(&both, record + 1 + k, record + self.v_offset + k)
 
-    cdef void advance_with_l1(
+    cdef void advance_with_tails(
         self, double* w, double* v, double* weight_sum, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil:
         """The same for one output with L1 penalty, average or both.
 
         One update is made by the rule itself; then as many as keep the sign are made at
-        once. y is what the rule thresholded last; its sign is that of the weight.
+        once. y is what the rule thresholded last; it has lost its sign at `lost` at the
+        latest. Between two losses y is nearly a line, hence the secant.
         """
-        cdef Py_ssize_t stride
-        cdef double y, next_w, next_v, next_sum, sigma
+        cdef Py_ssize_t stride, lost
+        cdef double y, y_lost, next_w, next_v, next_sum, next_y, sigma
         if self.l1 == 0.0:
             self.jump(w, v, weight_sum, 0.0, t, stop)
             return
@@ -274,19 +298,30 @@ cdef class LazyUpdate(Update):
             if self.window_start + t >= self.first_averaged_batch:
                 weight_sum[0] += w[0]
             t += 1
-            y = w[0] - self.momentum * v[0] if self.nesterov else w[0]
-            stride = min(stop - t, self.table.longest_stride) if y != 0.0 else 0
+            y = self.thresholded(w[0], v[0])
             sigma = 1.0 if y > 0.0 else -1.0
+            y *= sigma
+            y_lost = 0.0
+            lost = stop + 1
+            stride = min(stop - t, self.table.longest_stride) if y > 0.0 else 0
             while stride > 0:
                 next_w, next_v, next_sum = w[0], v[0], weight_sum[0]
                 self.jump(&next_w, &next_v, &next_sum, sigma, t, t + stride)
-                y = next_w - self.momentum * next_v if self.nesterov else next_w
-                if sigma * y > 0.0:
+                next_y = sigma * self.thresholded(next_w, next_v)
+                if next_y > 0.0:
                     w[0], v[0], weight_sum[0] = next_w, next_v, next_sum
+                    y = next_y
                     t += stride
+                else:
+                    lost, y_lost = t + stride, next_y
+                if lost > stop:
                     stride = min(stop - t, self.table.longest_stride)
                 else:
-                    stride //= 2
+                    stride = secant_stride(y, y_lost, lost - t)
+
+    cdef inline double thresholded(self, double w, double v) noexcept nogil:
+        """What the rule of the L1 penalty thresholded last."""
+        return w - self.momentum * v if self.nesterov else w
 
     cdef inline void jump(
         self, double* w, double* v, double* weight_sum, double sigma,
@@ -319,34 +354,30 @@ cdef class LazyUpdate(Update):
         else:
             classical(w, v, g, eta, self.momentum, l2)
 
-    # The whole model
+    # The whole model, of which the sums were taken when it was last brought up to date
 
     def squared_norm(self):
-        cdef Py_ssize_t i, k
-        cdef double total = 0.0, w
-        for i in range(self.n_active):
-            for k in range(self.n_outputs):
-                w = self.records[self.active[i] * self.stride + 1 + k]
-                total += w * w
-        return total
+        return self.squares
 
     def absolute_sum(self):
-        cdef Py_ssize_t i, k
-        cdef double total = 0.0
-        for i in range(self.n_active):
-            for k in range(self.n_outputs):
-                total += abs(self.records[self.active[i] * self.stride + 1 + k])
-        return total
+        return self.absolutes
 
     def is_finite(self):
-        cdef Py_ssize_t i, k
-        cdef double* record
-        for i in range(self.n_active):
-            record = self.records + self.active[i] * self.stride
-            for k in range(2 * self.n_outputs):
-                if not isfinite(record[1 + k]):
-                    return False
-        return bool(np.isfinite(self.b_array[:2]).all())
+        sums = self.absolutes, self.velocities, *self.b_array[:2].ravel()
+        return bool(np.isfinite(sums).all())
+
+
+cdef inline Py_ssize_t secant_stride(
+    double y, double y_lost, Py_ssize_t distance
+) noexcept nogil:
+    """Updates to try next, if y > 0 has become y_lost <= 0 after so many; 0 for none."""
+    cdef double share
+    if distance <= 1:
+        return 0
+    share = y / (y - y_lost)
+    # Never so close to an end that the bracket hardly shrinks
+    share = max(0.02, min(share, 0.98))
+    return max(<Py_ssize_t>1, min(<Py_ssize_t>(share * distance), distance - 1))
 
 
 cdef Py_ssize_t record_stride(Py_ssize_t n_numbers):
@@ -434,11 +465,10 @@ cdef class CSRBatches(Batches):
         """z = X W^T + b, the weights of the rows' columns brought up to date"""
         cdef Py_ssize_t i, k, n_outputs = self.model.n_outputs
         cdef Py_ssize_t stride = self.model.stride
-        cdef Py_ssize_t now = self.model.batch - self.model.window_start
+        cdef double claimed = self.model.batch - self.model.window_start + 2
         cdef int64_t p
         cdef double* record
         cdef double* z = self.z
-        cdef double x
         for i in range(self.n_rows):
             self.send_for_row(self.first + i + ROWS_AHEAD, data, indices)
             self.send_for_records(self.first + i + RECORDS_AHEAD, indices)
@@ -446,11 +476,9 @@ cdef class CSRBatches(Batches):
                 z[k] = self.model.b[k]
             for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
                 record = self.model.records + indices[p] * stride
-                if record[0] < now + 2:
+                if record[0] < claimed:
                     self.model.claim(record, indices[p])
-                x = data[p]
-                for k in range(n_outputs):
-                    z[k] += x * record[1 + k]
+                add_multiple(data[p], record + 1, z, n_outputs)
             z += n_outputs
 
     cdef void add(self, const floating* data, const index* indices) noexcept nogil:
@@ -461,15 +489,12 @@ cdef class CSRBatches(Batches):
         cdef double* g
         cdef double* d = self.d
         cdef double* b_g = self.model.b_g
-        cdef double x
         for i in range(self.n_rows):
             for k in range(n_outputs):
                 b_g[k] += d[k]
             for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
                 g = self.model.records + indices[p] * stride + self.model.g_offset
-                x = data[p]
-                for k in range(n_outputs):
-                    g[k] += x * d[k]
+                add_multiple(data[p], d, g, n_outputs)
             d += n_outputs
 
     cdef inline void send_for_row(
@@ -493,5 +518,17 @@ cdef class CSRBatches(Batches):
         cdef int64_t p = self.indptr[row]
         cdef int64_t stop = min(self.indptr[row + 1], p + MAX_PREFETCHED)
         while p < stop:
-            prefetch(self.model.records + indices[p] * self.model.stride)
+            self.model.send_for_record(indices[p])
             p += 1
+
+
+cdef inline void add_multiple(
+    double x, const double* source, double* target, Py_ssize_t n
+) noexcept nogil:
+    """target += x * source"""
+    cdef Py_ssize_t k
+    if n == 1:
+        target[0] += x * source[0]
+        return
+    for k in range(n):
+        target[k] += x * source[k]
