@@ -1,5 +1,6 @@
 """What the two estimators share: parameters, fit and partial_fit, epochs, history."""
 
+import math
 import time
 import warnings
 from abc import ABC, abstractmethod
@@ -409,7 +410,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         except Exception as error:
             error.add_note(f"This came from the callable learning_rate({epoch}).")
             raise
-        if not (isinstance(rate, Real) and np.isfinite(rate) and rate >= 0):
+        if not (isinstance(rate, Real) and math.isfinite(rate) and rate >= 0):
             raise ValueError(
                 f"The callable learning_rate({epoch}) returned {rate!r}; it must return "
                 "a finite number >= 0 for each epoch 0, 1, 2, ..."
@@ -436,17 +437,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 "alpha must be > 0 with learning_rate='optimal', which computes the "
                 "rate from it. Set alpha, or choose another learning_rate."
             )
-        if np.iterable(self.epochs_drop):
-            epochs = np.asarray(self.epochs_drop)
-            if (
-                epochs.ndim != 1
-                or epochs.dtype.kind not in "iuf"
-                or not np.all(np.isfinite(epochs) & (epochs >= 0))
-            ):
-                raise ValueError(
-                    "epochs_drop must be a number > 0 or a sequence of epochs >= 0, "
-                    f"got {self.epochs_drop!r}."
-                )
+        if np.iterable(self.epochs_drop) and not all(
+            isinstance(epoch, Real) and math.isfinite(epoch) and epoch >= 0
+            for epoch in self.epochs_drop
+        ):
+            raise ValueError(
+                "epochs_drop must be a number > 0 or a sequence of epochs >= 0, "
+                f"got {self.epochs_drop!r}."
+            )
 
     def _read_X_y(self, X, y, reset, dtype=None):
         """Validated X and y; after the first chunk they are read in the model's type."""
@@ -482,21 +480,31 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together: pass both or neither.")
         if X_val is not None:
-            X_val, y_val = self._read_X_y(X_val, y_val, reset=False, dtype=data.X.dtype)
-            sample_weight_val = self._read_weights(sample_weight_val, X_val)
-            validation = self._make_data(X_val, y_val, sample_weight_val)
-            if validation.targets.n_outputs != data.targets.n_outputs:
-                raise ValueError(
-                    f"y_val has {validation.targets.n_outputs} targets, but y has "
-                    f"{data.targets.n_outputs}."
+            try:
+                return data, self._read_validation_data(
+                    X_val, y_val, sample_weight_val, data
                 )
-            return data, validation
+            except (TypeError, ValueError) as error:
+                raise type(error)(
+                    f"In X_val, y_val or sample_weight_val: {error}"
+                ) from error
         if sample_weight_val is not None:
             raise ValueError("sample_weight_val needs X_val and y_val.")
         if not self.early_stopping:
             return data, None
         rows, held_out_rows = self._split(data, random_state)
         return data.subset(rows), data.subset(held_out_rows)
+
+    def _read_validation_data(self, X, y, sample_weight, data):
+        """Validation data that fit the training data."""
+        X, y = self._read_X_y(X, y, reset=False, dtype=data.X.dtype)
+        validation = self._make_data(X, y, self._read_weights(sample_weight, X))
+        if validation.targets.n_outputs != data.targets.n_outputs:
+            raise ValueError(
+                f"y_val has {validation.targets.n_outputs} targets, but y has "
+                f"{data.targets.n_outputs}."
+            )
+        return validation
 
     def _initial_weights(self, data, coef_init, intercept_init):
         """Weights and intercepts to start from, in arrays of their own."""
@@ -506,12 +514,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             intercept_init = (
                 self.intercept_ if intercept_init is None else intercept_init
             )
-        coef = read_initial(
-            coef_init, "coef_init", (n_outputs, n_features), data.X.dtype
-        )
-        intercept = read_initial(
-            intercept_init, "intercept_init", (n_outputs,), data.X.dtype
-        )
+        shape, dtype = (n_outputs, n_features), data.X.dtype
+        coef = read_initial(coef_init, "coef_init", shape, dtype)
+        intercept = read_initial(intercept_init, "intercept_init", shape[:1], dtype)
         return coef, intercept
 
     def _dense_coef(self):
@@ -527,8 +532,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             )
         stored = dict(self._resumption)
         if "coef" not in stored:
-            stored["coef"] = np.atleast_2d(self.coef_)
-            stored["intercept"] = np.atleast_1d(self.intercept_)
+            # They are the user's to change.
+            for name in ("coef", "intercept"):
+                velocity = stored["velocity" if name == "coef" else "intercept_velocity"]
+                stored[name] = read_weights(
+                    getattr(self, name + "_"), name + "_", velocity.shape, velocity.dtype
+                )
         state = TrainingState(**stored).copy()
         if self.average and state.average_coef is None:
             state.begin_average()
@@ -566,6 +575,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             compute_decisions(validation, *state.model()),
             validation.taken(validation.sample_weight),
         )
+        if not math.isfinite(score):
+            raise ValueError(
+                f"The validation score is {score}: it needs at least two rows for a "
+                "regressor, and weights that are not all zero. Enlarge "
+                "validation_fraction, or pass other X_val, y_val, sample_weight_val."
+            )
         return float(score)
 
     def _report_epoch(self, state, seconds):
@@ -596,7 +611,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _warn_if_worse(self):
         first, last = self.loss_curve_[0], self.loss_curve_[-1]
         rises = all(before < after for before, after in pairwise(self.loss_curve_))
-        if len(self.loss_curve_) > 2 and rises and last > RISE_OF_DIVERGENCE * first:
+        if len(self.loss_curve_) > 5 and rises and last > RISE_OF_DIVERGENCE * first:
             warnings.warn(
                 f"The training objective rose from {first:.6g} in the first epoch to "
                 f"{last:.6g} in the last: training diverges. {self._remedies()}",
@@ -687,6 +702,11 @@ def read_initial(values, name, shape, dtype):
     """A copy of user-given initial weights, checked; zeros for None."""
     if values is None:
         return np.zeros(shape, dtype)
+    return read_weights(values, name, shape, dtype)
+
+
+def read_weights(values, name, shape, dtype):
+    """A copy of user-given weights, checked."""
     values = check_array(
         values, dtype=dtype, ensure_2d=False, copy=True, input_name=name, order="C"
     )
