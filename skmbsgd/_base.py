@@ -4,6 +4,7 @@ import math
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Set
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -236,7 +237,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             data, validation = self._set_validation_apart(
                 data, X_val, y_val, sample_weight_val, random_state
             )
-            data = with_weights_of_mean_one(self._weigh_classes(data))
+            # Twice, so that no product of weights overflows
+            data = self._weigh_classes(with_weights_of_mean_one(data))
+            data = with_weights_of_mean_one(data)
             coef, intercept = self._initial_weights(data, coef_init, intercept_init)
             state = TrainingState.start(
                 coef, intercept, random_seed(random_state), bool(self.average)
@@ -365,7 +368,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
 
     def _first_averaged_batch(self, state, batch_size, n_rows):
         """The batch of the epoch from which on updates are averaged; -1 for none."""
-        if not self.average:
+        if state.average_coef is None:
             return -1
         n_missing = max(int(self.average) - state.n_samples, 1)
         return -1 if n_missing > n_rows else -(-n_missing // batch_size) - 1
@@ -410,7 +413,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         except Exception as error:
             error.add_note(f"This came from the callable learning_rate({epoch}).")
             raise
-        if not (isinstance(rate, Real) and math.isfinite(rate) and rate >= 0):
+        if not is_finite_and_not_negative(rate):
             raise ValueError(
                 f"The callable learning_rate({epoch}) returned {rate!r}; it must return "
                 "a finite number >= 0 for each epoch 0, 1, 2, ..."
@@ -437,9 +440,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 "alpha must be > 0 with learning_rate='optimal', which computes the "
                 "rate from it. Set alpha, or choose another learning_rate."
             )
-        if np.iterable(self.epochs_drop) and not all(
-            isinstance(epoch, Real) and math.isfinite(epoch) and epoch >= 0
-            for epoch in self.epochs_drop
+        if np.iterable(self.epochs_drop) and (
+            isinstance(self.epochs_drop, (Mapping, Set))
+            or not all(map(is_finite_and_not_negative, self.epochs_drop))
         ):
             raise ValueError(
                 "epochs_drop must be a number > 0 or a sequence of epochs >= 0, "
@@ -449,7 +452,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _read_X_y(self, X, y, reset, dtype=None):
         """Validated X and y; after the first chunk they are read in the model's type."""
         if dtype is None:
-            dtype = FLOAT_TYPES if reset else self.coef_.dtype
+            dtype = FLOAT_TYPES if reset else self._resumption["velocity"].dtype
         check_indices(X)
         X, y = validate_data(
             self,
@@ -471,9 +474,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _read_weights(self, sample_weight, X):
         if sample_weight is None:
             return None
-        return _check_sample_weight(
+        weights = _check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
+        if not weights.any():
+            raise ValueError("All sample weights are zero: there is nothing to learn.")
+        return weights
 
     def _set_validation_apart(self, data, X_val, y_val, sample_weight_val, random_state):
         """Training data, and validation data if there are to be any."""
@@ -493,12 +499,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         if not self.early_stopping:
             return data, None
         rows, held_out_rows = self._split(data, random_state)
-        return data.subset(rows), data.subset(held_out_rows)
+        return data.subset(rows), with_weights_of_mean_one(data.subset(held_out_rows))
 
     def _read_validation_data(self, X, y, sample_weight, data):
         """Validation data that fit the training data."""
         X, y = self._read_X_y(X, y, reset=False, dtype=data.X.dtype)
-        validation = self._make_data(X, y, self._read_weights(sample_weight, X))
+        validation = with_weights_of_mean_one(
+            self._make_data(X, y, self._read_weights(sample_weight, X))
+        )
         if validation.targets.n_outputs != data.targets.n_outputs:
             raise ValueError(
                 f"y_val has {validation.targets.n_outputs} targets, but y has "
@@ -509,14 +517,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _initial_weights(self, data, coef_init, intercept_init):
         """Weights and intercepts to start from, in arrays of their own."""
         n_outputs, n_features = data.targets.n_outputs, data.X.shape[1]
-        if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self._dense_coef() if coef_init is None else coef_init
-            intercept_init = (
-                self.intercept_ if intercept_init is None else intercept_init
-            )
         shape, dtype = (n_outputs, n_features), data.X.dtype
-        coef = read_initial(coef_init, "coef_init", shape, dtype)
-        intercept = read_initial(intercept_init, "intercept_init", shape[:1], dtype)
+        name = "{}_init"
+        if self.warm_start and hasattr(self, "coef_"):
+            if coef_init is None:
+                coef_init, name = self._dense_coef(), "{}_ (because of warm_start=True)"
+            if intercept_init is None:
+                intercept_init = self.intercept_
+        coef = read_initial(coef_init, name.format("coef"), shape, dtype)
+        intercept = read_initial(
+            intercept_init, name.format("intercept"), shape[:1], dtype
+        )
         return coef, intercept
 
     def _dense_coef(self):
@@ -539,7 +550,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                     getattr(self, name + "_"), name + "_", velocity.shape, velocity.dtype
                 )
         state = TrainingState(**stored).copy()
-        if self.average and state.average_coef is None:
+        if not self.average:
+            state.end_average()
+        elif state.average_coef is None:
             state.begin_average()
         return state
 
@@ -616,7 +629,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 f"The training objective rose from {first:.6g} in the first epoch to "
                 f"{last:.6g} in the last: training diverges. {self._remedies()}",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _warn_if_not_converged(self):
@@ -627,7 +640,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             f"fell below tol={self.tol}. Increase max_iter, scale the features, or set "
             "tol=None to always run max_iter epochs.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def __sklearn_tags__(self):
@@ -645,6 +658,16 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             self, X, dtype=FLOAT_TYPES, accept_sparse="csr", reset=False
         )
         return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+
+
+def is_finite_and_not_negative(value):
+    """Whether the value is a number in [0, inf) that float64 can hold."""
+    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+        return False
+    try:
+        return 0 <= float(value) < math.inf
+    except OverflowError:
+        return False
 
 
 def check_indices(X):
@@ -707,13 +730,20 @@ def read_initial(values, name, shape, dtype):
 
 def read_weights(values, name, shape, dtype):
     """A copy of user-given weights, checked."""
-    values = check_array(
-        values, dtype=dtype, ensure_2d=False, copy=True, input_name=name, order="C"
-    )
-    single = shape[0] == 1 and values.shape in (shape[1:], shape)
+    try:
+        values = check_array(
+            np.atleast_1d(values),
+            dtype=dtype,
+            ensure_2d=False,
+            ensure_min_samples=0,
+            order="C",
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    single = shape[0] == 1 and values.shape == shape[1:]
     if values.shape != shape and not single:
         raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
-    return values.reshape(shape)
+    return values.reshape(shape).copy()
 
 
 def with_weights_of_mean_one(data):
@@ -722,7 +752,10 @@ def with_weights_of_mean_one(data):
         return data
     largest = data.taken(data.sample_weight).max()
     if largest == 0.0:
-        raise ValueError("All weights are zero: no sample is left to learn from.")
+        raise ValueError(
+            "All weights of the training rows or of the validation rows are zero: no "
+            "sample is left."
+        )
     weights = data.sample_weight / largest  # so that no sum overflows
     return data.with_weights(weights / data.taken(weights).mean())
 

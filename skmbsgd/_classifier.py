@@ -245,7 +245,12 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         array([ True, False])
         """
         with unchanged_on_error(self):
-            _check_partial_fit_first_call(self, classes)
+            try:
+                _check_partial_fit_first_call(self, classes)
+            except TypeError as error:
+                raise ValueError(f"classes must be labels of one type: {error}") from (
+                    error
+                )
             self._partial_fit(X, y, sample_weight, classes)
         return self
 
@@ -263,9 +268,10 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         check_classification_targets(y)
         self.classes_ = np.unique(y if classes is None else classes)
         if len(self.classes_) < 2:
+            n_classes = "1 class" if len(self.classes_) == 1 else "no class"
             raise ValueError(
-                "A classifier needs samples of at least 2 classes, got 1 class: "
-                f"{self.classes_[0]!r}."
+                f"A classifier needs samples of at least 2 classes, got {n_classes}: "
+                f"{self.classes_}."
             )
 
     def _make_data(self, X, y, sample_weight):
@@ -274,7 +280,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         if len(unknown) > 0:
             raise ValueError(
                 f"y has labels that are not among the classes {self.classes_}: "
-                f"{unknown}. Name all of them in the first call of partial_fit."
+                f"{unknown}. Leave them out, or start anew with all the classes."
             )
         labels = np.searchsorted(self.classes_, y).astype(np.intp, copy=False)
         return TrainingData.of_classes(X, labels, len(self.classes_), sample_weight)
@@ -288,15 +294,32 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                 "chunk of them: compute the weights beforehand with "
                 "sklearn.utils.class_weight.compute_class_weight and pass a dict."
             )
-        weights = compute_class_weight(
-            self.class_weight,
-            classes=self.classes_,
-            y=self.classes_[data.y],
-            sample_weight=data.sample_weight,
-        )[data.y]
+        weights = self._weights_of_classes(data)
+        if not streaming:
+            # Only ratios matter here, and products must not overflow.
+            weights = weights / (weights.max() or 1.0)
+        weights = weights[data.y]
         if data.sample_weight is not None:
-            weights *= data.sample_weight
+            weights = weights * data.sample_weight
         return data.with_weights(weights)
+
+    def _weights_of_classes(self, data):
+        """A weight for each class; 0 for those of which no row has a weight."""
+        present = np.ones(len(self.classes_), dtype=bool)
+        weighted = slice(None)
+        if data.sample_weight is not None and self.class_weight == "balanced":
+            totals = np.bincount(data.y, data.sample_weight, len(present))
+            present, weighted = totals > 0, data.sample_weight > 0
+        weights = np.zeros(len(present))
+        weights[present] = compute_class_weight(
+            self.class_weight,
+            classes=self.classes_[present],
+            y=self.classes_[data.y[weighted]],
+            sample_weight=(
+                None if data.sample_weight is None else data.sample_weight[weighted]
+            ),
+        )
+        return weights
 
     def _split(self, data, random_state):
         splitter = StratifiedShuffleSplit(

@@ -153,6 +153,8 @@ SHARED = {
 
 def with_shared_parts(cls):
     """Put the shared parts in place of their <NAME>s in a class's docstring."""
+    if cls.__doc__ is None:  # python -OO
+        return cls
     for name, text in SHARED.items():
         cls.__doc__ = cls.__doc__.replace(f"    <{name}>", indent(text, "    "))
     return cls

@@ -41,6 +41,9 @@ def unchanged_on_error(estimator):
     lengths = {
         name: len(value) for name, value in attributes.items() if type(value) is list
     }
+    generator = getattr(estimator, "random_state", None)
+    draws = isinstance(generator, np.random.RandomState)
+    generator_state = generator.get_state() if draws else None
     try:
         yield
     except BaseException:
@@ -48,6 +51,8 @@ def unchanged_on_error(estimator):
         vars(estimator).update(attributes)
         for name, length in lengths.items():
             del attributes[name][length:]
+        if draws:
+            generator.set_state(generator_state)
         raise
 
 
@@ -105,6 +110,12 @@ class TrainingState:
         """Make room for running means."""
         self.average_coef = np.zeros(self.coef.shape)
         self.average_intercept = np.zeros(self.intercept.shape)
+        self.n_averaged = 0
+
+    def end_average(self):
+        """Forget the running means."""
+        self.average_coef = None
+        self.average_intercept = None
         self.n_averaged = 0
 
     def copy(self):

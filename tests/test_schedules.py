@@ -363,35 +363,35 @@ def test_optimal_starts_at_the_typical_weight(loss, n_classes):
 
 
 @pytest.mark.parametrize(
-    "rate, expected",
+    "function, arguments, expected",
     [
-        (schedules.constant(4, 0.3), 0.3),
-        (schedules.time_based(4, 0.3, 0.125), 0.2),
-        (schedules.time_based(np.array([0, 8, 16]), 0.3, 0.125), [0.3, 0.15, 0.1]),
-        (schedules.step(8, 0.1, 0.5, 10), 0.1),
-        (schedules.step(9, 0.1, 0.5, 10), 0.05),
-        (schedules.step(18, 0.1, 0.5, 10), 0.05),
-        (schedules.step(19, 0.1, 0.5, 10), 0.025),
-        (schedules.step(9, 0.1, 0.5, [10, 20]), 0.1),
-        (schedules.step(10, 0.1, 0.5, [10, 20]), 0.05),
-        (schedules.step(20, 0.1, 0.5, [10, 20]), 0.025),
-        (schedules.exponential(1, 0.5, 0.1), 0.5 * E_TO_MINUS_TENTH),
-        (schedules.exponential(np.array([0, 1]), 1, 0.1), [1, E_TO_MINUS_TENTH]),
-        (schedules.cosine(0, 0.4, 8), 0.4),
-        (schedules.cosine(2, 0.4, 8), 0.2 + 0.2 * ROOT_HALF),
-        (schedules.cosine(4, 0.4, 8), 0.2),
-        (schedules.cosine(6, 0.4, 8), 0.2 - 0.2 * ROOT_HALF),
-        (schedules.inverse_scaling(24, 0.4, 0.5), 0.08),
-        (schedules.inverse_scaling(np.array([0, 15]), 0.4, 0.25), [0.4, 0.2]),
-        (schedules.inverse_scaling(24, 0.4, 0.0), 0.4),
-        (schedules.optimal(np.array([0, 6]), 0.5, 2.0), [1.0, 0.25]),
-        (schedules.optimal_start(0.0625, lambda y, z: z - y), 8.0),
+        (schedules.constant, (4, 0.3), 0.3),
+        (schedules.time_based, (4, 0.3, 0.125), 0.2),
+        (schedules.time_based, (np.array([0, 8, 16]), 0.3, 0.125), [0.3, 0.15, 0.1]),
+        (schedules.step, (8, 0.1, 0.5, 10), 0.1),
+        (schedules.step, (9, 0.1, 0.5, 10), 0.05),
+        (schedules.step, (18, 0.1, 0.5, 10), 0.05),
+        (schedules.step, (19, 0.1, 0.5, 10), 0.025),
+        (schedules.step, (9, 0.1, 0.5, [10, 20]), 0.1),
+        (schedules.step, (10, 0.1, 0.5, [10, 20]), 0.05),
+        (schedules.step, (20, 0.1, 0.5, [10, 20]), 0.025),
+        (schedules.exponential, (1, 0.5, 0.1), 0.5 * E_TO_MINUS_TENTH),
+        (schedules.exponential, (np.array([0, 1]), 1, 0.1), [1, E_TO_MINUS_TENTH]),
+        (schedules.cosine, (0, 0.4, 8), 0.4),
+        (schedules.cosine, (2, 0.4, 8), 0.2 + 0.2 * ROOT_HALF),
+        (schedules.cosine, (4, 0.4, 8), 0.2),
+        (schedules.cosine, (6, 0.4, 8), 0.2 - 0.2 * ROOT_HALF),
+        (schedules.inverse_scaling, (24, 0.4, 0.5), 0.08),
+        (schedules.inverse_scaling, (np.array([0, 15]), 0.4, 0.25), [0.4, 0.2]),
+        (schedules.inverse_scaling, (24, 0.4, 0.0), 0.4),
+        (schedules.optimal, (np.array([0, 6]), 0.5, 2.0), [1.0, 0.25]),
+        (schedules.optimal_start, (0.0625, lambda y, z: z - y), 8.0),
         # A slope of 4 divides the first rate by 4: 1 / (0.0625 * 2 / 4)
-        (schedules.optimal_start(0.0625, lambda y, z: -2 * z * y), 32.0),
+        (schedules.optimal_start, (0.0625, lambda y, z: -2 * z * y), 32.0),
     ],
 )
-def test_a_schedule_is_what_it_is_by_hand(rate, expected):
-    assert_allclose(rate, expected, rtol=1e-14)
+def test_a_schedule_is_what_it_is_by_hand(function, arguments, expected):
+    assert_allclose(function(*arguments), expected, rtol=1e-14)
 
 
 def test_a_callable_is_asked_for_each_epoch_once_by_its_number():

@@ -42,8 +42,12 @@ cdef class PointwiseLoss(Loss):
         cdef Py_ssize_t i, k
         for i in range(n_rows):
             for k in range(n_outputs):
-                total += scale[i] * self.at(y[0], z[0], d)
-                d[0] *= scale[i]
+                if scale[i] == 0.0:
+                    # Absent, even if its decision is infinite
+                    d[0] = 0.0
+                else:
+                    total += scale[i] * self.at(y[0], z[0], d)
+                    d[0] *= scale[i]
                 y += 1
                 z += 1
                 d += 1
@@ -205,8 +209,12 @@ cdef class Softmax(Loss):
                 if y[k] > 0.0:
                     true_decision = z[k]
             for k in range(n_outputs):
-                d[k] = scale[i] * (d[k] / sum_exp - (y[k] > 0.0))
-            total += scale[i] * (log(sum_exp) + largest - true_decision)
+                if scale[i] == 0.0:
+                    d[k] = 0.0  # absent, even if its decisions are infinite
+                else:
+                    d[k] = scale[i] * (d[k] / sum_exp - (y[k] > 0.0))
+            if scale[i] != 0.0:
+                total += scale[i] * (log(sum_exp) + largest - true_decision)
             y += n_outputs
             z += n_outputs
             d += n_outputs
