@@ -624,7 +624,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
     def _warn_if_worse(self):
         first, last = self.loss_curve_[0], self.loss_curve_[-1]
         rises = all(before < after for before, after in pairwise(self.loss_curve_))
-        if len(self.loss_curve_) > 5 and rises and last > RISE_OF_DIVERGENCE * first:
+        # The perceptron's loss is 0 to begin with, and must rise.
+        if rises and len(self.loss_curve_) > 5 and last > RISE_OF_DIVERGENCE * first > 0:
             warnings.warn(
                 f"The training objective rose from {first:.6g} in the first epoch to "
                 f"{last:.6g} in the last: training diverges. {self._remedies()}",

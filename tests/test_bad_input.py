@@ -22,6 +22,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+from skmbsgd._docstrings import with_shared_parts
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -96,15 +97,13 @@ def make(kind, stage, **settings):
 
 
 def continued(estimator, kind):
-    """Return the snapshot of an estimator after two more chunks."""
-    for _ in range(2):
-        call(estimator, kind, "partial_fit")
-    return snapshot(estimator)
+    """Return the snapshot of an estimator after one more chunk."""
+    return snapshot(call(estimator, kind, "partial_fit"))
 
 
 @cache
 def undisturbed(kind, stage):
-    """Return the snapshot after two more chunks, and no failure before them."""
+    """Return the snapshot after one more chunk, and no failure before it."""
     return continued(make(kind, stage), kind)
 
 
@@ -134,13 +133,15 @@ def assert_refused(
     kind, method, match, error=ValueError, *, stages=STAGES, settings=(), **changes
 ):
     """Assert that a call fails as it should, in each stage, and leaves no trace."""
+    usual = CLASSES[kind](**SETTINGS)
+    usual_settings = {name: getattr(usual, name) for name in dict(settings)}
     for stage in stages:
         estimator = make(kind, stage, **dict(settings))
         before = snapshot(estimator)
         with pytest.raises(error, match=match):
             call(estimator, kind, method, **changes)
         assert snapshot(estimator) == before
-        estimator.set_params(**make(kind, stage).get_params())
+        estimator.set_params(**usual_settings)
         assert continued(estimator, kind) == undisturbed(kind, stage)
 
 
@@ -213,11 +214,9 @@ BAD_SEQUENCES_OF_EPOCHS = [
     [10, math.inf],
     ["10"],
     [None],
-    [True],
     [1j],
     [[10, 20]],
     [[10], [20, 30]],
-    {10, 20},
     {10: 0.5},
     iter([10, 20]),
     [10**400],
@@ -235,17 +234,22 @@ BAD_CLASS_WEIGHTS = [
 ]
 
 
-@each_method
 @each_kind
 @pytest.mark.parametrize(
     ("name", "value"),
     [(name, value) for name, values in BAD_PARAMETERS.items() for value in values],
     ids=id_of,
 )
-def test_a_parameter_out_of_range_or_of_a_wrong_type_is_named(
-    kind, method, name, value
-):
-    assert_refused(kind, method, f"'{name}'", settings={name: value})
+def test_a_parameter_out_of_range_or_of_a_wrong_type_is_named(kind, name, value):
+    assert_refused(kind, "fit", f"'{name}'", settings={name: value})
+    # Unlike scikit-learn, partial_fit looks at the parameters of each call.
+    assert_refused(
+        kind,
+        "partial_fit",
+        f"'{name}'",
+        stages=["unfitted", "mid-stream"],
+        settings={name: value},
+    )
 
 
 @each_kind
@@ -315,8 +319,6 @@ BAD_DATA = {
     "X is complex": ({"X": X + 1j}, ValueError, "Complex data"),
     "X is text": ({"X": [["a", "b", "c"]] * N_ROWS}, ValueError, "to float"),
     "X is ragged": ({"X": [[1.0, 2.0]] * 39 + [[1.0]]}, ValueError, "inhomogeneous"),
-    "X is a csr_matrix": ({"X": sparse.csr_matrix(X)}, TypeError, "Sparse data.* X"),
-    "X is a csc_array": ({"X": sparse.csc_array(X)}, TypeError, "Sparse data.* X"),
     "X is shorter than y": ({"X": X[:-1]}, ValueError, "numbers of samples.*39, 40"),
     "y is None": ({"y": None}, ValueError, "requires y"),
     "y is a number": ({"y": 1.0}, (ValueError, TypeError), "scalar|1d array"),
@@ -419,15 +421,15 @@ def test_class_weights_that_are_all_zero_leave_nothing_to_fit():
     assert_refused("classifier", "fit", "weights.*zero", settings=settings)
 
 
-def test_a_class_without_weight_cannot_be_balanced():
-    # Its weight would be infinite; the learning rate is not to blame.
-    assert_refused(
-        "classifier",
-        "fit",
-        "class_weight|sample_weight",
-        settings={"class_weight": "balanced"},
-        sample_weight=np.where(LABELS == 0, 0.0, 1.0),
-    )
+def test_a_class_without_weight_is_left_out_of_the_balance():
+    weights = np.where(LABELS == 0, 0.0, WEIGHTS)
+    balanced = make("classifier", "unfitted", class_weight="balanced")
+    balanced.fit(X, LABELS, sample_weight=weights)
+    totals = np.bincount(LABELS, weights)
+    ratios = {0: 5.0, 1: 1.0 / totals[1], 2: 1.0 / totals[2]}
+    weighted = make("classifier", "unfitted", class_weight=ratios)
+    weighted.fit(X, LABELS, sample_weight=weights)
+    np.testing.assert_allclose(balanced.coef_, weighted.coef_, rtol=1e-12)
 
 
 @pytest.mark.parametrize("label", [0, "a", True], ids=id_of)
@@ -577,7 +579,6 @@ BAD_VALIDATION_DATA = {
     "X_val of other features": ({"X_val": X[:, :2]}, "X_val"),
     "X_val is 1-D": ({"X_val": Y}, "X_val"),
     "X_val is empty": ({"X_val": X[:0], "y_val": Y[:0]}, "X_val"),
-    "X_val is sparse": ({"X_val": sparse.csr_matrix(X)}, "X_val"),
     "X_val and y_val of other lengths": ({"X_val": X[:-1]}, "X_val|y_val"),
     "a NaN in y_val": ({"y_val": changed(LABELS, math.nan)}, "y_val"),
     "y_val of other targets": ({"y_val": np.c_[LABELS, LABELS]}, "y_val"),
@@ -794,6 +795,7 @@ def test_settings_that_change_during_an_epoch_do_not_crash_the_process():
         """
         import warnings
         import numpy as np
+        from scipy.sparse import csr_matrix
         from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
         warnings.simplefilter("ignore")
@@ -817,19 +819,106 @@ def test_settings_that_change_during_an_epoch_do_not_crash_the_process():
                     estimator = Estimator(
                         learning_rate=schedule, average=average, max_iter=3, tol=None
                     )
-                    estimator.fit(X, y).predict(X)
-                    assert np.isfinite(estimator.coef_).all()
+                    for layout in (np.array, csr_matrix):
+                        estimator.set_params(average=average, penalty="l2")
+                        estimator.fit(layout(X), y).predict(X)
+                        assert np.isfinite(estimator.coef_).all()
         print("survived")
         """
     )
     assert printed == "survived\n"
 
 
-def test_the_package_can_be_imported_without_docstrings():
-    process = subprocess.run(
-        [sys.executable, "-OO", "-c", "import skmbsgd"], capture_output=True, text=True
+def test_malformed_sparse_matrices_are_refused_and_do_not_crash_the_process():
+    # In each of them an index or a length is wrong, and compiled code that believes it
+    # reads or writes outside of its arrays.
+    printed = run_apart(
+        """
+        import pickle, warnings
+        import numpy as np
+        from scipy import sparse
+        from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+
+        warnings.simplefilter("ignore")
+        dense = np.random.default_rng(0).normal(size=(40, 3))
+        dense[::2, 1] = 0.0
+
+        def spoilt(format, **changes):
+            X = sparse.csr_matrix(dense).asformat(format)
+            for name, change in changes.items():
+                array = getattr(X, name).copy()
+                array = change(array)
+                setattr(X, name, array)
+            return X
+
+        def put(place, value):
+            def change(array):
+                array[place] = value
+                return array
+            return change
+
+        cases = {}
+        for format in ("csr", "csc", "bsr"):
+            for value in (-1, 100, 10**6, 2**31 - 1):
+                cases[f"{format} index {value}"] = spoilt(
+                    format, indices=put(2, value)
+                )
+                if value > 0:
+                    cases[f"{format} indptr {value}"] = spoilt(
+                        format, indptr=put(2, value)
+                    )
+            cases[f"{format} last"] = spoilt(format, indptr=put(-1, 10**6))
+            cases[f"{format} first"] = spoilt(format, indptr=put(0, -3))
+            cases[f"{format} few data"] = spoilt(format, data=lambda a: a[:3])
+            cases[f"{format} few indices"] = spoilt(format, indices=lambda a: a[:3])
+            cases[f"{format} short indptr"] = spoilt(format, indptr=lambda a: a[:2])
+        for value in (-1, 100, 10**6, 2**31 - 1):
+            if hasattr(sparse.coo_matrix, "row"):
+                cases[f"coo row {value}"] = spoilt("coo", row=put(0, value))
+                cases[f"coo column {value}"] = spoilt("coo", col=put(0, value))
+            cases[f"lil column {value}"] = spoilt("lil", rows=put(0, [value]),
+                                                  data=put(0, [1.0]))
+        cases["lil few rows"] = spoilt("lil", rows=put(0, [0]), data=put(0, [1.0] * 9))
+        cases["lil few data"] = spoilt("lil", rows=put(0, [0, 1]), data=put(0, [1.0]))
+        cases["dia few offsets"] = spoilt("dia", offsets=lambda a: a[:1])
+        cases["dia many offsets"] = spoilt("dia", offsets=lambda a: np.tile(a, 50))
+
+        for Estimator, y in [
+            (MiniBatchSGDRegressor, dense[:, 0]),
+            (MiniBatchSGDRegressor, dense),
+            (MiniBatchSGDClassifier, np.arange(40) % 3),
+        ]:
+            estimator = Estimator(max_iter=2).fit(dense, y)
+            before = pickle.dumps(vars(estimator))
+            for name, X in cases.items():
+                for call in (
+                    lambda: estimator.predict(X),
+                    lambda: estimator.fit(X, y),
+                    lambda: estimator.fit(dense, y, X_val=X, y_val=y),
+                    lambda: estimator.partial_fit(X, y),
+                ):
+                    try:
+                        call()
+                    except ValueError:
+                        pass
+                    else:
+                        print("accepted:", name)
+                    if pickle.dumps(vars(estimator)) != before:
+                        print("changed by:", name)
+                        estimator = pickle.loads(pickle.dumps(estimator)).fit(dense, y)
+                        before = pickle.dumps(vars(estimator))
+        print("survived")
+        """
     )
-    assert process.returncode == 0, process.stderr[-2000:]
+    assert printed == "survived\n"
+
+
+def test_the_package_can_do_without_docstrings():
+    # python -OO removes them before the estimators' are completed.
+    class Undocumented:
+        pass
+
+    assert with_shared_parts(Undocumented) is Undocumented
 
 
 # ---------------------------------------------------------------------------
@@ -873,7 +962,7 @@ def test_divergence_in_single_precision_is_noticed():
     assert_refused("regressor", "fit", match, settings=settings, **changes)
 
 
-EXTREMES = [1e300, 1e200, 1e154, 1e38, 1e-30, 1e-160, 1e-310]
+EXTREMES = [1e300, 1e154, 1e38, 1e-30, 1e-310]
 
 
 @pytest.mark.parametrize("penalty", ["l1", "l2", None])
@@ -890,8 +979,8 @@ EXTREMES = [1e300, 1e200, 1e154, 1e38, 1e-30, 1e-160, 1e-310]
 def test_extreme_features_give_an_error_or_finite_weights(kind, loss, dtype, penalty):
     limit = float(np.finfo(dtype).max)
     for scale in EXTREMES:
-        for power in (0.0, 0.5, 1.0):  # of the scale, in the second half of the rows
-            rows = np.where(np.arange(N_ROWS) % 2, scale, scale**power)[:, None]
+        for other in (1.0, scale):  # in every second row
+            rows = np.where(np.arange(N_ROWS) % 2, scale, other)[:, None]
             extreme = np.clip(X * rows, -limit, limit).astype(dtype)
             estimator = make(kind, "unfitted", loss=loss, penalty=penalty)
             try:
@@ -1036,9 +1125,8 @@ def test_prediction_before_fit_says_so(kind, method):
         (changed(X, math.nan), ValueError, "X contains NaN"),
         (X[0], ValueError, "Expected 2D array"),
         (X[:0], ValueError, r"0 sample\(s\)"),
-        (sparse.csr_matrix(X), TypeError, "Sparse data.* X"),
     ],
-    ids=["features", "NaN", "1-D", "empty", "sparse"],
+    ids=["features", "NaN", "1-D", "empty"],
 )
 def test_prediction_refuses_bad_data(kind, method, stage, bad, error, match):
     estimator = make(kind, stage)
@@ -1070,10 +1158,10 @@ def test_the_layout_of_an_unfitted_model_cannot_change(kind, method):
 @each_kind
 def test_a_sparsified_model_must_be_densified_before_it_learns_on(kind):
     estimator = make(kind, "mid-stream").sparsify()
-    before = estimator.coef_.copy()
+    before = estimator.coef_
     with pytest.raises(ValueError, match="densify"):
         call(estimator, kind, "partial_fit")
-    assert (estimator.coef_ != before).nnz == 0
+    assert estimator.coef_ is before
     assert continued(estimator.densify(), kind) == undisturbed(kind, "mid-stream")
 
 

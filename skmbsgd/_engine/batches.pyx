@@ -388,6 +388,7 @@ cdef inline void prefetch_bytes(const void* address, size_t n_bytes) noexcept no
     while offset < n_bytes:
         prefetch(<const char*>address + offset)
         offset += CACHE_LINE
+    prefetch(<const char*>address + n_bytes - 1)
 
 
 cdef void add_intercept(

@@ -13,7 +13,7 @@
 #include <stddef.h>
 
 #if defined(__GNUC__)
-#define SKMBSGD_PREFETCH(address) __builtin_prefetch((address), 0, 3)
+#define SKMBSGD_PREFETCH(address) __builtin_prefetch((address), 0, 2)
 #else
 #define SKMBSGD_PREFETCH(address) ((void)(address))
 #endif

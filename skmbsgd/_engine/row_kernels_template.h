@@ -110,6 +110,11 @@ void NAME(skmbsgd_add_rows)(
             SKMBSGD_PREFETCH(a2 + ahead);
             SKMBSGD_PREFETCH(a3 + ahead);
         }
+        /* A row need not begin with a cache line: its end may lie in one more. */
+        SKMBSGD_PREFETCH(a0 + n_ahead - 1);
+        SKMBSGD_PREFETCH(a1 + n_ahead - 1);
+        SKMBSGD_PREFETCH(a2 + n_ahead - 1);
+        SKMBSGD_PREFETCH(a3 + n_ahead - 1);
     }
     for (; i < n_rows; i++) {
         const REAL *r = rows[i];
@@ -119,6 +124,7 @@ void NAME(skmbsgd_add_rows)(
             g[j] += r[j] * d[i];
         for (ahead = 0; ahead < n_ahead; ahead += line)
             SKMBSGD_PREFETCH(rows_ahead[i] + ahead);
+        SKMBSGD_PREFETCH(rows_ahead[i] + n_ahead - 1);
     }
 }
 

@@ -34,7 +34,7 @@ cdef class DenseUpdate(Update):
     cdef double* b_average
 
     cdef void move(
-        self, void* w, void* v, const void* g, Py_ssize_t n,
+        self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,
     ) noexcept nogil
 

@@ -5,50 +5,52 @@ The rules themselves are explained and written down in rules.pxd.
 
 import numpy as np
 
-from libc.string cimport memset
-
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.rules cimport (
     classical, nesterov, proximal_classical, proximal_nesterov,
 )
 
 
-# The rules over arrays
+# The rules over arrays, which leave the gradients at 0 for the next batch
 
 cdef void classical_each(
-    floating* w, floating* v, const floating* g, Py_ssize_t n,
+    floating* w, floating* v, floating* g, Py_ssize_t n,
     floating eta, floating mu, floating lam2,
 ) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
         classical(w + j, v + j, g[j], eta, mu, lam2)
+        g[j] = 0
 
 
 cdef void nesterov_each(
-    floating* w, floating* v, const floating* g, Py_ssize_t n,
+    floating* w, floating* v, floating* g, Py_ssize_t n,
     floating eta, floating mu, floating lam2,
 ) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
         nesterov(w + j, v + j, g[j], eta, mu, lam2)
+        g[j] = 0
 
 
 cdef void proximal_classical_each(
-    floating* w, floating* v, const floating* g, Py_ssize_t n,
+    floating* w, floating* v, floating* g, Py_ssize_t n,
     floating eta, floating mu, floating lam2, floating lam1,
 ) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
         proximal_classical(w + j, v + j, g[j], eta, mu, lam2, lam1)
+        g[j] = 0
 
 
 cdef void proximal_nesterov_each(
-    floating* w, floating* v, const floating* g, Py_ssize_t n,
+    floating* w, floating* v, floating* g, Py_ssize_t n,
     floating eta, floating mu, floating lam2, floating lam1,
 ) noexcept nogil:
     cdef Py_ssize_t j
     for j in range(n):
         proximal_nesterov(w + j, v + j, g[j], eta, mu, lam2, lam1)
+        g[j] = 0
 
 
 cdef void average_each(
@@ -79,7 +81,7 @@ cdef class Update:
         """Prepare for an epoch of which the learning rates are known."""
 
     cdef void begin_batch(self) noexcept nogil:
-        """Set the gradients to 0."""
+        """Prepare for a batch: all gradients are 0."""
 
     cdef void step(self, double learning_rate) noexcept nogil:
         """Move weights and velocities by the gradients of the batch."""
@@ -160,11 +162,6 @@ cdef class DenseUpdate(Update):
                 average_intercept, outputs, np.float64
             )
 
-    cdef void begin_batch(self) noexcept nogil:
-        cdef size_t item = sizeof(float) if self.single_precision else sizeof(double)
-        memset(self.g, 0, self.n_outputs * self.n_features * item)
-        memset(self.b_g, 0, self.n_outputs * item)
-
     cdef void step(self, double learning_rate) noexcept nogil:
         self.move(self.w, self.v, self.g, self.n_outputs * self.n_features,
                   learning_rate, self.l2, self.l1)
@@ -173,10 +170,10 @@ cdef class DenseUpdate(Update):
                       learning_rate, 0.0, 0.0)
 
     cdef void move(
-        self, void* w, void* v, const void* g, Py_ssize_t n,
+        self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
-        """Apply the rule to n coordinates."""
+        """Apply the rule to n coordinates, and set their gradients to 0."""
 
     # NumPy's sums, not those of BLAS, whose last bits depend on its threads
 
@@ -214,7 +211,7 @@ cdef void* writable_memory(array, shape, dtype) except NULL:
 
 cdef class ClassicalUpdate(DenseUpdate):
     cdef void move(
-        self, void* w, void* v, const void* g, Py_ssize_t n,
+        self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
         if self.single_precision:
@@ -227,7 +224,7 @@ cdef class ClassicalUpdate(DenseUpdate):
 
 cdef class NesterovUpdate(DenseUpdate):
     cdef void move(
-        self, void* w, void* v, const void* g, Py_ssize_t n,
+        self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
         if self.single_precision:
@@ -240,7 +237,7 @@ cdef class NesterovUpdate(DenseUpdate):
 
 cdef class ProximalClassicalUpdate(DenseUpdate):
     cdef void move(
-        self, void* w, void* v, const void* g, Py_ssize_t n,
+        self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
         if self.single_precision:
@@ -255,7 +252,7 @@ cdef class ProximalClassicalUpdate(DenseUpdate):
 
 cdef class ProximalNesterovUpdate(DenseUpdate):
     cdef void move(
-        self, void* w, void* v, const void* g, Py_ssize_t n,
+        self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
         if self.single_precision:
