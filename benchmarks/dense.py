@@ -81,15 +81,15 @@ def compare_classifications(repeats):
     sklearn_settings = {"learning_rate": "constant", "eta0": 1e-5, "random_state": 0}
     theirs = functools.partial(SGDClassifier, loss="log_loss", **sklearn_settings)
     ours = functools.partial(MiniBatchSGDClassifier, **SETTINGS)
-    for name, X, labels, asked in [
-        ("300,000 x 100 float64, 2 classes, 32", X, y > 0, None),
-        ("100,000 x 100 float64, 10 classes, 32", *ten_classes(), 0.10),
+    for name, data, asked in [
+        ("300,000 x 100 float64, 2 classes, 32", (X, y > 0), None),
+        ("100,000 x 100 float64, 10 classes, 32", ten_classes(), 0.10),
     ]:
         measurements = {
-            "product": product_with_vector(X),
-            "ours": lambda X=X, y=labels: seconds_per_epoch(ours, X, y),
-            "sklearn": lambda X=X, y=labels: seconds_per_epoch(
-                theirs, X, y, epochs=(1, 3)
+            "product": product_with_vector(data[0]),
+            "ours": functools.partial(seconds_per_epoch, ours, *data),
+            "sklearn": functools.partial(
+                seconds_per_epoch, theirs, *data, epochs=(1, 3)
             ),
         }
         report(name, measurements, repeats, None, asked)
@@ -108,9 +108,7 @@ def compare_batch_sizes(repeats):
     measurements = {
         batch_size: functools.partial(
             seconds_per_epoch,
-            functools.partial(
-                MiniBatchSGDRegressor, batch_size=batch_size, **SETTINGS
-            ),
+            functools.partial(MiniBatchSGDRegressor, batch_size=batch_size, **SETTINGS),
             X,
             y,
         )

@@ -54,7 +54,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, np.inf, closed="left"), None],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"full"})],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"full"}),
+        ],
         "learning_rate": [
             StrOptions(
                 {
@@ -415,8 +418,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             raise
         if not is_finite_and_not_negative(rate):
             raise ValueError(
-                f"The callable learning_rate({epoch}) returned {rate!r}; it must return "
-                "a finite number >= 0 for each epoch 0, 1, 2, ..."
+                f"The callable learning_rate({epoch}) returned {rate!r}; it must "
+                "return a finite number >= 0 for each epoch 0, 1, 2, ..."
             )
         return float(rate)
 
@@ -450,7 +453,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             )
 
     def _read_X_y(self, X, y, reset, dtype=None):
-        """Validated X and y; after the first chunk they are read in the model's type."""
+        """Validated X and y; later chunks are read in the model's precision."""
         if dtype is None:
             dtype = FLOAT_TYPES if reset else self._resumption["velocity"].dtype
         check_indices(X)
@@ -464,6 +467,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             reset=reset,
             **self._y_options,
         )
+        check_indices(X)  # again: not every format tells before it is converted
         if X.shape[0] > MAX_ROWS:
             raise ValueError(
                 f"X has {X.shape[0]} rows, and one call takes at most {MAX_ROWS}: pass "
@@ -481,7 +485,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             raise ValueError("All sample weights are zero: there is nothing to learn.")
         return weights
 
-    def _set_validation_apart(self, data, X_val, y_val, sample_weight_val, random_state):
+    def _set_validation_apart(
+        self, data, X_val, y_val, sample_weight_val, random_state
+    ):
         """Training data, and validation data if there are to be any."""
         if (X_val is None) != (y_val is None):
             raise ValueError("X_val and y_val go together: pass both or neither.")
@@ -545,9 +551,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         if "coef" not in stored:
             # They are the user's to change.
             for name in ("coef", "intercept"):
-                velocity = stored["velocity" if name == "coef" else "intercept_velocity"]
+                velocity = stored[
+                    "velocity" if name == "coef" else "intercept_velocity"
+                ]
                 stored[name] = read_weights(
-                    getattr(self, name + "_"), name + "_", velocity.shape, velocity.dtype
+                    getattr(self, name + "_"),
+                    name + "_",
+                    velocity.shape,
+                    velocity.dtype,
                 )
         state = TrainingState(**stored).copy()
         if not self.average:
@@ -625,7 +636,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         first, last = self.loss_curve_[0], self.loss_curve_[-1]
         rises = all(before < after for before, after in pairwise(self.loss_curve_))
         # The perceptron's loss is 0 to begin with, and must rise.
-        if rises and len(self.loss_curve_) > 5 and last > RISE_OF_DIVERGENCE * first > 0:
+        if (
+            rises
+            and len(self.loss_curve_) > 5
+            and last > RISE_OF_DIVERGENCE * first > 0
+        ):
             warnings.warn(
                 f"The training objective rose from {first:.6g} in the first epoch to "
                 f"{last:.6g} in the last: training diverges. {self._remedies()}",
@@ -655,9 +670,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         """X W^T + b, of shape (n_samples,) for a model of one output."""
         check_is_fitted(self)
         check_indices(X)
-        X = validate_data(
-            self, X, dtype=FLOAT_TYPES, accept_sparse="csr", reset=False
-        )
+        X = validate_data(self, X, dtype=FLOAT_TYPES, accept_sparse="csr", reset=False)
+        check_indices(X)
         return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
 
 
@@ -677,40 +691,56 @@ def check_indices(X):
     Compiled code, SciPy's as well as ours, follows the indices without looking, and
     would read and write outside its arrays.
     """
-    if not issparse(X):
+    if not issparse(X) or X.ndim != 2:
         return
-    if X.format in ("csr", "csc"):
-        n_vectors, n_indices = X.shape if X.format == "csr" else X.shape[::-1]
-        check_compressed(X, n_vectors, n_indices)
+    if X.format == "csr":
+        check_compressed(X, *X.shape)
+    elif X.format == "csc":
+        check_compressed(X, *X.shape[::-1])
     elif X.format == "bsr":
         X.check_format(full_check=True)
     elif X.format == "coo":
-        if not len(X.row) == len(X.col) == len(X.data):
-            raise ValueError("The sparse X is malformed: its arrays differ in length.")
+        check_same_length(X.row, X.col, X.data)
         check_range(X.row, X.shape[0])
         check_range(X.col, X.shape[1])
+    elif X.format == "lil":
+        check_same_length(X.rows, X.data)
+        for columns, values in zip(X.rows, X.data, strict=True):
+            check_same_length(columns, values)
+    elif X.format == "dia":
+        check_same_length(X.offsets, X.data)
+
+
+def check_same_length(*arrays):
+    """Refuse arrays of different lengths."""
+    lengths = [len(array) for array in arrays]
+    if len(set(lengths)) > 1:
+        raise ValueError(
+            f"The sparse X is malformed: its arrays differ in length, {lengths}."
+        )
 
 
 def check_compressed(X, n_vectors, n_indices):
     """The checks of `check_indices` for CSR, and for CSC with rows as indices."""
-    if X.data.ndim != 1 or X.indices.ndim != 1 or X.indptr.ndim != 1:
-        raise ValueError("The sparse X is malformed: its arrays must have 1 dimension.")
-    if len(X.indices) != len(X.data):
-        raise ValueError(
-            "The sparse X is malformed: its data and its indices differ in length "
-            f"({len(X.data)} and {len(X.indices)})."
-        )
+    indices, indptr = np.asarray(X.indices), np.asarray(X.indptr)
+    for array in (X.data, indices, indptr):
+        if array.ndim != 1 or (array is not X.data and array.dtype.kind not in "iu"):
+            raise ValueError(
+                "The sparse X is malformed: data, indices and indptr must have 1 "
+                "dimension, the last two of integers."
+            )
+    check_same_length(indices, X.data)
     if (
-        len(X.indptr) != n_vectors + 1
-        or X.indptr[0] != 0
-        or X.indptr[-1] > len(X.indices)
-        or np.any(X.indptr[1:] < X.indptr[:-1])
+        len(indptr) != n_vectors + 1
+        or indptr[0] != 0
+        or indptr[-1] > len(indices)
+        or np.any(indptr[1:] < indptr[:-1])
     ):
         raise ValueError(
             "The sparse X is malformed: its indptr must begin with 0, never fall, end "
             f"within the data and have {n_vectors + 1} entries."
         )
-    check_range(X.indices[: X.indptr[-1]], n_indices)
+    check_range(indices[: indptr[-1]], n_indices)
 
 
 def check_range(indices, n):

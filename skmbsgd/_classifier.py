@@ -34,9 +34,7 @@ PROBABILISTIC_LOSSES = ("log_loss", "modified_huber")
 
 # Each makes the loss for a number of outputs and a threshold epsilon.
 LOSSES = {
-    "log_loss": lambda n_outputs, epsilon: (
-        Logistic() if n_outputs == 1 else Softmax()
-    ),
+    "log_loss": lambda n_outputs, epsilon: Logistic() if n_outputs == 1 else Softmax(),
     "hinge": lambda n_outputs, epsilon: Hinge(1.0),
     "perceptron": lambda n_outputs, epsilon: Hinge(0.0),
     "squared_hinge": lambda n_outputs, epsilon: SquaredHinge(),
@@ -44,8 +42,8 @@ LOSSES = {
     "squared_error": lambda n_outputs, epsilon: SquaredError(),
     "huber": lambda n_outputs, epsilon: Huber(epsilon),
     "epsilon_insensitive": lambda n_outputs, epsilon: EpsilonInsensitive(epsilon),
-    "squared_epsilon_insensitive": lambda n_outputs, epsilon: (
-        SquaredEpsilonInsensitive(epsilon)
+    "squared_epsilon_insensitive": lambda n_outputs, epsilon: SquaredEpsilonInsensitive(
+        epsilon
     ),
 }
 

@@ -111,24 +111,24 @@ A batch B of rows gives the gradient
     g = \frac{1}{|B|} \sum_{i \in B} s_i \nabla_w \ell(y_i, z_i) + \lambda_2 w
 
 with weights :math:`s_i`, decisions :math:`z_i = w \cdot x_i + b` and
-:math:`\lambda_2 = \alpha (1 - \rho)`, where :math:`\rho` is the share of L1: 0 for "l2",
-1 for "l1", `l1_ratio` for "elasticnet". With rate :math:`\eta`, momentum :math:`\mu` and
-velocity v, the update is that of Keras's SGD [1]_::
+:math:`\lambda_2 = \alpha (1 - \rho)`, where :math:`\rho` is the share of L1: 0 for
+"l2", 1 for "l1", `l1_ratio` for "elasticnet". With rate :math:`\eta`, momentum
+:math:`\mu` and velocity v, the update is that of Keras's SGD [1]_::
 
     v' = mu * v - eta * g
     w' = w + v'                        nesterov=False
     w' = w + mu * v' - eta * g         nesterov=True
 
-With :math:`\lambda_1 = \alpha \rho > 0`, S being soft-thresholding, it is a proximal step
-[2]_::
+With :math:`\lambda_1 = \alpha \rho > 0`, S being soft-thresholding, it is a proximal
+step [2]_::
 
     w' = S(w + mu * v - eta * g, eta * lambda_1);  v' = w' - w      nesterov=False
 
     x  = w - mu * v                                                 nesterov=True
     x' = S(w - eta * g, eta * lambda_1);  v' = x' - x;  w' = x' + mu * v'
 
-With `batch_size=1`, `momentum=0`, `shuffle=False` and no L1 penalty, the weights are those
-of scikit-learn's SGD estimators.
+With `batch_size=1`, `momentum=0`, `shuffle=False` and no L1 penalty, the weights are
+those of scikit-learn's SGD estimators.
 """
 
 REFERENCES = """\
