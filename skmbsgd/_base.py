@@ -41,6 +41,9 @@ SMALLEST_ADAPTIVE_RATE = 1e-6
 RISE_OF_DIVERGENCE = 2.0
 ADAPTIVE_DIVISOR = 5.0
 
+# Products in the decisions for one part of a validation set
+ELEMENTS_PER_PART = 2**24
+
 VALIDATION_ATTRIBUTES = ("validation_scores_", "best_validation_score_")
 
 
@@ -179,7 +182,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         """coef_, given weights of shape (n_outputs, n_features)."""
 
     @abstractmethod
-    def _score_of_decisions(self, y, decisions, sample_weight):
+    def _predictions_of(self, decisions):
+        """Predictions, in the terms of TrainingData.y."""
+
+    @abstractmethod
+    def _score_predictions(self, y, predictions, sample_weight):
         """What ``score`` would return."""
 
     # Training
@@ -504,7 +511,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             raise ValueError("sample_weight_val needs X_val and y_val.")
         if not self.early_stopping:
             return data, None
-        rows, held_out_rows = self._split(data, random_state)
+        # Sorted, for the order of the data means something without shuffling.
+        rows, held_out_rows = map(np.sort, self._split(data, random_state))
         return data.subset(rows), with_weights_of_mean_one(data.subset(held_out_rows))
 
     def _read_validation_data(self, X, y, sample_weight, data):
@@ -563,7 +571,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         state = TrainingState(**stored).copy()
         if not self.average:
             state.end_average()
-        elif state.average_coef is None:
+        elif state.average_coef is None or state.n_samples < int(self.average):
             state.begin_average()
         return state
 
@@ -590,13 +598,22 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 delattr(self, name)
 
     def _record(self, state, objective):
-        self.loss_curve_.append(objective)
-        self.learning_rate_curve_.append(state.last_rate)
+        # New lists, for a copy of the estimator may share the old ones.
+        self.loss_curve_ = [*self.loss_curve_, objective]
+        self.learning_rate_curve_ = [*self.learning_rate_curve_, state.last_rate]
 
     def _validation_score(self, state, validation):
-        score = self._score_of_decisions(
+        coef, intercept = state.model()
+        # In parts: decisions of many classes take memory, and signals are heard between.
+        parts = validation.parts(max(1, ELEMENTS_PER_PART // coef.size))
+        score = self._score_predictions(
             validation.taken(validation.y),
-            compute_decisions(validation, *state.model()),
+            np.concatenate(
+                [
+                    self._predictions_of(compute_decisions(part, coef, intercept))
+                    for part in parts
+                ]
+            ),
             validation.taken(validation.sample_weight),
         )
         if not math.isfinite(score):

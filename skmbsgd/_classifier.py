@@ -331,8 +331,11 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
     def _public_coef(self, coef):
         return coef
 
-    def _score_of_decisions(self, y, decisions, sample_weight):
-        return accuracy_score(y, labels_of(decisions), sample_weight=sample_weight)
+    def _predictions_of(self, decisions):
+        return labels_of(decisions)
+
+    def _score_predictions(self, y, predictions, sample_weight):
+        return accuracy_score(y, predictions, sample_weight=sample_weight)
 
     def decision_function(self, X):
         """Decisions X W^T + b.

@@ -223,8 +223,11 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
     def _make_loss(self, n_outputs):
         return LOSSES[self.loss](self.epsilon)
 
-    def _score_of_decisions(self, y, decisions, sample_weight):
-        return r2_score(y, decisions, sample_weight=sample_weight)
+    def _predictions_of(self, decisions):
+        return decisions
+
+    def _score_predictions(self, y, predictions, sample_weight):
+        return r2_score(y, predictions, sample_weight=sample_weight)
 
     def predict(self, X):
         """Predicted target values X W^T + b.

@@ -34,13 +34,10 @@ DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
 def unchanged_on_error(estimator):
     """Give the estimator its attributes back if the block fails or is interrupted.
 
-    It relies on the habit of this package never to write into the arrays of an
-    attribute; lists of the history only grow, and are cut back.
+    It relies on the habit of this package never to write into the value of an attribute
+    that a call before has set.
     """
     attributes = vars(estimator).copy()
-    lengths = {
-        name: len(value) for name, value in attributes.items() if type(value) is list
-    }
     generator = getattr(estimator, "random_state", None)
     draws = isinstance(generator, np.random.RandomState)
     generator_state = generator.get_state() if draws else None
@@ -49,8 +46,6 @@ def unchanged_on_error(estimator):
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(attributes)
-        for name, length in lengths.items():
-            del attributes[name][length:]
         if draws:
             generator.set_state(generator_state)
         raise
@@ -189,6 +184,12 @@ class TrainingData:
     def subset(self, rows):
         """The same data, of which these rows take part."""
         return replace(self, rows=np.asarray(rows, dtype=np.uint32))
+
+    def parts(self, n_rows):
+        """The same data in parts of so many rows each."""
+        rows = np.arange(self.n_rows) if self.rows is None else self.rows
+        for start in range(0, len(rows), n_rows):
+            yield self.subset(rows[start : start + n_rows])
 
     def with_weights(self, sample_weight):
         """The same data with other weights; None where all of them are 1."""

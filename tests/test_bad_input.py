@@ -606,7 +606,7 @@ def test_bad_validation_data_are_told_from_training_data(kind, name):
 
 def test_unknown_labels_in_validation_data_are_named():
     # The remedy is not one of partial_fit's here.
-    match = r"y_val has labels(?!.*partial_fit)"
+    match = r"y_val.*labels that are not among(?!.*partial_fit)"
     changes = {"X_val": X, "y_val": LABELS + 1}
     assert_refused("classifier", "fit", match, **changes)
 
@@ -863,7 +863,7 @@ def test_malformed_sparse_matrices_are_refused_and_do_not_crash_the_process():
                 cases[f"{format} index {value}"] = spoilt(
                     format, indices=put(2, value)
                 )
-                if value > 0:
+                if value > 100:  # the number of entries
                     cases[f"{format} indptr {value}"] = spoilt(
                         format, indptr=put(2, value)
                     )
