@@ -41,8 +41,9 @@ SMALLEST_ADAPTIVE_RATE = 1e-6
 RISE_OF_DIVERGENCE = 2.0
 ADAPTIVE_DIVISOR = 5.0
 
-# Products in the decisions for one part of a validation set
-ELEMENTS_PER_PART = 2**24
+# Size of the parts in which a validation set is predicted
+PRODUCTS_PER_PART = 2**24
+DECISIONS_PER_PART = 2**17
 
 VALIDATION_ATTRIBUTES = ("validation_scores_", "best_validation_score_")
 
@@ -604,8 +605,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
 
     def _validation_score(self, state, validation):
         coef, intercept = state.model()
-        # In parts: decisions of many classes take memory, and signals are heard between.
-        parts = validation.parts(max(1, ELEMENTS_PER_PART // coef.size))
+        # In parts: decisions of many classes take memory; signals are heard in between.
+        n_rows = min(PRODUCTS_PER_PART // coef.size, DECISIONS_PER_PART // len(coef))
+        parts = validation.parts(max(1, n_rows))
         score = self._score_predictions(
             validation.taken(validation.y),
             np.concatenate(

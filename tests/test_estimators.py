@@ -560,6 +560,7 @@ def test_early_stopping_is_validation_on_held_out_rows(task):
     if task in ("binary", "multiclass"):
         splitter = StratifiedShuffleSplit
     [(rows, held_out)] = splitter(1, test_size=0.3, random_state=3).split(X, y)
+    rows.sort()  # without shuffling the rows keep their order
     settings = {"max_iter": 15, "shuffle": False}
     model = model_of(task, early_stopping=True, validation_fraction=0.3, **settings)
     model.fit(X, y, sample_weight=weights)
