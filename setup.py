@@ -1,5 +1,6 @@
 """Build of the compiled engine; everything else stands in pyproject.toml."""
 
+import os
 import shutil
 import sysconfig
 from pathlib import Path
@@ -26,7 +27,7 @@ Install one and try again:
 
 def compiler_is_missing():
     """Tell whether the compiler that this Python asks for is not to be found."""
-    command = (sysconfig.get_config_var("CC") or "").split()
+    command = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "").split()
     return bool(command) and shutil.which(command[0]) is None
 
 
