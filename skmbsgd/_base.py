@@ -29,7 +29,7 @@ from skmbsgd._training import (
     Patience,
     Penalty,
     TrainingState,
-    compute_decisions,
+    decisions_in_parts,
     make_update,
     unchanged_on_error,
 )
@@ -41,10 +41,6 @@ SMALLEST_ADAPTIVE_RATE = 1e-6
 RISE_OF_DIVERGENCE = 2.0
 ADAPTIVE_DIVISOR = 5.0
 
-# Size of the parts in which a validation set is predicted
-PRODUCTS_PER_PART = 2**24
-DECISIONS_PER_PART = 2**17
-
 VALIDATION_ATTRIBUTES = ("validation_scores_", "best_validation_score_")
 
 
@@ -54,7 +50,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
     _parameter_constraints = {
         "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
         "alpha": [Interval(Real, 0, np.inf, closed="left")],
-        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, np.inf, closed="left"), None],
@@ -451,6 +447,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 "alpha must be > 0 with learning_rate='optimal', which computes the "
                 "rate from it. Set alpha, or choose another learning_rate."
             )
+        if self.penalty == "elasticnet" and self.l1_ratio is None:
+            raise ValueError("l1_ratio must be a number with penalty='elasticnet'.")
         if np.iterable(self.epochs_drop) and (
             isinstance(self.epochs_drop, (Mapping, Set))
             or not all(map(is_finite_and_not_negative, self.epochs_drop))
@@ -476,6 +474,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             **self._y_options,
         )
         check_indices(X)  # again: not every format tells before it is converted
+        if not issparse(X):
+            X = np.require(X, requirements=["C", "ALIGNED"])
         if X.shape[0] > MAX_ROWS:
             raise ValueError(
                 f"X has {X.shape[0]} rows, and one call takes at most {MAX_ROWS}: pass "
@@ -505,9 +505,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                     X_val, y_val, sample_weight_val, data
                 )
             except (TypeError, ValueError) as error:
-                raise type(error)(
-                    f"In X_val, y_val or sample_weight_val: {error}"
-                ) from error
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"In X_val, y_val or sample_weight_val: {error}") from error
         if sample_weight_val is not None:
             raise ValueError("sample_weight_val needs X_val and y_val.")
         if not self.early_stopping:
@@ -599,23 +598,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 delattr(self, name)
 
     def _record(self, state, objective):
-        # New lists, for a copy of the estimator may share the old ones.
-        self.loss_curve_ = [*self.loss_curve_, objective]
-        self.learning_rate_curve_ = [*self.learning_rate_curve_, state.last_rate]
+        self.loss_curve_.append(objective)
+        self.learning_rate_curve_.append(state.last_rate)
 
     def _validation_score(self, state, validation):
-        coef, intercept = state.model()
-        # In parts: decisions of many classes take memory; signals are heard in between.
-        n_rows = min(PRODUCTS_PER_PART // coef.size, DECISIONS_PER_PART // len(coef))
-        parts = validation.parts(max(1, n_rows))
+        decisions = decisions_in_parts(validation, *state.model())
         score = self._score_predictions(
             validation.taken(validation.y),
-            np.concatenate(
-                [
-                    self._predictions_of(compute_decisions(part, coef, intercept))
-                    for part in parts
-                ]
-            ),
+            np.concatenate([self._predictions_of(part) for part in decisions]),
             validation.taken(validation.sample_weight),
         )
         if not math.isfinite(score):

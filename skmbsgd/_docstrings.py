@@ -9,8 +9,9 @@ penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
 alpha : float, default=1e-4
     Strength of the penalty, in [0, inf). Also sets the rates of
     `learning_rate="optimal"`, which needs it to be > 0.
-l1_ratio : float, default=0.15
-    Share of L1 in the "elasticnet" penalty, in [0, 1].
+l1_ratio : float or None, default=0.15
+    Share of L1 in the "elasticnet" penalty, in [0, 1]. None for the other penalties
+    only.
 fit_intercept : bool, default=True
     Whether the intercept is learnt. If False, it stays at its initial value.
 max_iter : int, default=1000

@@ -22,6 +22,8 @@ from skmbsgd._engine.updates import (
     ProximalNesterovUpdate,
 )
 
+DECISIONS_PER_PART = 2**17
+
 DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
     (False, False): ClassicalUpdate,
     (False, True): NesterovUpdate,
@@ -34,10 +36,13 @@ DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
 def unchanged_on_error(estimator):
     """Give the estimator its attributes back if the block fails or is interrupted.
 
-    It relies on the habit of this package never to write into the value of an attribute
-    that a call before has set.
+    It relies on the habit of this package never to write into the arrays of an
+    attribute; lists of the history only grow, and are cut back.
     """
     attributes = vars(estimator).copy()
+    lengths = {
+        name: len(value) for name, value in attributes.items() if type(value) is list
+    }
     generator = getattr(estimator, "random_state", None)
     draws = isinstance(generator, np.random.RandomState)
     generator_state = generator.get_state() if draws else None
@@ -46,6 +51,8 @@ def unchanged_on_error(estimator):
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(attributes)
+        for name, length in lengths.items():
+            del attributes[name][length:]
         if draws:
             generator.set_state(generator_state)
         raise
@@ -259,10 +266,12 @@ def make_update(state, penalty, *, sparse, momentum, nesterov, fit_intercept):
     return DENSE_UPDATES[penalty.l1 > 0.0, bool(nesterov)](*arrays, **settings)
 
 
-def compute_decisions(data, coef, intercept):
-    """Decisions of shape (n_rows, n_outputs), the same bits for any thread count."""
-    if issparse(data.X):
-        return data.taken(data.X) @ coef.T + intercept
+def decisions_in_parts(data, coef, intercept):
+    """Decisions of consecutive parts of the rows, each (n_part_rows, n_outputs).
+
+    In parts, since decisions of many classes take more memory than their rows. The bits
+    are the same for any number of threads.
+    """
     at_rest = TrainingState.start(coef, intercept, seed=0, averaged=False)
     update = make_update(
         at_rest,
@@ -272,9 +281,13 @@ def compute_decisions(data, coef, intercept):
         nesterov=False,
         fit_intercept=False,
     )
-    decisions = np.empty((data.n_rows, coef.shape[0]))
-    engine.compute_decisions(data.batches(update), decisions)
-    return decisions
+    for part in data.parts(max(1, DECISIONS_PER_PART // len(coef))):
+        if issparse(part.X):
+            yield part.taken(part.X) @ coef.T + intercept
+        else:
+            decisions = np.empty((part.n_rows, len(coef)))
+            engine.compute_decisions(part.batches(update), decisions)
+            yield decisions
 
 
 class Patience:

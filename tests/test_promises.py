@@ -343,15 +343,6 @@ def test_what_a_copy_learns_stays_unknown_to_the_original(kind, copier):
 
 
 @each_kind
-def test_what_a_shallow_copy_learns_stays_unknown_to_the_original(kind):
-    chunks = chunks_of(kind)
-    estimator = learn(kind(momentum=0.9, average=True, random_state=0), chunks[:2])
-    before = bits(estimator)
-    learn(copy.copy(estimator), chunks[2:])
-    assert bits(estimator) == before
-
-
-@each_kind
 def test_a_clone_forgets_what_was_learnt(kind):
     estimator = learn(kind(momentum=0.9, random_state=0), chunks_of(kind))
     fresh = clone(estimator)

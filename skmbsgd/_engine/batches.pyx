@@ -172,6 +172,10 @@ cdef class ClassTargets(Targets):
     """
 
     def __init__(self, const Py_ssize_t[::1] labels, Py_ssize_t n_classes):
+        cdef Py_ssize_t i
+        for i in range(labels.shape[0]):
+            if not 0 <= labels[i] < n_classes:
+                raise ValueError("The labels do not fit classes_: was it changed?")
         self.labels = labels
         self.n_samples = labels.shape[0]
         self.n_outputs = 1 if n_classes == 2 else n_classes

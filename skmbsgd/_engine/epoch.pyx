@@ -97,6 +97,7 @@ def compute_decisions(Batches batches, double[:, ::1] out):
     cdef Py_ssize_t n_rows = batches.order.n_rows
     cdef Py_ssize_t n_outputs = batches.update.n_outputs
     cdef Py_ssize_t row = 0, n_loaded
+    cdef double work = 0.0
     if out.shape[0] != n_rows or out.shape[1] != n_outputs:
         raise ValueError("The array for the decisions has the wrong shape.")
     with nogil:
@@ -105,3 +106,8 @@ def compute_decisions(Batches batches, double[:, ::1] out):
             batches.decisions()
             memcpy(&out[row, 0], batches.z, n_loaded * n_outputs * sizeof(double))
             row += n_loaded
+            work += n_loaded * batches.cost_of_row
+            if work > WORK_BETWEEN_SIGNALS:
+                work = 0.0
+                with gil:
+                    PyErr_CheckSignals()
