@@ -863,7 +863,7 @@ def test_an_interrupt_is_heard_within_a_sparse_epoch_and_leaves_no_trace(penalty
     delays = [float(line) for line in process.stdout.split()]
     assert len(delays) == 2
     # 0.2 s are promised; the rest is for a machine that is busy. An epoch takes longer.
-    assert max(delays) < 1.0
+    assert max(delays) < 2.0
 
 
 # ---------------------------------------------------------------------------
