@@ -272,22 +272,23 @@ def decisions_in_parts(data, coef, intercept):
     In parts, since decisions of many classes take more memory than their rows. The bits
     are the same for any number of threads.
     """
-    at_rest = TrainingState.start(coef, intercept, seed=0, averaged=False)
+    parts = data.parts(max(1, DECISIONS_PER_PART // len(coef)))
+    if issparse(data.X):
+        for part in parts:
+            yield part.taken(part.X) @ coef.T + intercept
+        return
     update = make_update(
-        at_rest,
+        TrainingState.start(coef, intercept, seed=0, averaged=False),
         Penalty(l2=0.0, l1=0.0),
         sparse=False,
         momentum=0.0,
         nesterov=False,
         fit_intercept=False,
     )
-    for part in data.parts(max(1, DECISIONS_PER_PART // len(coef))):
-        if issparse(part.X):
-            yield part.taken(part.X) @ coef.T + intercept
-        else:
-            decisions = np.empty((part.n_rows, len(coef)))
-            engine.compute_decisions(part.batches(update), decisions)
-            yield decisions
+    for part in parts:
+        decisions = np.empty((part.n_rows, len(coef)))
+        engine.compute_decisions(part.batches(update), decisions)
+        yield decisions
 
 
 class Patience:
