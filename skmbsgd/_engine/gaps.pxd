@@ -15,8 +15,12 @@ of the maps of any range of updates is had from a disjoint sparse table: row l h
 for blocks of 2^(l+1) updates, the products from each update to the block's middle. A
 range is cut at the middle of the smallest block that holds it, which gives two
 products. No inverses are needed, which would lose all digits: the determinant of one
-map is about mu.
+map is about mu. If all maps of a window are the same, as at a constant rate, their
+powers take the table's place: a single product for any range.
 """
+
+cimport cython
+
 
 cdef struct Map:
     # w' = ww w + wv v,  v' = vw w + vv v
@@ -29,9 +33,16 @@ cdef struct Tail:
     double w_constant, v_constant, sum_w, sum_v, sum_constant
 
 
+cdef struct Parts:
+    # Places in the table of the product of a range's first part and of its second;
+    # -1 for a range of one part
+    Py_ssize_t first, second
+
+
+@cython.final
 cdef class GapTable:
     cdef readonly Py_ssize_t size, n_updates
-    cdef bint with_tails
+    cdef bint with_tails, uniform
     cdef Py_ssize_t n_levels
     cdef object maps_array, tails_array
     cdef Map* maps
@@ -44,7 +55,23 @@ cdef class GapTable:
         self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
         double mu, double lam2, double lam1, bint nesterov,
     ) noexcept nogil
+    cdef void fill_powers(self) noexcept nogil
     cdef void fill_level(self, Py_ssize_t level) noexcept nogil
+    cdef void compose(
+        self, Py_ssize_t target, Py_ssize_t first, Py_ssize_t second) noexcept nogil
+
+    cdef inline Parts parts(self, Py_ssize_t t, Py_ssize_t stop) noexcept nogil:
+        """Where the product over the updates from t to before stop is found."""
+        cdef Parts parts
+        cdef Py_ssize_t row
+        if self.uniform or t == stop - 1:
+            parts.first = stop - 1 - t if self.uniform else t
+            parts.second = -1
+        else:
+            row = highest_bit(t ^ (stop - 1)) * self.size
+            parts.first = row + t
+            parts.second = row + stop - 1
+        return parts
 
 
 cdef extern from *:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+cimport cython
 from libc.math cimport M_PI, acos, sqrt
 
 
@@ -62,6 +63,7 @@ cdef Py_ssize_t longest_safe_stride(const Map* step) noexcept nogil:
     return <Py_ssize_t>(M_PI / acos(trace / (2.0 * sqrt(determinant)))) - 1
 
 
+@cython.final
 cdef class GapTable:
     """Products of the maps of any range of a window of updates.
 
@@ -96,17 +98,29 @@ cdef class GapTable:
         cdef Py_ssize_t t, level
         self.n_updates = n_updates
         self.longest_stride = 1 << 62
+        self.uniform = not (self.with_tails and 0 < first_averaged < n_updates)
         for t in range(n_updates):
+            self.uniform = self.uniform and rates[t] == rates[0]
             self.maps[t] = map_of_update(rates[t], mu, lam2, nesterov)
             if self.with_tails:
                 self.tails[t] = tail_of_update(
                     &self.maps[t], rates[t], mu, lam1, nesterov, t >= first_averaged)
                 self.longest_stride = min(
                     self.longest_stride, longest_safe_stride(&self.maps[t]))
-        for level in range(1, self.n_levels):
-            self.fill_level(level)
+        if self.uniform:
+            self.fill_powers()
+        else:
+            for level in range(1, self.n_levels):
+                self.fill_level(level)
+
+    cdef void fill_powers(self) noexcept nogil:
+        """Of maps that are all the same, leave the products of the first 1, 2, ..."""
+        cdef Py_ssize_t t
+        for t in range(1, self.n_updates):
+            self.compose(t, t - 1, t)
 
     cdef void fill_level(self, Py_ssize_t level) noexcept nogil:
+        """Products towards the middles of blocks of 2^(level + 1) updates."""
         cdef Py_ssize_t half = <Py_ssize_t>1 << level
         cdef Py_ssize_t row = level * self.size, middle = half, t
         while middle < self.n_updates:
@@ -117,20 +131,18 @@ cdef class GapTable:
                 self.tails[row + middle] = self.tails[middle]
             t = middle - 2
             while t >= middle - half:
-                self.maps[row + t] = compose_maps(
-                    &self.maps[t], &self.maps[row + t + 1])
-                if self.with_tails:
-                    self.tails[row + t] = compose_tails(
-                        &self.maps[t], &self.tails[t],
-                        &self.maps[row + t + 1], &self.tails[row + t + 1])
+                self.compose(row + t, t, row + t + 1)
                 t -= 1
-            t = middle + 1
-            while t < min(middle + half, self.n_updates):
-                self.maps[row + t] = compose_maps(
-                    &self.maps[row + t - 1], &self.maps[t])
-                if self.with_tails:
-                    self.tails[row + t] = compose_tails(
-                        &self.maps[row + t - 1], &self.tails[row + t - 1],
-                        &self.maps[t], &self.tails[t])
-                t += 1
+            for t in range(middle + 1, min(middle + half, self.n_updates)):
+                self.compose(row + t, row + t - 1, t)
             middle += 2 * half
+
+    cdef inline void compose(
+        self, Py_ssize_t target, Py_ssize_t first, Py_ssize_t second
+    ) noexcept nogil:
+        """Write the product that does the first and then the second."""
+        if self.with_tails:
+            self.tails[target] = compose_tails(
+                &self.maps[first], &self.tails[first],
+                &self.maps[second], &self.tails[second])
+        self.maps[target] = compose_maps(&self.maps[first], &self.maps[second])

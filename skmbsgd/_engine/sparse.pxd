@@ -1,10 +1,12 @@
 """Declarations of the CSR batches and of the lazy updates; see sparse.pyx."""
 
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from skmbsgd._engine.batches cimport Batches
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.gaps cimport GapTable
+from skmbsgd._engine.rest cimport RestBound
 from skmbsgd._engine.updates cimport Epoch, Update
 
 ctypedef fused index:
@@ -12,6 +14,7 @@ ctypedef fused index:
     int64_t
 
 
+@cython.final
 cdef class LazyUpdate(Update):
     cdef bint nesterov, averaged
     cdef readonly object coef, intercept
@@ -21,12 +24,11 @@ cdef class LazyUpdate(Update):
     # The records of the coordinates, and their layout in numbers of float64
     cdef object records_array
     cdef double* records
-    cdef Py_ssize_t stride, v_offset, g_offset, sum_offset
+    cdef Py_ssize_t stride, v_offset, sum_offset
 
-    cdef object active_array, touched_array
+    cdef object active_array
     cdef int64_t* active
-    cdef int64_t* touched
-    cdef Py_ssize_t n_active, n_touched
+    cdef Py_ssize_t n_active
     cdef bint active_sorted
     cdef double squares, absolutes, velocities
 
@@ -42,25 +44,35 @@ cdef class LazyUpdate(Update):
     cdef Py_ssize_t n_batches, batch, window_start, first_averaged_batch
     cdef Py_ssize_t n_averaged
 
+    cdef RestBound rest
+    cdef bint rest_is_known
+
     cdef void begin_window(self) noexcept nogil
     cdef void settle_all(self) noexcept nogil
-    cdef double* claim(self, double* record, int64_t column) noexcept nogil
-    cdef void advance(self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
-    cdef void advance_smoothly(
+    cdef void claim(self, double* record, int64_t column) noexcept nogil
+    cdef void advance(self, double* record, Py_ssize_t stop) noexcept nogil
+    cdef void cross(self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef void cross_with_tails(
         self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
-    cdef void advance_with_tails(
+    cdef void cross_zeros(
         self, double* w, double* v, double* weight_sum, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil
+    cdef bint comes_to_rest(
+        self, double x, double v, Py_ssize_t n_updates) noexcept nogil
     cdef double thresholded(self, double w, double v) noexcept nogil
     cdef void send_for_record(self, int64_t column) noexcept nogil
     cdef void jump(
         self, double* w, double* v, double* weight_sum, double sigma,
         Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef void jump_part(
+        self, double* w, double* v, double* weight_sum, double sigma, Py_ssize_t place
+    ) noexcept nogil
     cdef void move(
         self, double* w, double* v, double g, double eta, double l2, double l1
     ) noexcept nogil
 
 
+@cython.final
 cdef class CSRBatches(Batches):
     cdef readonly object X
     cdef LazyUpdate model

@@ -1,19 +1,22 @@
 """CSR input: exact updates at the cost of the non-zeros.
 
-Momentum and penalty move every coordinate at every update. A coordinate that no batch
-touches is moved later, over all the updates that it missed, by the products of
-gaps.pxd: when a row that holds it comes up, or when all have to be up to date.
+Momentum and penalty move every coordinate at every update. A coordinate is moved late:
+when a row that holds it comes up, or when all have to be up to date. It then makes the
+update that its last gradient g belongs to, and crosses all the updates since, which
+have not touched it, by the products of gaps.pxd.
 
 What belongs to a coordinate stands together in memory, in a record of float64 numbers:
 
     clock, w (n_outputs), v (n_outputs), g (n_outputs), [sum of w (n_outputs)]
 
-The clock counts the updates of the window that the record has seen, plus 1; 0 means
-that the coordinate has never been touched, and that all its numbers are 0.
+w and v are those before the update, counted from the window's first, that the clock
+shows plus 1; g is its gradient so far. A clock of 0 means that the coordinate has never
+been touched, and that all its numbers are 0.
 """
 
 import numpy as np
 
+cimport cython
 from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
@@ -21,8 +24,9 @@ from libc.string cimport memset
 from skmbsgd._engine.batches cimport Batches, RowOrder, Targets
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.gaps cimport (
-    GapTable, Map, apply_map, apply_tail, compose_maps, highest_bit,
+    GapTable, Map, Parts, apply_map, apply_tail, compose_maps,
 )
+from skmbsgd._engine.rest cimport bound_of_rest, updates_to_rest
 from skmbsgd._engine.rules cimport (
     classical, nesterov, proximal_classical, proximal_nesterov,
 )
@@ -45,6 +49,7 @@ cdef enum:
     MAX_PREFETCHED = 256
 
 
+@cython.final
 cdef class LazyUpdate(Update):
     """Weights, velocities and gradients in a record per coordinate.
 
@@ -75,9 +80,8 @@ cdef class LazyUpdate(Update):
 
         K = self.n_outputs
         self.v_offset = 1 + K
-        self.g_offset = 1 + 2 * K
         self.sum_offset = 1 + 3 * K
-        self.stride = record_stride(self.sum_offset + (K if self.averaged else 0))
+        self.stride = record_stride(1 + (4 if self.averaged else 3) * K)
         # Zeroed memory costs nothing before it is touched.
         self.records_array = np.zeros(
             self.n_features * self.stride + NUMBERS_PER_LINE - 1
@@ -85,8 +89,6 @@ cdef class LazyUpdate(Update):
         self.records = <double*>aligned(<size_t>self.records_array.ctypes.data)
         self.active_array = np.empty(self.n_features, dtype=np.int64)
         self.active = <int64_t*><size_t>self.active_array.ctypes.data
-        self.touched_array = np.empty(self.n_features, dtype=np.int64)
-        self.touched = <int64_t*><size_t>self.touched_array.ctypes.data
         self.b_array = np.zeros((4, K))
         self.b = <double*><size_t>self.b_array.ctypes.data
         self.b_v = self.b + K
@@ -167,26 +169,21 @@ cdef class LazyUpdate(Update):
             self.first_averaged_batch - self.batch,
             self.momentum, self.l2, self.l1, self.nesterov,
         )
+        self.rest = bound_of_rest(
+            self.rates[self.batch], self.momentum, self.l2, self.l1, self.nesterov)
+        # The bound knows one rate, and nothing of a sum of the weights.
+        self.rest_is_known = (
+            self.table.uniform and self.rest.usable and not self.averaged)
 
     cdef void begin_batch(self) noexcept nogil:
         if self.batch - self.window_start == self.table.size:
             self.settle_all()
             self.begin_window()
-        self.n_touched = 0
         memset(self.b_g, 0, self.n_outputs * sizeof(double))
 
     cdef void step(self, double learning_rate) noexcept nogil:
-        cdef Py_ssize_t i, k
-        cdef double* record
-        cdef bint averaged = self.averaged and self.batch >= self.first_averaged_batch
-        for i in range(self.n_touched):
-            record = self.records + self.touched[i] * self.stride
-            for k in range(self.n_outputs):
-                self.move(record + 1 + k, record + self.v_offset + k,
-                          record[self.g_offset + k], learning_rate, self.l2, self.l1)
-                record[self.g_offset + k] = 0.0
-                if averaged:
-                    record[self.sum_offset + k] += record[1 + k]
+        # The coordinates follow when they are needed.
+        cdef Py_ssize_t k
         if self.fit_intercept:
             for k in range(self.n_outputs):
                 self.move(self.b + k, self.b_v + k, self.b_g[k], learning_rate,
@@ -204,7 +201,7 @@ cdef class LazyUpdate(Update):
         self.settle_all()
 
     cdef void settle_all(self) noexcept nogil:
-        """Bring all coordinates up to date, set their clocks to 0 updates, sum up."""
+        """Bring all coordinates to the next window's beginning, and sum up."""
         cdef Py_ssize_t i, k, now = self.batch - self.window_start
         cdef double* record
         self.squares, self.absolutes, self.velocities = 0.0, 0.0, 0.0
@@ -212,7 +209,7 @@ cdef class LazyUpdate(Update):
             if i + SETTLED_AHEAD < self.n_active:
                 self.send_for_record(self.active[i + SETTLED_AHEAD])
             record = self.records + self.active[i] * self.stride
-            self.advance(record, <Py_ssize_t>record[0] - 1, now)
+            self.advance(record, now)
             record[0] = 1.0
             for k in range(self.n_outputs):
                 self.squares += record[1 + k] * record[1 + k]
@@ -228,96 +225,111 @@ cdef class LazyUpdate(Update):
 
     # One coordinate
 
-    cdef inline double* claim(self, double* record, int64_t column) noexcept nogil:
+    cdef inline void claim(self, double* record, int64_t column) noexcept nogil:
         """Bring a record up to date for the batch, which will move it."""
         cdef Py_ssize_t now = self.batch - self.window_start
-        cdef Py_ssize_t clock = <Py_ssize_t>record[0] - 1
-        if clock < 0:
+        if record[0] == 0.0:
             self.active[self.n_active] = column
             self.n_active += 1
             self.active_sorted = False
-        elif clock < now:
-            self.advance(record, clock, now)
-        record[0] = now + 2
-        self.touched[self.n_touched] = column
-        self.n_touched += 1
-        return record
+        else:
+            self.advance(record, now)
+        record[0] = now + 1
 
-    cdef inline void advance(
+    cdef inline void advance(self, double* record, Py_ssize_t stop) noexcept nogil:
+        """Take a record over the updates up to before stop; only its first has a g."""
+        cdef Py_ssize_t k, t = <Py_ssize_t>record[0] - 1
+        cdef Py_ssize_t batch = self.window_start + t
+        cdef double eta = self.rates[batch]
+        for k in range(1, 1 + self.n_outputs):
+            self.move(record + k, record + self.n_outputs + k,
+                      record[2 * self.n_outputs + k], eta, self.l2, self.l1)
+            record[2 * self.n_outputs + k] = 0.0
+            if self.averaged and batch >= self.first_averaged_batch:
+                record[3 * self.n_outputs + k] += record[k]
+        if t + 1 == stop:
+            return
+        if self.table.with_tails:
+            self.cross_with_tails(record, t + 1, stop)
+        else:
+            self.cross(record, t + 1, stop)
+
+    cdef inline void cross(
         self, double* record, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil:
         """Take a record over the updates from t to before stop, without gradient."""
+        cdef Parts parts = self.table.parts(t, stop)
+        cdef Map map = self.table.maps[parts.first]
         cdef Py_ssize_t k
-        cdef double no_sum = 0.0
-        if t >= stop:
-            return
-        if self.table.with_tails:
-            for k in range(self.n_outputs):
-                self.advance_with_tails(
-                    record + 1 + k, record + self.v_offset + k,
-                    record + self.sum_offset + k if self.averaged else &no_sum, t, stop)
-        else:
-            self.advance_smoothly(record, t, stop)
+        if parts.second >= 0:
+            map = compose_maps(&map, self.table.maps + parts.second)
+        for k in range(1, 1 + self.n_outputs):
+            apply_map(&map, record + k, record + self.n_outputs + k)
 
-    cdef inline void advance_smoothly(
+    cdef void cross_with_tails(
         self, double* record, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil:
-        """The same without L1 penalty and average; one map serves all outputs."""
-        cdef const Map* left = self.table.maps + t
-        cdef const Map* right
-        cdef Map both
-        cdef Py_ssize_t k, row
-        if t == stop - 1:
-            both = left[0]
-        else:
-            row = highest_bit(t ^ (stop - 1)) * self.table.size
-            left += row
-            right = self.table.maps + row + stop - 1
-            both = compose_maps(left, right)
-        for k in range(self.n_outputs):
-            apply_map(&both, record + 1 + k, record + self.v_offset + k)
+        """The same with L1 penalty, average or both."""
+        cdef Py_ssize_t k
+        cdef double no_sum = 0.0
+        for k in range(1, 1 + self.n_outputs):
+            self.cross_zeros(
+                record + k, record + self.n_outputs + k,
+                record + 3 * self.n_outputs + k if self.averaged else &no_sum, t, stop)
 
-    cdef void advance_with_tails(
+    cdef inline void cross_zeros(
         self, double* w, double* v, double* weight_sum, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil:
-        """The same for one output with L1 penalty, average or both.
+        """The same for one output, whose L1 penalty changes with its sign.
 
-        One update is made by the rule itself; then as many as keep the sign are made at
-        once. y is what the rule thresholded last; it has lost its sign at `lost` at the
-        latest. Between two losses y is nearly a line, hence the secant.
+        As many updates as keep the sign of x, which the rule thresholded last, are made
+        at once. x has lost its sign at `lost` at the latest; it is nearly a line, hence
+        the secant. The update that loses the sign is made by the rule itself.
         """
         cdef Py_ssize_t stride, lost
-        cdef double y, y_lost, next_w, next_v, next_sum, next_y, sigma
+        cdef double x, x_lost, next_w, next_v, next_sum, next_x, sigma
         if self.l1 == 0.0:
             self.jump(w, v, weight_sum, 0.0, t, stop)
             return
-        while t < stop:
-            if w[0] == 0.0 and v[0] == 0.0:
+        while t < stop and not (w[0] == 0.0 and v[0] == 0.0):
+            x = self.thresholded(w[0], v[0])
+            sigma = 1.0 if x > 0.0 or (x == 0.0 and v[0] > 0.0) else -1.0
+            x *= sigma
+            if self.comes_to_rest(x, sigma * v[0], stop - t):
+                w[0], v[0] = 0.0, 0.0
                 return
-            self.move(w, v, 0.0, self.rates[self.window_start + t], self.l2, self.l1)
-            if self.window_start + t >= self.first_averaged_batch:
-                weight_sum[0] += w[0]
-            t += 1
-            y = self.thresholded(w[0], v[0])
-            sigma = 1.0 if y > 0.0 else -1.0
-            y *= sigma
-            y_lost = 0.0
+            x_lost = 0.0
             lost = stop + 1
-            stride = min(stop - t, self.table.longest_stride) if y > 0.0 else 0
+            stride = min(stop - t, self.table.longest_stride) if x > 0.0 else 0
             while stride > 0:
                 next_w, next_v, next_sum = w[0], v[0], weight_sum[0]
                 self.jump(&next_w, &next_v, &next_sum, sigma, t, t + stride)
-                next_y = sigma * self.thresholded(next_w, next_v)
-                if next_y > 0.0:
+                next_x = sigma * self.thresholded(next_w, next_v)
+                if next_x > 0.0:
                     w[0], v[0], weight_sum[0] = next_w, next_v, next_sum
-                    y = next_y
+                    x = next_x
                     t += stride
                 else:
-                    lost, y_lost = t + stride, next_y
+                    lost, x_lost = t + stride, next_x
                 if lost > stop:
                     stride = min(stop - t, self.table.longest_stride)
                 else:
-                    stride = secant_stride(y, y_lost, lost - t)
+                    stride = secant_stride(x, x_lost, lost - t)
+            if t < stop:
+                self.move(w, v, 0.0, self.rates[self.window_start + t],
+                          self.l2, self.l1)
+                if self.window_start + t >= self.first_averaged_batch:
+                    weight_sum[0] += w[0]
+                t += 1
+
+    cdef inline bint comes_to_rest(
+        self, double x, double v, Py_ssize_t n_updates
+    ) noexcept nogil:
+        """Whether x >= 0 is certain to be at rest at 0 after so many updates."""
+        return (
+            self.rest_is_known and v >= 0.0
+            and updates_to_rest(&self.rest, x, v) <= n_updates
+        )
 
     cdef inline double thresholded(self, double w, double v) noexcept nogil:
         """What the rule of the L1 penalty thresholded last."""
@@ -328,17 +340,17 @@ cdef class LazyUpdate(Update):
         Py_ssize_t t, Py_ssize_t stop,
     ) noexcept nogil:
         """Take one output over the updates from t to before stop, of one sign."""
+        cdef Parts parts = self.table.parts(t, stop)
+        self.jump_part(w, v, weight_sum, sigma, parts.first)
+        if parts.second >= 0:
+            self.jump_part(w, v, weight_sum, sigma, parts.second)
+
+    cdef inline void jump_part(
+        self, double* w, double* v, double* weight_sum, double sigma, Py_ssize_t place
+    ) noexcept nogil:
         cdef double w_old = w[0], v_old = v[0]
-        cdef Py_ssize_t row = 0
-        if t < stop - 1:
-            row = highest_bit(t ^ (stop - 1)) * self.table.size
-        apply_map(self.table.maps + row + t, w, v)
-        apply_tail(self.table.tails + row + t, sigma, w_old, v_old, w, v, weight_sum)
-        if t < stop - 1:
-            w_old, v_old = w[0], v[0]
-            apply_map(self.table.maps + row + stop - 1, w, v)
-            apply_tail(self.table.tails + row + stop - 1, sigma, w_old, v_old,
-                       w, v, weight_sum)
+        apply_map(self.table.maps + place, w, v)
+        apply_tail(self.table.tails + place, sigma, w_old, v_old, w, v, weight_sum)
 
     cdef inline void move(
         self, double* w, double* v, double g, double eta, double l2, double l1
@@ -396,6 +408,7 @@ cdef size_t aligned(size_t address):
     return (address + line - 1) // line * line
 
 
+@cython.final
 cdef class CSRBatches(Batches):
     """Rows of a CSR matrix; duplicates and any order of the indices are fine.
 
@@ -465,36 +478,43 @@ cdef class CSRBatches(Batches):
         """z = X W^T + b, the weights of the rows' columns brought up to date"""
         cdef Py_ssize_t i, k, n_outputs = self.model.n_outputs
         cdef Py_ssize_t stride = self.model.stride
-        cdef double claimed = self.model.batch - self.model.window_start + 2
+        cdef double* records = self.model.records
+        cdef double claimed = self.model.batch - self.model.window_start + 1
         cdef int64_t p
         cdef double* record
         cdef double* z = self.z
+        cdef double z_of_one
         for i in range(self.n_rows):
             self.send_for_row(self.first + i + ROWS_AHEAD, data, indices)
             self.send_for_records(self.first + i + RECORDS_AHEAD, indices)
             for k in range(n_outputs):
                 z[k] = self.model.b[k]
+            z_of_one = z[0]
             for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
-                record = self.model.records + indices[p] * stride
-                if record[0] < claimed:
+                record = records + indices[p] * stride
+                if record[0] != claimed:
                     self.model.claim(record, indices[p])
-                add_multiple(data[p], record + 1, z, n_outputs)
+                if n_outputs == 1:
+                    z_of_one += data[p] * record[1]
+                else:
+                    add_multiple(data[p], record + 1, z, n_outputs)
+            if n_outputs == 1:
+                z[0] = z_of_one
             z += n_outputs
 
     cdef void add(self, const floating* data, const index* indices) noexcept nogil:
         """g += d^T X, and the sum of d to that of the intercepts"""
         cdef Py_ssize_t i, k, n_outputs = self.model.n_outputs
         cdef Py_ssize_t stride = self.model.stride
+        cdef double* gradients = self.model.records + 1 + 2 * n_outputs
         cdef int64_t p
-        cdef double* g
         cdef double* d = self.d
         cdef double* b_g = self.model.b_g
         for i in range(self.n_rows):
             for k in range(n_outputs):
                 b_g[k] += d[k]
             for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
-                g = self.model.records + indices[p] * stride + self.model.g_offset
-                add_multiple(data[p], d, g, n_outputs)
+                add_multiple(data[p], d, gradients + indices[p] * stride, n_outputs)
             d += n_outputs
 
     cdef inline void send_for_row(
