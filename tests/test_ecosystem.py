@@ -5,7 +5,6 @@ and separate trainings. Where both train on the same rows in the same order, the
 compared bit by bit; elsewhere the tolerance covers the rounding of sums alone.
 """
 
-import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
@@ -465,31 +464,3 @@ def test_weights_reach_the_voters_who_ask_for_them():
     assert_same_bits(voting.estimators_[0], weighted)
     assert_same_bits(voting.estimators_[1], classifier().fit(X, y))
     assert np.abs(weighted.coef_ - voting.estimators_[1].coef_).max() > 0.01
-
-
-# Persistence
-
-
-@pytest.mark.parametrize("average", [False, True])
-def test_weights_mapped_from_a_file_predict_and_go_on(tmp_path, average):
-    X, y = multiclass_data()
-    model = classifier(average=average).partial_fit(X, y, classes=[0, 1, 2])
-    joblib.dump(model, tmp_path / "model.joblib")
-    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
-    assert isinstance(mapped.coef_, np.memmap) and not mapped.coef_.flags.writeable
-    assert_array_equal(mapped.predict_proba(X), model.predict_proba(X), strict=True)
-    assert_same_bits(mapped.partial_fit(X, y), model.partial_fit(X, y))
-    # The file is as it was.
-    again = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
-    assert again.t_ < mapped.t_
-    assert np.abs(again.coef_ - mapped.coef_).max() > 1e-3
-
-
-def test_cloudpickle_takes_a_schedule_of_ones_own_along():
-    X, y = multiclass_data()
-    fall = 0.7
-    model = classifier(learning_rate=lambda epoch: 0.1 * fall**epoch)
-    model.partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
-    copy = cloudpickle.loads(cloudpickle.dumps(model))
-    assert_same_bits(copy.partial_fit(X, y), model.partial_fit(X, y))
-    assert_allclose(copy.learning_rate_curve_, [0.1, 0.07, 0.049], rtol=1e-12)
