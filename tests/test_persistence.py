@@ -8,14 +8,14 @@ import cloudpickle
 import joblib
 import numpy as np
 import pytest
-import skops.io
 from numpy.testing import assert_array_equal
 from scipy.sparse import issparse
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+
+skops_io = pytest.importorskip("skops.io")
 
 SETTINGS = {
     "eta0": 0.05,
@@ -93,36 +93,36 @@ def step_on(model):
 
 @each_model
 def test_skops_needs_trust_in_the_estimator_alone(model):
-    data = skops.io.dumps(model())
+    data = skops_io.dumps(model())
     expected = REGRESSOR if isinstance(model(), MiniBatchSGDRegressor) else CLASSIFIER
-    assert skops.io.get_untrusted_types(data=data) == [expected]
-    with pytest.raises(UntrustedTypesFoundException, match=expected):
-        skops.io.loads(data)
+    assert skops_io.get_untrusted_types(data=data) == [expected]
+    with pytest.raises(skops_io.exceptions.UntrustedTypesFoundException, match=expected):
+        skops_io.loads(data)
 
 
 @each_model
 def test_skops_keeps_everything_and_the_stream_goes_on(model):
     model = model()
-    loaded = skops.io.loads(skops.io.dumps(model), trusted=[CLASSIFIER, REGRESSOR])
+    loaded = skops_io.loads(skops_io.dumps(model), trusted=[CLASSIFIER, REGRESSOR])
     assert_same(vars(loaded), vars(model))
     assert_same(vars(step_on(loaded)), vars(step_on(model)))
 
 
 def test_skops_stores_a_pipeline(tmp_path):
     pipeline = make_pipeline(StandardScaler(), classifier()).fit(X, LABELS)
-    skops.io.dump(pipeline, tmp_path / "model.skops")
-    assert skops.io.get_untrusted_types(file=tmp_path / "model.skops") == [CLASSIFIER]
-    loaded = skops.io.load(tmp_path / "model.skops", trusted=[CLASSIFIER])
+    skops_io.dump(pipeline, tmp_path / "model.skops")
+    assert skops_io.get_untrusted_types(file=tmp_path / "model.skops") == [CLASSIFIER]
+    loaded = skops_io.load(tmp_path / "model.skops", trusted=[CLASSIFIER])
     assert_same(loaded.predict_proba(X), pipeline.predict_proba(X))
 
 
 def test_skops_stores_sparse_coefficients_if_scipy_is_trusted():
     model = classifier(penalty="l1", alpha=0.1).fit(X, LABELS)
     predictions = model.predict(X)
-    data = skops.io.dumps(model.sparsify())
-    trusted = skops.io.get_untrusted_types(data=data)
+    data = skops_io.dumps(model.sparsify())
+    trusted = skops_io.get_untrusted_types(data=data)
     assert set(trusted) <= {CLASSIFIER, "scipy.sparse._csr.csr_matrix"}
-    loaded = skops.io.loads(data, trusted=trusted)
+    loaded = skops_io.loads(data, trusted=trusted)
     assert issparse(loaded.coef_)
     assert_array_equal(loaded.predict(X), predictions)
 
