@@ -96,7 +96,8 @@ def test_skops_needs_trust_in_the_estimator_alone(model):
     data = skops_io.dumps(model())
     expected = REGRESSOR if isinstance(model(), MiniBatchSGDRegressor) else CLASSIFIER
     assert skops_io.get_untrusted_types(data=data) == [expected]
-    with pytest.raises(skops_io.exceptions.UntrustedTypesFoundException, match=expected):
+    refused = skops_io.exceptions.UntrustedTypesFoundException
+    with pytest.raises(refused, match=expected):
         skops_io.loads(data)
 
 
