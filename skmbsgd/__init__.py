@@ -11,6 +11,18 @@ except ImportError as error:
     ) from error
 
 from skmbsgd._classifier import MiniBatchSGDClassifier
+from skmbsgd._displays import (
+    LearningRateDisplay,
+    LearningRateRangeDisplay,
+    TrainingCurveDisplay,
+)
 from skmbsgd._regressor import MiniBatchSGDRegressor
 
-__all__ = ["MiniBatchSGDClassifier", "MiniBatchSGDRegressor", "__version__"]
+__all__ = [
+    "LearningRateDisplay",
+    "LearningRateRangeDisplay",
+    "MiniBatchSGDClassifier",
+    "MiniBatchSGDRegressor",
+    "TrainingCurveDisplay",
+    "__version__",
+]

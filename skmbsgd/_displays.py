@@ -1,0 +1,777 @@
+"""Pictures, in the manner of scikit-learn's Display classes."""
+
+import warnings
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.signal import lfilter
+from sklearn.base import clone, is_classifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from sklearn.utils.validation import check_is_fitted
+
+from skmbsgd._base import BaseMiniBatchSGD, random_seed, with_weights_of_mean_one
+from skmbsgd._training import TrainingState
+
+# The range test ends where the smoothed loss is so many times what it was at first.
+RISE_THAT_ENDS_THE_TEST = 4.0
+# Of this rise, the picture shows so much.
+RISE_SHOWN = 1.5
+# How far the suggested rate is below the one of the least smoothed loss
+SAFETY_FACTOR = 10.0
+
+
+class LearningRateDisplay:
+    """The learning rates of a schedule, epoch by epoch, before any fit.
+
+    Use :meth:`from_estimator` to create it. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    learning_rates : array-like of shape (n_epochs,)
+        Rate of the first update of each epoch, as in the attribute
+        `learning_rate_curve_` of the estimators.
+    name : str, default=None
+        Name in the legend. If None, there is no legend.
+
+    Attributes
+    ----------
+    line_ : matplotlib Line2D
+        The curve.
+    ax_ : matplotlib Axes
+        Axes with the curve.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+
+    See Also
+    --------
+    TrainingCurveDisplay : The rates of a fitted estimator, with its objective.
+    LearningRateRangeDisplay : Find the initial rate `eta0`.
+
+    Examples
+    --------
+    Two schedules on the same axes:
+
+    >>> from skmbsgd import LearningRateDisplay, MiniBatchSGDClassifier
+    >>> step = MiniBatchSGDClassifier(learning_rate="step", eta0=0.8, epochs_drop=2)
+    >>> cosine = MiniBatchSGDClassifier(
+    ...     learning_rate="cosine", eta0=0.8, max_iter=4
+    ... )
+    >>> display = LearningRateDisplay.from_estimator(step, n_epochs=4)
+    >>> display.learning_rates
+    array([0.8, 0.4, 0.4, 0.2])
+    >>> other = LearningRateDisplay.from_estimator(cosine, ax=display.ax_)
+    >>> [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    ['step', 'cosine']
+    """
+
+    def __init__(self, learning_rates, *, name=None):
+        self.learning_rates = learning_rates
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        *,
+        n_epochs=None,
+        n_samples=None,
+        name=None,
+        ax=None,
+        line_kwargs=None,
+    ):
+        """Draw the schedule of an estimator, fitted or not.
+
+        The rates come from the code that training uses. The estimator is not changed.
+
+        Parameters
+        ----------
+        estimator : MiniBatchSGDClassifier, MiniBatchSGDRegressor or Pipeline
+            The estimator, or a pipeline that ends in one.
+        n_epochs : int, default=None
+            Number of epochs to draw, at least 1. None for the `max_iter` of the
+            estimator. A `learning_rate` of "cosine" reaches 0 at `max_iter` whatever
+            `n_epochs` is, and `decay="auto"` depends on `max_iter` as well.
+        n_samples : int, default=None
+            Number of training rows in an epoch, at least 1, without those that
+            `early_stopping` holds out. Needed by the schedules that count updates,
+            which are "invscaling", "optimal" and those with `decay_unit="update"`:
+            together with `batch_size` it gives the number of updates in an epoch. The
+            other schedules ignore it.
+        name : str, default=None
+            Name in the legend. None for the name of the schedule or of the function.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None for a new figure.
+        line_kwargs : dict, default=None
+            Keywords for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : LearningRateDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If a parameter of the estimator is invalid, if the schedule counts updates
+            and `n_samples` is missing, or if `learning_rate="adaptive"`: those rates
+            come about in training, and can be seen afterwards with
+            :class:`TrainingCurveDisplay`.
+        """
+        import_pyplot(f"{cls.__name__}.from_estimator")
+        positive = [Interval(Integral, 1, None, closed="left"), None]
+        validate_parameter_constraints(
+            {"n_epochs": positive, "n_samples": positive},
+            {"n_epochs": n_epochs, "n_samples": n_samples},
+            caller_name=f"{cls.__name__}.from_estimator",
+        )
+        model = linear_model_of(estimator)
+        model._validate_params()
+        model._check_settings()
+        if name is None:
+            schedule = model.learning_rate
+            name = getattr(schedule, "__name__", str(schedule))
+        n_epochs = model.max_iter if n_epochs is None else n_epochs
+        rates = scheduled_rates(model, n_epochs, updates_per_epoch(model, n_samples))
+        return cls(rates, name=name).plot(ax=ax, line_kwargs=line_kwargs)
+
+    def plot(self, ax=None, *, name=None, line_kwargs=None):
+        """Draw the curve.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None for a new figure.
+        name : str, default=None
+            Name in the legend. None for the `name` of the display.
+        line_kwargs : dict, default=None
+            Keywords for matplotlib's `plot`.
+
+        Returns
+        -------
+        display : LearningRateDisplay
+            The display itself.
+        """
+        plt = import_pyplot(f"{type(self).__name__}.plot")
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        style = {
+            "drawstyle": "steps-mid",
+            "label": self.name if name is None else name,
+        }
+        self.line_ = draw_over_epochs(ax, self.learning_rates, style, line_kwargs)
+        ax.set(xlabel="Epoch", ylabel="Learning rate")
+        add_legend(ax)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class TrainingCurveDisplay:
+    """The history of a training: objective, validation score and learning rate.
+
+    There is a panel for each, with the epochs in common. Use :meth:`from_estimator` to
+    create it. All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    loss_curve : array-like of shape (n_epochs,)
+        Training objective of each epoch.
+    learning_rate_curve : array-like of shape (n_epochs,)
+        Learning rate of each epoch's first update.
+    validation_scores : array-like of shape (n_validated_epochs,), default=None
+        Validation score of each epoch. If None, there is no panel for it.
+    score_name : str, default="Validation score"
+        Name of the score at the axis.
+    name : str, default=None
+        Name in the legend. If None, there is no legend.
+
+    Attributes
+    ----------
+    lines_ : list of matplotlib Line2D
+        The curves, from top to bottom.
+    axes_ : ndarray of matplotlib Axes of shape (n_panels,)
+        Axes of the objective, of the validation score if there is one, and of the
+        learning rate.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+
+    See Also
+    --------
+    LearningRateDisplay : The learning rates before a fit.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmbsgd import MiniBatchSGDClassifier, TrainingCurveDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MiniBatchSGDClassifier(
+    ...     max_iter=20, tol=None, early_stopping=True, random_state=0
+    ... )
+    >>> display = TrainingCurveDisplay.from_estimator(model.fit(X, y))
+    >>> [ax.get_ylabel() for ax in display.axes_]
+    ['Training objective', 'Validation accuracy', 'Learning rate']
+
+    A second training beside the first:
+
+    >>> faster = MiniBatchSGDClassifier(
+    ...     eta0=0.1, max_iter=20, tol=None, early_stopping=True, random_state=0
+    ... )
+    >>> display = TrainingCurveDisplay.from_estimator(
+    ...     faster.fit(X, y), ax=display.axes_, name="faster"
+    ... )
+    """
+
+    def __init__(
+        self,
+        loss_curve,
+        learning_rate_curve,
+        *,
+        validation_scores=None,
+        score_name="Validation score",
+        name=None,
+    ):
+        self.loss_curve = loss_curve
+        self.learning_rate_curve = learning_rate_curve
+        self.validation_scores = validation_scores
+        self.score_name = score_name
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, estimator, *, name=None, ax=None, line_kwargs=None):
+        """Draw the history of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : MiniBatchSGDClassifier, MiniBatchSGDRegressor or Pipeline
+            The estimator after `fit` or `partial_fit`, or a pipeline that ends in one.
+            Each call of `partial_fit` is one epoch of the history. Calls after a `fit`
+            with validation continue the other curves, but add no scores.
+        name : str, default=None
+            Name in the legend. If None, there is no legend.
+        ax : array-like of matplotlib Axes, default=None
+            Axes to draw on, one for each panel, such as the `axes_` of another
+            display. None for a new figure.
+        line_kwargs : dict, default=None
+            Keywords for matplotlib's `plot`, for each of the curves.
+
+        Returns
+        -------
+        display : TrainingCurveDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        """
+        import_pyplot(f"{cls.__name__}.from_estimator")
+        model = linear_model_of(estimator)
+        check_is_fitted(model)
+        validation_scores = getattr(model, "validation_scores_", None)
+        display = cls(
+            np.array(model.loss_curve_),
+            np.array(model.learning_rate_curve_),
+            validation_scores=(
+                None if validation_scores is None else np.array(validation_scores)
+            ),
+            score_name=f"Validation {'accuracy' if is_classifier(model) else 'R²'}",
+            name=name,
+        )
+        return display.plot(ax=ax, line_kwargs=line_kwargs)
+
+    def plot(self, ax=None, *, name=None, line_kwargs=None):
+        """Draw the curves.
+
+        A point marks the best validation score, which is the one of the weights kept.
+
+        Parameters
+        ----------
+        ax : array-like of matplotlib Axes, default=None
+            Axes to draw on, one for each panel. None for a new figure.
+        name : str, default=None
+            Name in the legend. None for the `name` of the display.
+        line_kwargs : dict, default=None
+            Keywords for matplotlib's `plot`, for each of the curves.
+
+        Returns
+        -------
+        display : TrainingCurveDisplay
+            The display itself.
+        """
+        plt = import_pyplot(f"{type(self).__name__}.plot")
+        panels = {"Training objective": self.loss_curve}
+        if self.validation_scores is not None:
+            panels[self.score_name] = self.validation_scores
+        panels["Learning rate"] = self.learning_rate_curve
+        if ax is None:
+            _, ax = plt.subplots(
+                len(panels),
+                sharex=True,
+                figsize=(6.4, 2.4 * len(panels)),
+                layout="constrained",
+            )
+        axes = np.ravel(ax)
+        if len(axes) != len(panels):
+            raise ValueError(
+                f"ax must hold {len(panels)} axes, for {', '.join(panels)}; "
+                f"got {len(axes)}."
+            )
+        style = {"label": self.name if name is None else name}
+        self.lines_ = []
+        for panel, (label, values) in zip(axes, panels.items(), strict=True):
+            if label == "Learning rate":
+                style["drawstyle"] = "steps-mid"
+            self.lines_.append(draw_over_epochs(panel, values, style, line_kwargs))
+            panel.set_ylabel(label)
+        if self.validation_scores is not None:
+            best = int(np.argmax(self.validation_scores))
+            self.lines_[1].set(marker="o", markevery=[best])
+        axes[-1].set_xlabel("Epoch")
+        add_legend(axes[0])
+        self.axes_, self.figure_ = axes, axes[0].figure
+        return self
+
+
+class LearningRateRangeDisplay:
+    """The learning-rate range test, which suggests an initial learning rate `eta0`.
+
+    The rate grows exponentially from update to update, and the training objective of
+    each batch is recorded: it stands still while the rate is too small, then falls,
+    then rises as training diverges. Use :meth:`from_estimator` to create the display.
+    All parameters are stored as attributes.
+
+    Parameters
+    ----------
+    learning_rates : array-like of shape (n_updates,)
+        The rates, in increasing order.
+    losses : array-like of shape (n_updates,)
+        Training objective of the batch of each update: its loss at the weights before
+        the update, plus the penalty after.
+    smoothing : float, default=0.95
+        Share of the past in the exponential moving average of the losses, in [0, 1).
+    name : str, default=None
+        Name in the legend, beside the suggestion.
+
+    Attributes
+    ----------
+    suggested_eta0_ : float
+        A tenth of the rate with the least smoothed loss. NaN, with a warning, if the
+        loss never fell.
+    smoothed_losses_ : ndarray of shape (n_updates,)
+        The smoothed losses.
+    line_ : matplotlib Line2D
+        The curve of the smoothed losses.
+    suggestion_line_ : matplotlib Line2D or None
+        The vertical line at the suggestion; None if there is no suggestion.
+    ax_ : matplotlib Axes
+        Axes with the curve.
+    figure_ : matplotlib Figure
+        Figure of the axes.
+
+    See Also
+    --------
+    LearningRateDisplay : The learning rates of a schedule.
+
+    Notes
+    -----
+    The test is Smith's [1]_ [2]_, with the exponential growth and the smoothing of
+    fastai [3]_, which also takes a tenth of the rate at the minimum for one of its
+    suggestions. With losses :math:`l_1, l_2, \\dots` and a `smoothing` of
+    :math:`\\beta`, the smoothed loss is the exponential moving average with the bias
+    correction of Adam [4]_,
+
+    .. math::
+        \\frac{1 - \\beta}{1 - \\beta^t} \\sum_{i=1}^t \\beta^{t-i} l_i .
+
+    Over the first :math:`1 / (1 - \\beta)` updates (20 by default) this average
+    settles; they take no part in the search for the minimum. The test ends where the
+    smoothed loss is more than 4 times what it was after them.
+
+    The suggestion is a place to start from. A schedule that lowers the rate bears a
+    larger one, and so may large batches; noisy data and small batches ask for a smaller
+    one. It depends on the momentum and the batch size, as the best rate does: test with
+    those of the training to come. With the perceptron loss and no penalty the rate
+    only scales the weights: any will do, and the suggestion means nothing.
+
+    References
+    ----------
+    .. [1] L. N. Smith, "Cyclical Learning Rates for Training Neural Networks", WACV
+       2017. :arxiv:`1506.01186`
+    .. [2] L. N. Smith, "A disciplined approach to neural network hyper-parameters:
+       Part 1", 2018. :arxiv:`1803.09820`
+    .. [3] J. Howard and S. Gugger, "fastai: A Layered API for Deep Learning",
+       Information 11(2), 2020. :arxiv:`2002.04688`
+    .. [4] D. P. Kingma and J. Ba, "Adam: A Method for Stochastic Optimization", ICLR
+       2015, section 3. :arxiv:`1412.6980`
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skmbsgd import LearningRateRangeDisplay, MiniBatchSGDClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(), MiniBatchSGDClassifier(momentum=0.9, random_state=0)
+    ... )
+    >>> display = LearningRateRangeDisplay.from_estimator(model, X, y)
+    >>> 0.01 < display.suggested_eta0_ < 0.2
+    True
+    >>> model = model.set_params(minibatchsgdclassifier__eta0=display.suggested_eta0_)
+    """
+
+    def __init__(self, learning_rates, losses, *, smoothing=0.95, name=None):
+        self.learning_rates = learning_rates
+        self.losses = losses
+        self.smoothing = smoothing
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y,
+        *,
+        sample_weight=None,
+        min_rate=1e-6,
+        max_rate=1e3,
+        n_updates=500,
+        smoothing=0.95,
+        name=None,
+        ax=None,
+        line_kwargs=None,
+    ):
+        """Run the test on clones of the estimator, and draw it.
+
+        Training starts from weights of 0, with the loss, penalty, `batch_size`,
+        `momentum` and class weights of the estimator, at a rate that is
+        `min_rate * (max_rate / min_rate) ** (t / (n_updates - 1))` in update t = 0, 1,
+        ... Once all rows were seen, they come in a new order. The estimator passed in
+        is not changed.
+
+        Parameters
+        ----------
+        estimator : MiniBatchSGDClassifier, MiniBatchSGDRegressor or Pipeline
+            The estimator, fitted or not. Its `learning_rate` and `eta0` play no role.
+            Of a pipeline that ends in one, clones of the steps before are fitted to X
+            and transform it.
+        X : array-like or CSR matrix of shape (n_samples, n_features)
+            Training data. `batch_size * n_updates` rows are enough.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Their target values.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0; only their ratios matter, as in `fit`.
+        min_rate : float, default=1e-6
+            The first rate, in (0, `max_rate`). So small that training hardly moves.
+        max_rate : float, default=1e3
+            The last rate, in (`min_rate`, inf). So large that training diverges; the
+            test ends where it does.
+        n_updates : int, default=500
+            Number of updates from `min_rate` to `max_rate`, more than
+            `1 / (1 - smoothing)`. With more of them the curve is less noisy and falls
+            earlier; with `batch_size="full"` each costs a pass over the data.
+        smoothing : float, default=0.95
+            Share of the past in the exponential moving average of the losses, in
+            [0, 1). 0.0 does not smooth.
+        name : str, default=None
+            Name in the legend, beside the suggestion.
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None for a new figure.
+        line_kwargs : dict, default=None
+            Keywords for matplotlib's `plot` of the smoothed loss.
+
+        Returns
+        -------
+        display : LearningRateRangeDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or an input is invalid.
+
+        Warns
+        -----
+        UserWarning
+            If the range is badly chosen: the loss never fell, or was still falling at
+            `max_rate`.
+        """
+        import_pyplot(f"{cls.__name__}.from_estimator")
+        check_range_test(cls, min_rate, max_rate, n_updates, smoothing)
+        model = clone(linear_model_of(estimator))
+        if isinstance(estimator, Pipeline) and len(estimator) > 1:
+            X = clone(estimator[:-1]).fit_transform(X, y)
+        rates = np.geomspace(min_rate, max_rate, n_updates)
+        losses = run_range_test(model, X, y, sample_weight, rates, smoothing)
+        display = cls(rates[: len(losses)], losses, smoothing=smoothing, name=name)
+        return display.plot(ax=ax, line_kwargs=line_kwargs)
+
+    def plot(self, ax=None, *, name=None, line_kwargs=None):
+        """Draw the smoothed loss against the rate, and mark the suggestion.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None for a new figure.
+        name : str, default=None
+            Name in the legend. None for the `name` of the display.
+        line_kwargs : dict, default=None
+            Keywords for matplotlib's `plot` of the smoothed loss.
+
+        Returns
+        -------
+        display : LearningRateRangeDisplay
+            The display itself.
+        """
+        plt = import_pyplot(f"{type(self).__name__}.plot")
+        self.smoothed_losses_ = smoothed(self.losses, self.smoothing)
+        self.suggested_eta0_ = suggested_rate(
+            self.learning_rates, self.smoothed_losses_, self.smoothing
+        )
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        style = with_user_style(
+            {"label": self.name if name is None else name}, line_kwargs
+        )
+        (self.line_,) = ax.plot(self.learning_rates, self.smoothed_losses_, **style)
+        self.suggestion_line_ = None
+        if np.isfinite(self.suggested_eta0_):
+            self.suggestion_line_ = ax.axvline(
+                self.suggested_eta0_,
+                color=self.line_.get_color(),
+                linestyle="--",
+                label=f"suggested eta0 = {self.suggested_eta0_:.2g}",
+            )
+        ax.set(
+            xlabel="Learning rate",
+            ylabel="Training objective, smoothed",
+            xscale="log",
+        )
+        show_fall(ax, self.smoothed_losses_, self.smoothing)
+        add_legend(ax)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def import_pyplot(caller):
+    """matplotlib.pyplot, imported where it is used; the error says how to get it."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            f"{caller} needs matplotlib: python -m pip install 'skmbsgd[plot]'"
+        ) from error
+    return plt
+
+
+def linear_model_of(estimator):
+    """The estimator itself, or the last step of a pipeline."""
+    model = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    if not isinstance(model, BaseMiniBatchSGD):
+        raise TypeError(
+            "estimator must be a MiniBatchSGDClassifier, a MiniBatchSGDRegressor or a "
+            f"Pipeline that ends in one, got {estimator!r}."
+        )
+    return model
+
+
+# Drawing
+
+
+def with_user_style(style, line_kwargs):
+    """Our keywords for a line, overruled by the user's, short names included."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    return {**style, **normalize_kwargs(line_kwargs, Line2D)}
+
+
+def draw_over_epochs(ax, values, style, line_kwargs):
+    """Draw a value for each epoch 1, 2, ..., and return the line."""
+    from matplotlib.ticker import MaxNLocator
+
+    if len(values) == 1:
+        style = {**style, "marker": "o"}
+    epochs = np.arange(1, len(values) + 1)
+    (line,) = ax.plot(epochs, values, **with_user_style(style, line_kwargs))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    return line
+
+
+def add_legend(ax):
+    """A legend, if anything has a name."""
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend()
+
+
+def show_fall(ax, smoothed_losses, smoothing):
+    """Cut off the top of a rise beside which the fall before it would look flat."""
+    settled = smoothed_losses[settling_updates(smoothing) - 1 :]
+    if len(settled) > 0:
+        largest_shown = max(RISE_SHOWN * settled[0], settled.min())
+        _, top = ax.get_ylim()
+        if 0.0 < largest_shown < top:
+            least = ax.dataLim.ymin
+            margin = 0.05 * (largest_shown - least)
+            ax.set_ylim(least - margin, largest_shown, auto=None)
+
+
+# Schedules
+
+
+def updates_per_epoch(model, n_samples):
+    """Number of updates in an epoch; 1 if the schedule does not depend on it."""
+    counts_updates = model.learning_rate in ("invscaling", "optimal") or (
+        model.learning_rate in ("time", "exponential") and model.decay_unit == "update"
+    )
+    if not counts_updates:
+        return 1
+    if n_samples is None:
+        raise ValueError(
+            f"learning_rate={model.learning_rate!r} counts updates here: pass "
+            "n_samples, the number of training rows, which together with batch_size "
+            "tells how many updates an epoch has."
+        )
+    batch_size = n_samples if model.batch_size == "full" else model.batch_size
+    return -(-n_samples // batch_size)
+
+
+def scheduled_rates(model, n_epochs, n_updates_per_epoch):
+    """The rate of the first update of each epoch, as training would compute it."""
+    if model.learning_rate == "adaptive":
+        raise ValueError(
+            "The rates of learning_rate='adaptive' come about in training: fit the "
+            "estimator and draw them with TrainingCurveDisplay.from_estimator."
+        )
+    weights, intercepts = np.zeros((1, 0)), np.zeros(1)
+    start = TrainingState.start(weights, intercepts, seed=0, averaged=False)
+    loss = model._make_loss(n_outputs=1)  # the rates are the same for any number
+    clocks = (
+        replace(start, n_epochs=epoch, n_updates=epoch * n_updates_per_epoch)
+        for epoch in range(n_epochs)
+    )
+    return np.array([model._learning_rates(clock, 1, loss)[0] for clock in clocks])
+
+
+# The range test
+
+
+def check_range_test(cls, min_rate, max_rate, n_updates, smoothing):
+    """Refuse settings of the range test that make no sense."""
+    positive = [Interval(Real, 0, np.inf, closed="neither")]
+    validate_parameter_constraints(
+        {
+            "min_rate": positive,
+            "max_rate": positive,
+            "n_updates": [Interval(Integral, 2, None, closed="left")],
+            "smoothing": [Interval(Real, 0, 1, closed="left")],
+        },
+        {
+            "min_rate": min_rate,
+            "max_rate": max_rate,
+            "n_updates": n_updates,
+            "smoothing": smoothing,
+        },
+        caller_name=f"{cls.__name__}.from_estimator",
+    )
+    if min_rate >= max_rate:
+        raise ValueError(
+            f"min_rate must be smaller than max_rate, got min_rate={min_rate!r} and "
+            f"max_rate={max_rate!r}."
+        )
+    if n_updates <= settling_updates(smoothing):
+        raise ValueError(
+            f"n_updates={n_updates} is too few with smoothing={smoothing!r}: it must "
+            f"be more than 1 / (1 - smoothing) = {settling_updates(smoothing)}."
+        )
+
+
+def run_range_test(model, X, y, sample_weight, rates, smoothing):
+    """Train with one update per rate until training diverges; return the losses."""
+    batch_size = model.batch_size
+    # Each batch is trained on as if it were an epoch of its own.
+    model.set_params(learning_rate="constant", batch_size="full")
+    model._validate_params()
+    model._check_settings()
+    X, y = model._read_X_y(X, y, reset=True)
+    model._learn_outputs(y)
+    data = model._make_data(X, y, model._read_weights(sample_weight, X))
+    # As in fit
+    data = model._weigh_classes(with_weights_of_mean_one(data))
+    data = with_weights_of_mean_one(data)
+    coef, intercept = model._initial_weights(data, None, None)
+    state = TrainingState.start(coef, intercept, seed=0, averaged=False)
+    update = model._make_update(state, data)
+
+    seed = random_seed(check_random_state(model.random_state))
+    generator = np.random.default_rng(seed) if model.shuffle else None
+    batch_size = data.n_rows if batch_size == "full" else batch_size
+    losses = []
+    for rate, rows in zip(
+        rates, batches_without_end(data.n_rows, batch_size, generator), strict=False
+    ):
+        model.eta0 = rate
+        try:
+            losses.append(model._run_epoch(state, update, data.subset(rows)))
+        except ValueError:
+            break  # The data are valid: the weights or the loss became infinite.
+        if has_diverged(losses, smoothing):
+            break
+    return np.array(losses)
+
+
+def batches_without_end(n_rows, batch_size, generator):
+    """Row numbers, a batch at a time, in a new order whenever all were seen."""
+    while True:
+        rows = np.arange(n_rows) if generator is None else generator.permutation(n_rows)
+        for start in range(0, n_rows, batch_size):
+            yield rows[start : start + batch_size]
+
+
+def settling_updates(smoothing):
+    """Number of updates after which the moving average has settled."""
+    return round(1.0 / (1.0 - smoothing))
+
+
+def smoothed(losses, smoothing):
+    """Exponential moving average with bias correction.
+
+    >>> smoothed([1.0, 4.0], smoothing=0.5)  # 1, and (0.5 * 1 + 4) / 1.5
+    array([1., 3.])
+    """
+    n_averaged = np.arange(1, len(losses) + 1)
+    averages = lfilter([1.0 - smoothing], [1.0, -smoothing], losses)
+    return averages / (1.0 - smoothing**n_averaged)
+
+
+def has_diverged(losses, smoothing):
+    """Whether the smoothed loss has risen far above what it was at first."""
+    settled = smoothed(losses, smoothing)[settling_updates(smoothing) - 1 :]
+    return len(settled) > 0 and settled[-1] > RISE_THAT_ENDS_THE_TEST * settled[0]
+
+
+def suggested_rate(learning_rates, smoothed_losses, smoothing):
+    """The rate at the least smoothed loss, made safe; NaN if the loss never fell."""
+    n_unsettled = settling_updates(smoothing) - 1
+    settled = smoothed_losses[n_unsettled:]
+    if len(settled) == 0 or np.argmin(settled) == 0:
+        warnings.warn(
+            "The loss did not fall at any of the rates: no eta0 is suggested. Scale "
+            "the features, for example with sklearn.preprocessing.StandardScaler, or "
+            "lower min_rate.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return np.nan
+    best = n_unsettled + int(np.argmin(settled))
+    if best == len(smoothed_losses) - 1:
+        warnings.warn(
+            "The loss was still falling at the largest of the rates: a larger eta0 may "
+            "be better. Raise max_rate.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return float(learning_rates[best] / SAFETY_FACTOR)
