@@ -43,7 +43,8 @@ learning_rate : str or callable, default="time"
       until it is 1e-6 or less; needs `tol`, and stays as it is in `partial_fit`;
     - a callable f(e) that returns the rate, a finite float >= 0; `eta0` is not used.
 eta0 : float, default=0.01
-    The initial learning rate, in [0, inf).
+    The initial learning rate, in [0, inf). `LearningRateRangeDisplay` suggests one for
+    given data.
 decay : float or "auto", default=0.0
     Decay of "time" and "exponential", in [0, inf). 0.0 keeps the rate constant; "auto"
     is `eta0 / max_iter`.
