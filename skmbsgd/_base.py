@@ -5,6 +5,7 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Set
+from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -23,6 +24,7 @@ from sklearn.utils.validation import (
 )
 
 from skmbsgd import _schedules as schedules
+from skmbsgd._callbacks import CallbackSupportMixin, begin_fit_task
 from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.losses import Logistic, PointwiseLoss
 from skmbsgd._training import (
@@ -41,10 +43,14 @@ SMALLEST_ADAPTIVE_RATE = 1e-6
 RISE_OF_DIVERGENCE = 2.0
 ADAPTIVE_DIVISOR = 5.0
 
+# Of warnings, to name the line that calls fit
+STACK_LEVEL_OF_FIT = 6
+
+HISTORIES = ("loss_curve_", "learning_rate_curve_", "validation_scores_")
 VALIDATION_ATTRIBUTES = ("validation_scores_", "best_validation_score_")
 
 
-class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
+class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Linear model trained by mini-batch SGD; see the two estimators."""
 
     _parameter_constraints = {
@@ -188,6 +194,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
 
     # Training
 
+    @unchanged_on_error  # outermost, for callbacks fail at their teardown as well
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -235,23 +242,28 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             If a parameter or an input is invalid, or if training diverges. The
             estimator is then as it was before the call, as after an interrupt.
         """
-        with unchanged_on_error(self):
-            self._check_settings()
-            X, y = self._read_X_y(X, y, reset=True)
-            self._learn_outputs(y)
-            data = self._make_data(X, y, self._read_weights(sample_weight, X))
-            random_state = check_random_state(self.random_state)
-            data, validation = self._set_validation_apart(
-                data, X_val, y_val, sample_weight_val, random_state
-            )
-            # Twice, so that no product of weights overflows
-            data = self._weigh_classes(with_weights_of_mean_one(data))
-            data = with_weights_of_mean_one(data)
-            coef, intercept = self._initial_weights(data, coef_init, intercept_init)
-            state = TrainingState.start(
-                coef, intercept, random_seed(random_state), bool(self.average)
-            )
-            self._train(state, data, validation)
+        self._check_settings()
+        given_X = X
+        X, y = self._read_X_y(X, y, reset=True)
+        self._learn_outputs(y)
+        weights = self._read_weights(sample_weight, X)
+        data = self._make_data(X, y, weights)
+        random_state = check_random_state(self.random_state)
+        data, validation = self._set_validation_apart(
+            data, X_val, y_val, sample_weight_val, random_state
+        )
+        # Twice, so that no product of weights overflows
+        data = self._weigh_classes(with_weights_of_mean_one(data))
+        data = with_weights_of_mean_one(data)
+        coef, intercept = self._initial_weights(data, coef_init, intercept_init)
+        state = TrainingState.start(
+            coef, intercept, random_seed(random_state), bool(self.average)
+        )
+        # Callbacks predict on X, and a frame would be missed for its names.
+        named = hasattr(self, "feature_names_in_")
+        task = begin_fit_task(self, given_X if named else X, y, weights, data.rows)
+        self._train(state, data, validation, task)
+        task.end()
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
@@ -288,15 +300,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
         self._adopt(state)
         self._record(state, objective)
 
-    def _train(self, state, data, validation):
-        """Run epochs until the objective or the score no longer improves."""
+    def _train(self, state, data, validation, task):
+        """Run epochs until objective or score stop improving, or a callback asks."""
         self._begin_history()
         if validation is not None:
             self.validation_scores_ = []
         patience = Patience(self.tol, self.n_iter_no_change)
         update = self._make_update(state, data)
+        make_attributes = partial(self._attributes_in_training, state, update)
         best_state = None
         for _ in range(self.max_iter):
+            task.begin_epoch(make_attributes)
             started = time.perf_counter()
             objective = self._run_epoch(state, update, data)
             self._record(state, objective)
@@ -309,9 +323,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 self.validation_scores_.append(score)
             self._report_epoch(state, time.perf_counter() - started)
             to_minimise = objective if validation is None else -score
-            if patience.is_exhausted_by(to_minimise) and not self._adapt(
+            finished = patience.is_exhausted_by(to_minimise) and not self._adapt(
                 state, patience
-            ):
+            )
+            if task.end_epoch(make_attributes) or finished:
                 break
         else:
             self._warn_if_not_converged()
@@ -577,18 +592,29 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
 
     def _adopt(self, state):
         """Make the state's model the estimator's own."""
+        vars(self).update(self._attributes_of(state))
+
+    def _attributes_of(self, state):
+        """The learnt attributes that show a state, without the history."""
         coef, intercept = state.model()
-        self.coef_ = self._public_coef(coef)
-        self.intercept_ = intercept
-        self.n_iter_ = state.n_epochs
-        self.t_ = state.n_updates
-        # A plain dict of arrays and numbers can be stored by any safe persistence.
-        # The weights go with it only where coef_ shows running means instead.
-        self._resumption = {
-            name: value
-            for name, value in vars(state).items()
-            if state.n_averaged > 0 or name not in ("coef", "intercept")
+        return {
+            "coef_": self._public_coef(coef),
+            "intercept_": intercept,
+            "n_iter_": state.n_epochs,
+            "t_": state.n_updates,
+            # A plain dict of arrays and numbers can be stored by any safe persistence.
+            # The weights go with it only where coef_ shows running means instead.
+            "_resumption": {
+                name: value
+                for name, value in vars(state).items()
+                if state.n_averaged > 0 or name not in ("coef", "intercept")
+            },
         }
+
+    def _attributes_in_training(self, state, update):
+        """The same of a model still in training, in arrays of their own."""
+        update.store()
+        return self._attributes_of(state.copy())
 
     def _begin_history(self):
         self.loss_curve_ = []
@@ -654,7 +680,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
                 f"The training objective rose from {first:.6g} in the first epoch to "
                 f"{last:.6g} in the last: training diverges. {self._remedies()}",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=STACK_LEVEL_OF_FIT,
             )
 
     def _warn_if_not_converged(self):
@@ -665,8 +691,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, BaseEstimator, ABC):
             f"fell below tol={self.tol}. Increase max_iter, scale the features, or set "
             "tol=None to always run max_iter epochs.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=STACK_LEVEL_OF_FIT,
         )
+
+    def __getstate__(self):
+        """What a copy is made of: a shallow one too gets histories of its own."""
+        state = super().__getstate__()
+        histories = {name: list(state[name]) for name in HISTORIES if name in state}
+        return {**state, **histories}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -108,6 +108,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
     Notes
     -----
     <UPDATE_RULE>
+    <CALLBACKS>
 
     References
     ----------
@@ -198,6 +199,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         )
         self.class_weight = class_weight
 
+    @unchanged_on_error
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch over a chunk of a stream.
 
@@ -242,14 +244,11 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         >>> model.predict([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
         array([ True, False])
         """
-        with unchanged_on_error(self):
-            try:
-                _check_partial_fit_first_call(self, classes)
-            except TypeError as error:
-                raise ValueError(f"classes must be labels of one type: {error}") from (
-                    error
-                )
-            self._partial_fit(X, y, sample_weight, classes)
+        try:
+            _check_partial_fit_first_call(self, classes)
+        except TypeError as error:
+            raise ValueError(f"classes must be labels of one type: {error}") from error
+        self._partial_fit(X, y, sample_weight, classes)
         return self
 
     def _check_settings(self):

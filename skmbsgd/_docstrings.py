@@ -133,6 +133,24 @@ With `batch_size=1`, `momentum=0`, `shuffle=False` and no L1 penalty, the weight
 those of scikit-learn's SGD estimators.
 """
 
+CALLBACKS = """\
+With scikit-learn 1.9 or newer, `fit` supports the callbacks of `sklearn.callback`: set
+them with `set_callbacks`, for example `set_callbacks(ProgressBar())` (it needs the
+extra "progress") or `set_callbacks(ScoringMonitor(scoring="accuracy"))`. Their task is
+"fit", of at most `max_iter` subtasks "epoch". A hook may ask for
+
+- `fitted_estimator`, a copy that predicts, and goes on with `partial_fit`, as if
+  training had ended there. Its `loss_curve_`, and with validation its
+  `validation_scores_`, hold the epochs so far; with validation its weights are those
+  of this epoch, even if an earlier one was better;
+- `X` and `y`, the rows trained on, without those that `early_stopping` holds out;
+- `metadata`, which is None or has the "sample_weight" of these rows.
+
+If `on_fit_task_end` of an epoch returns True, training ends there like any finished
+run, without `ConvergenceWarning`. If a callback fails, the estimator is as it was
+before `fit`. `partial_fit` calls no callback.
+"""
+
 REFERENCES = """\
 .. [1] `Keras API reference, SGD <https://keras.io/api/optimizers/sgd/>`_.
 .. [2] A. Beck and M. Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm for
@@ -149,6 +167,7 @@ SHARED = {
     "WARM_START": WARM_START,
     "HISTORY_ATTRIBUTES": HISTORY_ATTRIBUTES,
     "UPDATE_RULE": UPDATE_RULE,
+    "CALLBACKS": CALLBACKS,
     "REFERENCES": REFERENCES,
 }
 

@@ -67,6 +67,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
     Notes
     -----
     <UPDATE_RULE>
+    <CALLBACKS>
 
     References
     ----------
@@ -153,6 +154,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
             average=average,
         )
 
+    @unchanged_on_error
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch over a chunk of a stream.
 
@@ -193,8 +195,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         >>> model.coef_.round(2)
         array([ 1., -2.])
         """
-        with unchanged_on_error(self):
-            self._partial_fit(X, y, sample_weight)
+        self._partial_fit(X, y, sample_weight)
         return self
 
     def _learn_outputs(self, y, classes=None):

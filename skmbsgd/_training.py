@@ -1,7 +1,7 @@
 """What a training run consists of: its data, its state, its stopping rule."""
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import wraps
 
 import numpy as np
 from scipy.sparse import issparse
@@ -32,30 +32,37 @@ DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
 }
 
 
-@contextmanager
-def unchanged_on_error(estimator):
-    """Give the estimator its attributes back if the block fails or is interrupted.
+def unchanged_on_error(method):
+    """Make a method give its estimator the attributes back if it fails.
 
-    It relies on the habit of this package never to write into the arrays of an
-    attribute; lists of the history only grow, and are cut back.
+    An interrupt is a failure too. This relies on the habit of this package never to
+    write into the arrays of an attribute; lists of the history only grow, and are cut
+    back.
     """
-    attributes = vars(estimator).copy()
-    lengths = {
-        name: len(value) for name, value in attributes.items() if type(value) is list
-    }
-    generator = getattr(estimator, "random_state", None)
-    draws = isinstance(generator, np.random.RandomState)
-    generator_state = generator.get_state() if draws else None
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(attributes)
-        for name, length in lengths.items():
-            del attributes[name][length:]
-        if draws:
-            generator.set_state(generator_state)
-        raise
+
+    @wraps(method)
+    def guarded_method(estimator, *args, **kwargs):
+        attributes = vars(estimator).copy()
+        lengths = {
+            name: len(value)
+            for name, value in attributes.items()
+            if type(value) is list
+        }
+        generator = getattr(estimator, "random_state", None)
+        draws = isinstance(generator, np.random.RandomState)
+        generator_state = generator.get_state() if draws else None
+        try:
+            return method(estimator, *args, **kwargs)
+        except BaseException:
+            vars(estimator).clear()
+            vars(estimator).update(attributes)
+            for name, length in lengths.items():
+                del attributes[name][length:]
+            if draws:
+                generator.set_state(generator_state)
+            raise
+
+    return guarded_method
 
 
 @dataclass

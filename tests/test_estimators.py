@@ -5,6 +5,7 @@ updates on the same rows leave nothing to rounding.
 """
 
 import copy
+import importlib.util
 import inspect
 import pickle
 import re
@@ -1029,11 +1030,12 @@ def test_verbose_prints_a_line_per_epoch(capsys):
         assert f"{model.learning_rate_curve_[number - 1]:.6g}" in line
         assert f"{model.loss_curve_[number - 1]:.6g}" in line
         assert "validation" not in line
+        assert re.search(r", \d+\.\d{3} s$", line)
     model.fit(X, y, X_val=X, y_val=y)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     for score, line in zip(model.validation_scores_, lines, strict=True):
-        assert f"validation score {score:.6g}" in line
+        assert re.search(rf", validation score {score:.6g}, \d+\.\d{{3}} s$", line)
 
 
 def test_without_verbose_nothing_is_printed(capsys):
@@ -1044,6 +1046,12 @@ def test_without_verbose_nothing_is_printed(capsys):
 
 
 # In company
+
+
+@pytest.mark.parametrize("kind", [MiniBatchSGDRegressor, MiniBatchSGDClassifier])
+def test_callbacks_can_be_set_where_scikit_learn_has_them(kind):
+    supported = importlib.util.find_spec("sklearn.callback") is not None
+    assert hasattr(kind(), "set_callbacks") == supported
 
 
 def grid_data():
