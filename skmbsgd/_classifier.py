@@ -72,12 +72,12 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
     loss : str, default="log_loss"
         The loss, y being -1 or +1 and z the decision:
 
-        - "log_loss": logistic regression, log(1 + exp(-y z)); for more than two
+        - "log_loss": logistic regression, `log(1 + exp(-y z))`; for more than two
           classes the cross-entropy of the softmax over all classes;
-        - "hinge": a linear support vector machine, max(0, 1 - y z);
-        - "modified_huber": max(0, 1 - y z)^2 where y z >= -1, else -4 y z;
-        - "squared_hinge": max(0, 1 - y z)^2;
-        - "perceptron": max(0, -y z);
+        - "hinge": a linear support vector machine, `max(0, 1 - y z)`;
+        - "modified_huber": `max(0, 1 - y z)^2` where `y z >= -1`, else `-4 y z`;
+        - "squared_hinge": `max(0, 1 - y z)^2`;
+        - "perceptron": `max(0, -y z)`;
         - "squared_error", "huber", "epsilon_insensitive" and
           "squared_epsilon_insensitive": those of `MiniBatchSGDRegressor`.
     <PENALTY>

@@ -103,7 +103,7 @@ best_validation_score_ : float
     The best of them, which is the score of the weights kept. Only with validation.
 n_features_in_ : int
     Number of features seen in `fit`.
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (`n_features_in_`,)
     Names of the features, if X had string names."""
 
 UPDATE_RULE = r"""

@@ -40,10 +40,10 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
     loss : str, default="squared_error"
         The loss, with r = z - y for the decision z:
 
-        - "squared_error": r^2 / 2;
-        - "huber": r^2 / 2 for |r| <= epsilon, else epsilon |r| - epsilon^2 / 2;
-        - "epsilon_insensitive": max(0, |r| - epsilon);
-        - "squared_epsilon_insensitive": max(0, |r| - epsilon)^2.
+        - "squared_error": `r^2 / 2`;
+        - "huber": `r^2 / 2` for `|r| <= epsilon`, else `epsilon |r| - epsilon^2 / 2`;
+        - "epsilon_insensitive": `max(0, |r| - epsilon)`;
+        - "squared_epsilon_insensitive": `max(0, |r| - epsilon)^2`.
     <PENALTY>
     <LEARNING_RATE>
     power_t : float, default=0.25
