@@ -36,6 +36,7 @@ smartquotes = False  # "time" is a value to type.
 extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s")}
 autosummary_generate = True
 autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 
 
@@ -65,10 +66,11 @@ nitpick_ignore_regex = [
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"(quickstart|schedules|rate)\.py",
+    "filename_pattern": r"/(?!streaming_flights|city_names)\w+\.py$",
     "within_subsection_order": ExplicitOrder(
         [
             "quickstart.py",
+            "choosing_the_learning_rate.py",
             "learning_rate_schedules.py",
             "streaming_flights.py",
             "city_names.py",
@@ -119,6 +121,5 @@ html_theme_options = {
 html_sidebars = {
     "getting_started": [],
     "performance": [],
-    "contributing": [],
     "whats_new": [],
 }
