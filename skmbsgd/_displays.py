@@ -2,10 +2,10 @@
 
 import warnings
 from dataclasses import replace
+from itertools import tee
 from numbers import Integral, Real
 
 import numpy as np
-from scipy.signal import lfilter
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
@@ -390,10 +390,12 @@ class LearningRateRangeDisplay:
     smoothed loss is more than 4 times what it was after them.
 
     The suggestion is a place to start from. A schedule that lowers the rate bears a
-    larger one, and so may large batches; noisy data and small batches ask for a smaller
-    one. It depends on the momentum and the batch size, as the best rate does: test with
-    those of the training to come. With the perceptron loss and no penalty the rate
-    only scales the weights: any will do, and the suggestion means nothing.
+    larger one, and wide sparse data may. With single rows as batches the curve is
+    noisy, and with few, well separated rows in one batch the loss stays small far
+    beyond the rates that suit the first updates: both ask for a look at the picture.
+    The suggestion depends on the momentum and the batch size, as the best rate does:
+    test with those of the training to come. With the perceptron loss and no penalty
+    the rate only scales the weights: any will do, and the suggestion means nothing.
 
     References
     ----------
@@ -527,7 +529,9 @@ class LearningRateRangeDisplay:
             The display itself.
         """
         plt = import_pyplot(f"{type(self).__name__}.plot")
-        self.smoothed_losses_ = smoothed(self.losses, self.smoothing)
+        self.smoothed_losses_ = np.fromiter(
+            smoothed(self.losses, self.smoothing), dtype=float
+        )
         self.suggested_eta0_ = suggested_rate(
             self.learning_rates, self.smoothed_losses_, self.smoothing
         )
@@ -690,7 +694,21 @@ def check_range_test(cls, min_rate, max_rate, n_updates, smoothing):
 
 
 def run_range_test(model, X, y, sample_weight, rates, smoothing):
-    """Train with one update per rate until training diverges; return the losses."""
+    """The losses of one update per rate, up to where training diverges."""
+    losses = []
+    n_settling = settling_updates(smoothing)
+    raw, to_smooth = tee(losses_at_rates(model, X, y, sample_weight, rates))
+    for loss, smoothed_loss in zip(raw, smoothed(to_smooth, smoothing), strict=True):
+        losses.append(loss)
+        if len(losses) == n_settling:
+            highest = RISE_THAT_ENDS_THE_TEST * smoothed_loss
+        if len(losses) > n_settling and smoothed_loss > highest:
+            break
+    return np.array(losses)
+
+
+def losses_at_rates(model, X, y, sample_weight, rates):
+    """Train with one update per rate while the weights are finite; yield the losses."""
     batch_size = model.batch_size
     # Each batch is trained on as if it were an epoch of its own.
     model.set_params(learning_rate="constant", batch_size="full")
@@ -709,18 +727,14 @@ def run_range_test(model, X, y, sample_weight, rates, smoothing):
     seed = random_seed(check_random_state(model.random_state))
     generator = np.random.default_rng(seed) if model.shuffle else None
     batch_size = data.n_rows if batch_size == "full" else batch_size
-    losses = []
-    for rate, rows in zip(
-        rates, batches_without_end(data.n_rows, batch_size, generator), strict=False
-    ):
+    batches = batches_without_end(data.n_rows, batch_size, generator)
+    for rate, rows in zip(rates, batches, strict=False):
         model.eta0 = rate
         try:
-            losses.append(model._run_epoch(state, update, data.subset(rows)))
+            loss = model._run_epoch(state, update, data.subset(rows))
         except ValueError:
-            break  # The data are valid: the weights or the loss became infinite.
-        if has_diverged(losses, smoothing):
-            break
-    return np.array(losses)
+            return  # The data are valid: the weights or the loss became infinite.
+        yield loss
 
 
 def batches_without_end(n_rows, batch_size, generator):
@@ -737,20 +751,15 @@ def settling_updates(smoothing):
 
 
 def smoothed(losses, smoothing):
-    """Exponential moving average with bias correction.
+    """Exponential moving averages with bias correction, one for each loss.
 
-    >>> smoothed([1.0, 4.0], smoothing=0.5)  # 1, and (0.5 * 1 + 4) / 1.5
-    array([1., 3.])
+    >>> list(smoothed([1.0, 4.0], smoothing=0.5))  # 1, and (0.5 * 1 + 4) / 1.5
+    [1.0, 3.0]
     """
-    n_averaged = np.arange(1, len(losses) + 1)
-    averages = lfilter([1.0 - smoothing], [1.0, -smoothing], losses)
-    return averages / (1.0 - smoothing**n_averaged)
-
-
-def has_diverged(losses, smoothing):
-    """Whether the smoothed loss has risen far above what it was at first."""
-    settled = smoothed(losses, smoothing)[settling_updates(smoothing) - 1 :]
-    return len(settled) > 0 and settled[-1] > RISE_THAT_ENDS_THE_TEST * settled[0]
+    average = 0.0
+    for n_averaged, loss in enumerate(losses, start=1):
+        average = smoothing * average + (1.0 - smoothing) * loss
+        yield average / (1.0 - smoothing**n_averaged)
 
 
 def suggested_rate(learning_rates, smoothed_losses, smoothing):
