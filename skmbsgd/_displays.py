@@ -17,8 +17,8 @@ from skmbsgd._training import TrainingState
 
 # The range test ends where the smoothed loss is so many times what it was at first.
 RISE_THAT_ENDS_THE_TEST = 4.0
-# Of this rise, the picture shows so much.
-RISE_SHOWN = 1.5
+# The picture ends so far above the largest smoothed loss before the minimum.
+RISE_SHOWN = 1.25
 # How far the suggested rate is below the one of the least smoothed loss
 SAFETY_FACTOR = 10.0
 
@@ -614,13 +614,14 @@ def add_legend(ax):
 def show_fall(ax, smoothed_losses, smoothing):
     """Cut off the top of a rise beside which the fall before it would look flat."""
     settled = smoothed_losses[settling_updates(smoothing) - 1 :]
-    if len(settled) > 0:
-        largest_shown = max(RISE_SHOWN * settled[0], settled.min())
-        _, top = ax.get_ylim()
-        if 0.0 < largest_shown < top:
-            least = ax.dataLim.ymin
-            margin = 0.05 * (largest_shown - least)
-            ax.set_ylim(least - margin, largest_shown, auto=None)
+    if len(settled) == 0:
+        return
+    largest_shown = RISE_SHOWN * settled[: np.argmin(settled) + 1].max()
+    _, top = ax.get_ylim()
+    if 0.0 < largest_shown < top:
+        least = ax.dataLim.ymin
+        margin = 0.05 * (largest_shown - least)
+        ax.set_ylim(least - margin, largest_shown, auto=None)
 
 
 # Schedules
