@@ -551,7 +551,7 @@ class LearningRateRangeDisplay:
             )
         ax.set(
             xlabel="Learning rate",
-            ylabel="Training objective, smoothed",
+            ylabel="Smoothed objective",
             xscale="log",
         )
         show_fall(ax, self.smoothed_losses_, self.smoothing)
