@@ -458,6 +458,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _check_settings(self):
         """Check what no parameter's own range can tell."""
+        for name in ("alpha", "max_iter", "tol", "eta0", "decay", "power_t", "epsilon"):
+            value = getattr(self, name)
+            if isinstance(value, Real) and not fits_float64(value):
+                raise ValueError(
+                    f"{name} must be a number that float64 can hold, at most "
+                    f"{np.finfo(np.float64).max}: choose a smaller one."
+                )
         if self.learning_rate == "optimal" and self.alpha == 0:
             raise ValueError(
                 "alpha must be > 0 with learning_rate='optimal', which computes the "
@@ -721,8 +728,13 @@ def is_finite_and_not_negative(value):
     """Whether the value is a number in [0, inf) that float64 can hold."""
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         return False
+    return value >= 0 and fits_float64(value)
+
+
+def fits_float64(value):
+    """Whether a number is finite and remains so as a float."""
     try:
-        return 0 <= float(value) < math.inf
+        return math.isfinite(value)
     except OverflowError:
         return False
 

@@ -248,6 +248,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             _check_partial_fit_first_call(self, classes)
         except TypeError as error:
             raise ValueError(f"classes must be labels of one type: {error}") from error
+        if hasattr(self, "coef_"):
+            self._check_classes_are_those_trained()
         self._partial_fit(X, y, sample_weight, classes)
         return self
 
@@ -260,6 +262,17 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                         f"class_weight of class {label!r} must be a number in "
                         f"[0, inf), got {weight!r}."
                     )
+
+    def _check_classes_are_those_trained(self):
+        """Refuse classes_ overwritten by labels of another number."""
+        n_outputs = len(self._resumption["velocity"])
+        n_classes = 2 if n_outputs == 1 else n_outputs
+        if np.shape(self.classes_) != (n_classes,):
+            raise ValueError(
+                f"classes_ must hold the labels of the {n_classes} classes that the "
+                f"model was trained on, got {self.classes_!r}. Give it back its "
+                "labels, or start anew with fit."
+            )
 
     def _learn_outputs(self, y, classes=None):
         check_classification_targets(y)

@@ -204,6 +204,11 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
     def _make_data(self, X, y, sample_weight):
         if issparse(y):
             raise TypeError("y is a sparse matrix: pass it dense, y.toarray().")
+        if y.dtype.kind in "mM":
+            raise ValueError(
+                f"y must hold numbers, got {y.dtype}: choose a unit, for example "
+                "seconds with (y - y.min()) / np.timedelta64(1, 's')."
+            )
         try:
             y = np.ascontiguousarray(y, dtype=np.float64).reshape(len(y), -1)
         except (TypeError, ValueError) as error:

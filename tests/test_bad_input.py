@@ -16,6 +16,7 @@ from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.base import clone
@@ -208,6 +209,7 @@ BAD_PARAMETERS = {
     "warm_start": NOT_BOOLEANS,
     "average": [0, -1, 1.5, "yes", None, math.nan],
 }
+NUMBERS = ["alpha", "max_iter", "tol", "eta0", "decay", "power_t", "epsilon"]
 BAD_SEQUENCES_OF_EPOCHS = [
     [-1],
     [10, math.nan],
@@ -256,6 +258,13 @@ def test_a_parameter_out_of_range_or_of_a_wrong_type_is_named(kind, name, value)
 def test_every_parameter_has_bad_values_to_try(kind):
     names = set(CLASSES[kind]().get_params())
     assert names - {"class_weight"} == set(BAD_PARAMETERS)
+
+
+@each_method
+@each_kind
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_that_float64_cannot_hold_is_named(kind, method, name):
+    assert_refused(kind, method, f"{name} must.*float64", settings={name: 10**400})
 
 
 @each_method
@@ -451,6 +460,22 @@ def test_a_later_chunk_must_have_the_same_number_of_targets(n_targets):
     y = np.ones((N_ROWS, n_targets))
     match = f"y has {n_targets} targets.*1"
     assert_refused("regressor", "partial_fit", match, y=y, stages=LATER_STAGES)
+
+
+@each_method
+@pytest.mark.parametrize("dtype", ["datetime64[s]", "timedelta64[D]"])
+def test_times_are_no_targets_of_a_regression(method, dtype):
+    y = np.arange(N_ROWS).astype(dtype)
+    match = r"y must hold numbers, got (datetime|timedelta)64\[.\]: choose a unit"
+    for times in (y, y[:, None], pd.Series(y)):
+        assert_refused("regressor", method, "y must hold numbers, got", y=times)
+    assert_refused("regressor", method, match, y=y)
+    if method == "fit":
+        validation = {"X_val": X, "y_val": y}
+        assert_refused("regressor", "fit", f"In X_val, y_val.*{match}", **validation)
+    # What the message advises
+    seconds = (y - y.min()) / np.timedelta64(1, "s")
+    assert np.isfinite(MiniBatchSGDRegressor(eta0=1e-9).fit(X, seconds).coef_).all()
 
 
 def test_a_later_chunk_of_one_target_does_not_fit_a_model_of_two():
@@ -1211,6 +1236,26 @@ def test_weights_overwritten_by_nonsense_are_named(name, case):
     with pytest.raises((ValueError, TypeError), match=name):
         call(estimator, "classifier", "partial_fit")
     assert snapshot(estimator) == before
+
+
+@pytest.mark.parametrize("n_trained", [2, 3])
+@pytest.mark.parametrize("classes", [[0], [0, 1, 2, 3], [], [[0, 1, 2]], 5])
+def test_classes_overwritten_by_another_number_of_them_are_named(n_trained, classes):
+    estimator = MiniBatchSGDClassifier(**SETTINGS).fit(X, LABELS % n_trained)
+    estimator.classes_ = np.array(classes)
+    before = snapshot(estimator)
+    with pytest.raises(ValueError, match=f"classes_ must hold.* {n_trained} classes"):
+        estimator.partial_fit(X, LABELS * 0)
+    assert snapshot(estimator) == before
+
+
+def test_classes_overwritten_by_other_names_are_taken_as_they_are():
+    estimator = MiniBatchSGDClassifier(**SETTINGS).fit(X, LABELS)
+    renamed = pickle.loads(pickle.dumps(estimator))
+    renamed.classes_ = np.array(["a", "b", "c"])
+    renamed.partial_fit(X, renamed.classes_[LABELS])
+    estimator.partial_fit(X, LABELS)
+    assert snapshot(renamed.coef_) == snapshot(estimator.coef_)
 
 
 @pytest.mark.parametrize(

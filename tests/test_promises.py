@@ -2,7 +2,7 @@
 
 - The same inputs and integer ``random_state`` give the same bits, for any number of
   threads of BLAS, and whatever else runs in the process.
-- A stream continued from a copy (pickle, joblib, deepcopy) ends in the same bits.
+- A stream continued from a copy (pickle, joblib, copy, deepcopy) ends in the same bits.
 - An interrupt is heard soon, and leaves the estimator as it was.
 - Inputs are neither written nor copied; other threads run meanwhile.
 """
@@ -261,6 +261,7 @@ COPIERS = {
     "pickle": lambda estimator: pickle.loads(pickle.dumps(estimator)),
     "joblib": through_joblib,
     "deepcopy": copy.deepcopy,
+    "copy": copy.copy,
 }
 STREAMS = {
     "plain": {},
@@ -290,6 +291,22 @@ STREAMS = {
     "callable": {"learning_rate": np.random.default_rng(0).uniform(size=9).__getitem__},
     "NumPy's RandomState": {"random_state": np.random.RandomState(0)},
 }
+
+
+@each_kind
+@pytest.mark.parametrize("copied", COPIERS.values(), ids=COPIERS.keys())
+def test_a_copy_and_its_original_learn_apart(kind, copied):
+    X, y = problem(kind)
+    original = kind(random_state=0, momentum=0.9, average=True)
+    original.fit(X, y, X_val=X, y_val=y)
+    before = bits(original)
+    other = copied(original)
+    assert bits(other) == before
+    other.partial_fit(X, y)
+    assert bits(original) == before
+    after = bits(other)
+    original.partial_fit(X[:60], y[:60]).partial_fit(X, y)
+    assert bits(other) == after
 
 
 def chunks_of(kind, dtype=np.float64):
