@@ -5,8 +5,8 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from skmbsgd._engine.batches cimport Batches
 from skmbsgd._engine.blas cimport floating
-from skmbsgd._engine.gaps cimport GapTable
-from skmbsgd._engine.rest cimport RestBound
+from skmbsgd._engine.gaps cimport CatchUpTable, GapTable, PowerTable
+from skmbsgd._engine.rest cimport RestTable
 from skmbsgd._engine.updates cimport Epoch, Update
 
 ctypedef fused index:
@@ -38,36 +38,42 @@ cdef class LazyUpdate(Update):
     cdef double* b_g
     cdef double* b_average
 
-    cdef GapTable table
+    cdef PowerTable powers
+    cdef CatchUpTable catch_ups
+    cdef GapTable gaps
+    cdef Py_ssize_t window_size
+    cdef bint uniform
     cdef object rates_array
     cdef const double* rates
     cdef Py_ssize_t n_batches, batch, window_start, first_averaged_batch
     cdef Py_ssize_t n_averaged
 
-    cdef RestBound rest
+    cdef RestTable rest
     cdef bint rest_is_known
 
     cdef void begin_window(self) noexcept nogil
     cdef void settle_all(self) noexcept nogil
     cdef void claim(self, double* record, int64_t column) noexcept nogil
     cdef void advance(self, double* record, Py_ssize_t stop) noexcept nogil
-    cdef void cross(self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
-    cdef void cross_with_tails(
-        self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
-    cdef void cross_zeros(
-        self, double* w, double* v, double* weight_sum, Py_ssize_t t, Py_ssize_t stop
+    cdef void enlist(self, double* record, int64_t column) noexcept nogil
+    cdef void catch_up(self, double* w, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef void move_and_cross(
+        self, double* w, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef Py_ssize_t keep_sign(
+        self, double* w, double* v, double* total, double sigma,
+        Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef void jump(
+        self, double* w, double* v, double sigma, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil
-    cdef bint comes_to_rest(
-        self, double x, double v, Py_ssize_t n_updates) noexcept nogil
+    cdef double sum_of_jump(
+        self, double w, double v, double sigma, Py_ssize_t t, Py_ssize_t stop
+    ) noexcept nogil
     cdef double thresholded(self, double w, double v) noexcept nogil
     cdef void send_for_record(self, int64_t column) noexcept nogil
-    cdef void jump(
-        self, double* w, double* v, double* weight_sum, double sigma,
-        Py_ssize_t t, Py_ssize_t stop) noexcept nogil
-    cdef void jump_part(
-        self, double* w, double* v, double* weight_sum, double sigma, Py_ssize_t place
-    ) noexcept nogil
     cdef void move(
+        self, double* w, double* v, double g, double eta, double l2, double l1
+    ) noexcept nogil
+    cdef void move_by_threshold(
         self, double* w, double* v, double g, double eta, double l2, double l1
     ) noexcept nogil
 
@@ -84,8 +90,13 @@ cdef class CSRBatches(Batches):
     cdef Py_ssize_t first
 
     cdef void decide(self, const floating* data, const index* indices) noexcept nogil
+    cdef void decide_at_one_rate(
+        self, const floating* data, const index* indices) noexcept nogil
+    cdef void decide_at_varying_rates(
+        self, const floating* data, const index* indices) noexcept nogil
     cdef void add(self, const floating* data, const index* indices) noexcept nogil
+    cdef void send_ahead(
+        self, Py_ssize_t i, const floating* data, const index* indices) noexcept nogil
     cdef void send_for_row(
-        self, Py_ssize_t visit, const floating* data, const index* indices
-    ) noexcept nogil
-    cdef void send_for_records(self, Py_ssize_t visit, const index* indices) noexcept nogil
+        self, uint32_t row, const floating* data, const index* indices) noexcept nogil
+    cdef void send_for_records(self, uint32_t row, const index* indices) noexcept nogil

@@ -17,16 +17,17 @@ been touched, and that all its numbers are 0.
 import numpy as np
 
 cimport cython
-from libc.math cimport fabs
+from libc.math cimport copysign, fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
 
 from skmbsgd._engine.batches cimport Batches, RowOrder, Targets
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.gaps cimport (
-    GapTable, Map, Parts, apply_map, apply_tail, compose_maps,
+    CACHE_LINE, CatchUp, CatchUpTable, GapTable, Map, Parts, PowerTable, Sum,
+    affine_weight_sum, aligned, apply_affine, apply_catch_up, apply_map, weight_sum,
 )
-from skmbsgd._engine.rest cimport bound_of_rest, updates_to_rest
+from skmbsgd._engine.rest cimport RestTable
 from skmbsgd._engine.rules cimport (
     classical, nesterov, proximal_classical, proximal_nesterov,
 )
@@ -47,6 +48,8 @@ cdef enum:
     RECORDS_AHEAD = 2
     SETTLED_AHEAD = 16
     MAX_PREFETCHED = 256
+    # Over fewer updates it is faster to see than to guess where a sign is lost.
+    WORTH_A_GUESS = 64
 
 
 @cython.final
@@ -155,28 +158,40 @@ cdef class LazyUpdate(Update):
         if self.first_averaged_batch < 0:
             self.first_averaged_batch = self.n_batches
         size = min(self.n_batches, <Py_ssize_t>MAX_WINDOW)
-        with_tails = self.averaged or self.l1 > 0.0
-        if self.table is None or self.table.size != size:
-            self.table = GapTable(size, with_tails)
+        if self.window_size != size:
+            self.window_size = size
+            # What is not used takes no memory.
+            self.powers = PowerTable(size)
+            self.catch_ups = CatchUpTable(size)
+            self.gaps = GapTable(size)
+            self.rest = RestTable(size)
         self.batch = 0
         self.begin_window()
 
     cdef void begin_window(self) noexcept nogil:
+        cdef Py_ssize_t n_updates = min(self.window_size, self.n_batches - self.batch)
+        cdef Py_ssize_t first_averaged = self.first_averaged_batch - self.batch
+        cdef const double* rates = self.rates + self.batch
         self.window_start = self.batch
-        self.table.build(
-            self.rates + self.batch,
-            min(self.table.size, self.n_batches - self.batch),
-            self.first_averaged_batch - self.batch,
-            self.momentum, self.l2, self.l1, self.nesterov,
+        self.uniform = (
+            all_equal(rates, n_updates)
+            and not (self.averaged and 0 < first_averaged < n_updates)
         )
-        self.rest = bound_of_rest(
-            self.rates[self.batch], self.momentum, self.l2, self.l1, self.nesterov)
-        # The bound knows one rate, and nothing of a sum of the weights.
-        self.rest_is_known = (
-            self.table.uniform and self.rest.usable and not self.averaged)
+        if self.l1 > 0.0:
+            self.gaps.build(rates, n_updates, first_averaged, self.uniform,
+                            self.momentum, self.l2, self.l1, self.nesterov)
+            self.rest.build(n_updates, rates[0], self.momentum, self.l2, self.l1,
+                            self.nesterov)
+            # The table knows one rate, and nothing of a sum of the weights.
+            self.rest_is_known = self.uniform and not self.averaged
+        elif self.uniform:
+            self.powers.build(n_updates, rates[0], self.momentum, self.l2,
+                              self.nesterov, first_averaged <= 0)
+        else:
+            self.catch_ups.begin()
 
     cdef void begin_batch(self) noexcept nogil:
-        if self.batch - self.window_start == self.table.size:
+        if self.batch - self.window_start == self.window_size:
             self.settle_all()
             self.begin_window()
         memset(self.b_g, 0, self.n_outputs * sizeof(double))
@@ -188,6 +203,9 @@ cdef class LazyUpdate(Update):
             for k in range(self.n_outputs):
                 self.move(self.b + k, self.b_v + k, self.b_g[k], learning_rate,
                           0.0, 0.0)
+        if self.l1 == 0.0 and not self.uniform:
+            self.catch_ups.append(learning_rate, self.momentum, self.l2, self.nesterov,
+                                  self.batch >= self.first_averaged_batch)
         self.batch += 1
 
     cdef void add_to_average(self, double share) noexcept nogil:
@@ -229,142 +247,156 @@ cdef class LazyUpdate(Update):
         """Bring a record up to date for the batch, which will move it."""
         cdef Py_ssize_t now = self.batch - self.window_start
         if record[0] == 0.0:
-            self.active[self.n_active] = column
-            self.n_active += 1
-            self.active_sorted = False
+            self.enlist(record, column)
         else:
             self.advance(record, now)
-        record[0] = now + 1
+            record[0] = now + 1
+
+    cdef void enlist(self, double* record, int64_t column) noexcept nogil:
+        """Begin a record of zeros, up to date."""
+        record[0] = self.batch - self.window_start + 1
+        self.active[self.n_active] = column
+        self.n_active += 1
+        self.active_sorted = False
 
     cdef inline void advance(self, double* record, Py_ssize_t stop) noexcept nogil:
-        """Take a record over the updates up to before stop; only its first has a g."""
+        """Take a record over the updates up to before stop; its g is the first's."""
         cdef Py_ssize_t k, t = <Py_ssize_t>record[0] - 1
-        cdef Py_ssize_t batch = self.window_start + t
-        cdef double eta = self.rates[batch]
         for k in range(1, 1 + self.n_outputs):
-            self.move(record + k, record + self.n_outputs + k,
-                      record[2 * self.n_outputs + k], eta, self.l2, self.l1)
-            record[2 * self.n_outputs + k] = 0.0
-            if self.averaged and batch >= self.first_averaged_batch:
-                record[3 * self.n_outputs + k] += record[k]
-        if t + 1 == stop:
+            if self.l1 == 0.0:
+                self.catch_up(record + k, t, stop)
+            else:
+                self.move_and_cross(record + k, t, stop)
+
+    cdef inline void catch_up(
+        self, double* w, Py_ssize_t t, Py_ssize_t stop
+    ) noexcept nogil:
+        """The same for one output, given the place of its weight in the record."""
+        cdef double* v = w + self.n_outputs
+        cdef double* g = v + self.n_outputs
+        cdef double* total = g + self.n_outputs
+        cdef Py_ssize_t block
+        if self.uniform:
+            if self.averaged:
+                total[0] += weight_sum(self.powers.sums + stop - t, w[0], v[0], g[0])
+            apply_catch_up(self.powers.catch_ups + stop - t, w, v, g)
             return
-        if self.table.with_tails:
-            self.cross_with_tails(record, t + 1, stop)
-        else:
-            self.cross(record, t + 1, stop)
+        block = t >> self.catch_ups.shift
+        if self.averaged:
+            total[0] += weight_sum(self.catch_ups.sums + t, w[0], v[0], g[0])
+        apply_catch_up(self.catch_ups.catch_ups + t, w, v, g)
+        if self.averaged:
+            total[0] += weight_sum(self.catch_ups.block_sums + block, w[0], v[0], 0.0)
+        apply_map(self.catch_ups.block_maps + block, w, v)
 
-    cdef inline void cross(
-        self, double* record, Py_ssize_t t, Py_ssize_t stop
+    cdef void move_and_cross(
+        self, double* w, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil:
-        """Take a record over the updates from t to before stop, without gradient."""
-        cdef Parts parts = self.table.parts(t, stop)
-        cdef Map map = self.table.maps[parts.first]
-        cdef Py_ssize_t k
-        if parts.second >= 0:
-            map = compose_maps(&map, self.table.maps + parts.second)
-        for k in range(1, 1 + self.n_outputs):
-            apply_map(&map, record + k, record + self.n_outputs + k)
+        """The same with an L1 penalty, which changes with the sign of the weight.
 
-    cdef void cross_with_tails(
-        self, double* record, Py_ssize_t t, Py_ssize_t stop
-    ) noexcept nogil:
-        """The same with L1 penalty, average or both."""
-        cdef Py_ssize_t k
-        cdef double no_sum = 0.0
-        for k in range(1, 1 + self.n_outputs):
-            self.cross_zeros(
-                record + k, record + self.n_outputs + k,
-                record + 3 * self.n_outputs + k if self.averaged else &no_sum, t, stop)
-
-    cdef inline void cross_zeros(
-        self, double* w, double* v, double* weight_sum, Py_ssize_t t, Py_ssize_t stop
-    ) noexcept nogil:
-        """The same for one output, whose L1 penalty changes with its sign.
-
-        As many updates as keep the sign of x, which the rule thresholded last, are made
-        at once. x has lost its sign at `lost` at the latest; it is nearly a line, hence
-        the secant. The update that loses the sign is made by the rule itself.
+        The rule itself makes the update with the gradient and those that lose the sign
+        of x, which it thresholds; those that keep the sign are made at once.
         """
-        cdef Py_ssize_t stride, lost
-        cdef double x, x_lost, next_w, next_v, next_sum, next_x, sigma
-        if self.l1 == 0.0:
-            self.jump(w, v, weight_sum, 0.0, t, stop)
-            return
-        while t < stop and not (w[0] == 0.0 and v[0] == 0.0):
+        cdef double* v = w + self.n_outputs
+        cdef double* g = v + self.n_outputs
+        cdef double* total = g + self.n_outputs
+        cdef double x, sigma
+        while t < stop:
+            self.move_by_threshold(
+                w, v, g[0], self.rates[self.window_start + t], self.l2, self.l1)
+            g[0] = 0.0
+            if self.averaged and self.window_start + t >= self.first_averaged_batch:
+                total[0] += w[0]
+            t += 1
+            if t == stop or (w[0] == 0.0 and v[0] == 0.0):
+                return
             x = self.thresholded(w[0], v[0])
-            sigma = 1.0 if x > 0.0 or (x == 0.0 and v[0] > 0.0) else -1.0
-            x *= sigma
-            if self.comes_to_rest(x, sigma * v[0], stop - t):
+            sigma = copysign(1.0, x if x != 0.0 else v[0])
+            if self.rest_is_known and self.rest.comes_to_rest(
+                sigma * x, sigma * v[0], stop - t
+            ):
                 w[0], v[0] = 0.0, 0.0
                 return
-            x_lost = 0.0
-            lost = stop + 1
-            stride = min(stop - t, self.table.longest_stride) if x > 0.0 else 0
-            while stride > 0:
-                next_w, next_v, next_sum = w[0], v[0], weight_sum[0]
-                self.jump(&next_w, &next_v, &next_sum, sigma, t, t + stride)
-                next_x = sigma * self.thresholded(next_w, next_v)
-                if next_x > 0.0:
-                    w[0], v[0], weight_sum[0] = next_w, next_v, next_sum
-                    x = next_x
-                    t += stride
-                else:
-                    lost, x_lost = t + stride, next_x
-                if lost > stop:
-                    stride = min(stop - t, self.table.longest_stride)
-                else:
-                    stride = secant_stride(x, x_lost, lost - t)
-            if t < stop:
-                self.move(w, v, 0.0, self.rates[self.window_start + t],
-                          self.l2, self.l1)
-                if self.window_start + t >= self.first_averaged_batch:
-                    weight_sum[0] += w[0]
-                t += 1
+            t = self.keep_sign(w, v, total, sigma, t, stop)
 
-    cdef inline bint comes_to_rest(
-        self, double x, double v, Py_ssize_t n_updates
+    cdef inline Py_ssize_t keep_sign(
+        self, double* w, double* v, double* total, double sigma,
+        Py_ssize_t t, Py_ssize_t stop,
     ) noexcept nogil:
-        """Whether x >= 0 is certain to be at rest at 0 after so many updates."""
-        return (
-            self.rest_is_known and v >= 0.0
-            and updates_to_rest(&self.rest, x, v) <= n_updates
-        )
+        """Make most updates from t to before stop that keep the sign; return the next.
+
+        Newton's method looks for the loss of the sign: v is the speed of x.
+        """
+        cdef double x = sigma * self.thresholded(w[0], v[0]), speed = sigma * v[0]
+        cdef double next_w, next_v, stride
+        # The sign is kept for `longest` updates at most, or nothing is known after.
+        cdef double longest = 0.0
+        if x > 0.0:
+            longest = min(stop - t, self.gaps.longest_stride)
+        stride = longest
+        if longest > WORTH_A_GUESS and speed >= 0.0:
+            stride = min(longest, self.rest.updates_to_loss(x, speed))
+        while stride >= 1.0:
+            next_w, next_v = w[0], v[0]
+            self.jump(&next_w, &next_v, sigma, t, t + <Py_ssize_t>stride)
+            x = sigma * self.thresholded(next_w, next_v)
+            speed = sigma * next_v
+            if x > 0.0:
+                if self.averaged:
+                    total[0] += self.sum_of_jump(
+                        w[0], v[0], sigma, t, t + <Py_ssize_t>stride)
+                w[0], v[0] = next_w, next_v
+                t += <Py_ssize_t>stride
+                longest = min(longest - <Py_ssize_t>stride, stop - t)
+                stride = longest if speed >= 0.0 else min(longest, -x / speed)
+            else:
+                longest = <Py_ssize_t>stride - 1
+                stride = 0.5 * longest if speed >= 0.0 else (
+                    min(longest, <Py_ssize_t>stride - x / speed))
+        return t
+
+    cdef inline void jump(
+        self, double* w, double* v, double sigma, Py_ssize_t t, Py_ssize_t stop
+    ) noexcept nogil:
+        """Take one output over the updates from t to before stop, of one sign."""
+        cdef Parts parts = self.gaps.parts(t, stop)
+        apply_affine(self.gaps.maps + parts.first, sigma, w, v)
+        if parts.second >= 0:
+            apply_affine(self.gaps.maps + parts.second, sigma, w, v)
+
+    cdef double sum_of_jump(
+        self, double w, double v, double sigma, Py_ssize_t t, Py_ssize_t stop
+    ) noexcept nogil:
+        """The sum of the weights on the way."""
+        cdef Parts parts = self.gaps.parts(t, stop)
+        cdef double total = affine_weight_sum(self.gaps.sums + parts.first, sigma, w, v)
+        if parts.second >= 0:
+            apply_affine(self.gaps.maps + parts.first, sigma, &w, &v)
+            total += affine_weight_sum(self.gaps.sums + parts.second, sigma, w, v)
+        return total
 
     cdef inline double thresholded(self, double w, double v) noexcept nogil:
         """What the rule of the L1 penalty thresholded last."""
         return w - self.momentum * v if self.nesterov else w
-
-    cdef inline void jump(
-        self, double* w, double* v, double* weight_sum, double sigma,
-        Py_ssize_t t, Py_ssize_t stop,
-    ) noexcept nogil:
-        """Take one output over the updates from t to before stop, of one sign."""
-        cdef Parts parts = self.table.parts(t, stop)
-        self.jump_part(w, v, weight_sum, sigma, parts.first)
-        if parts.second >= 0:
-            self.jump_part(w, v, weight_sum, sigma, parts.second)
-
-    cdef inline void jump_part(
-        self, double* w, double* v, double* weight_sum, double sigma, Py_ssize_t place
-    ) noexcept nogil:
-        cdef double w_old = w[0], v_old = v[0]
-        apply_map(self.table.maps + place, w, v)
-        apply_tail(self.table.tails + place, sigma, w_old, v_old, w, v, weight_sum)
 
     cdef inline void move(
         self, double* w, double* v, double g, double eta, double l2, double l1
     ) noexcept nogil:
         """One update by the rule."""
         if l1 > 0.0:
-            if self.nesterov:
-                proximal_nesterov(w, v, g, eta, self.momentum, l2, l1)
-            else:
-                proximal_classical(w, v, g, eta, self.momentum, l2, l1)
+            self.move_by_threshold(w, v, g, eta, l2, l1)
         elif self.nesterov:
             nesterov(w, v, g, eta, self.momentum, l2)
         else:
             classical(w, v, g, eta, self.momentum, l2)
+
+    cdef inline void move_by_threshold(
+        self, double* w, double* v, double g, double eta, double l2, double l1
+    ) noexcept nogil:
+        if self.nesterov:
+            proximal_nesterov(w, v, g, eta, self.momentum, l2, l1)
+        else:
+            proximal_classical(w, v, g, eta, self.momentum, l2, l1)
 
     # The whole model, of which the sums were taken when it was last brought up to date
 
@@ -379,17 +411,12 @@ cdef class LazyUpdate(Update):
         return bool(np.isfinite(sums).all())
 
 
-cdef inline Py_ssize_t secant_stride(
-    double y, double y_lost, Py_ssize_t distance
-) noexcept nogil:
-    """Updates to try next, if y > 0 has become y_lost <= 0 after so many; 0 for none."""
-    cdef double share
-    if distance <= 1:
-        return 0
-    share = y / (y - y_lost)
-    # Never so close to an end that the bracket hardly shrinks
-    share = max(0.02, min(share, 0.98))
-    return max(<Py_ssize_t>1, min(<Py_ssize_t>(share * distance), distance - 1))
+cdef bint all_equal(const double* values, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(1, n):
+        if values[i] != values[0]:
+            return False
+    return True
 
 
 cdef Py_ssize_t record_stride(Py_ssize_t n_numbers):
@@ -400,12 +427,6 @@ cdef Py_ssize_t record_stride(Py_ssize_t n_numbers):
     while stride < n_numbers:
         stride += NUMBERS_PER_LINE
     return stride
-
-
-cdef size_t aligned(size_t address):
-    """The first address from this one on that begins a cache line."""
-    cdef size_t line = NUMBERS_PER_LINE * sizeof(double)
-    return (address + line - 1) // line * line
 
 
 @cython.final
@@ -478,29 +499,96 @@ cdef class CSRBatches(Batches):
         """z = X W^T + b, the weights of the rows' columns brought up to date"""
         cdef Py_ssize_t i, k, n_outputs = self.model.n_outputs
         cdef Py_ssize_t stride = self.model.stride
-        cdef double* records = self.model.records
         cdef double claimed = self.model.batch - self.model.window_start + 1
         cdef int64_t p
         cdef double* record
         cdef double* z = self.z
-        cdef double z_of_one
+        if n_outputs == 1 and self.model.l1 == 0.0:
+            if self.model.uniform:
+                self.decide_at_one_rate(data, indices)
+            else:
+                self.decide_at_varying_rates(data, indices)
+            return
         for i in range(self.n_rows):
-            self.send_for_row(self.first + i + ROWS_AHEAD, data, indices)
-            self.send_for_records(self.first + i + RECORDS_AHEAD, indices)
+            self.send_ahead(i, data, indices)
             for k in range(n_outputs):
                 z[k] = self.model.b[k]
-            z_of_one = z[0]
             for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
-                record = records + indices[p] * stride
+                record = self.model.records + indices[p] * stride
                 if record[0] != claimed:
                     self.model.claim(record, indices[p])
-                if n_outputs == 1:
-                    z_of_one += data[p] * record[1]
-                else:
-                    add_multiple(data[p], record + 1, z, n_outputs)
-            if n_outputs == 1:
-                z[0] = z_of_one
+                add_multiple(data[p], record + 1, z, n_outputs)
             z += n_outputs
+
+    # For one output without an L1 penalty. Coordinates that are up to date catch up over
+    # no update, so that there is no branch for the processor to guess.
+
+    cdef void decide_at_one_rate(
+        self, const floating* data, const index* indices
+    ) noexcept nogil:
+        """The same where all updates of the window are equal."""
+        cdef Py_ssize_t i, n_updates, stride = self.model.stride
+        cdef double claimed = self.model.batch - self.model.window_start + 1
+        cdef bint averaged = self.model.averaged
+        cdef double* records = self.model.records
+        cdef const CatchUp* catch_ups = self.model.powers.catch_ups
+        cdef const Sum* sums = self.model.powers.sums
+        cdef int64_t p
+        cdef double* record
+        cdef double z
+        for i in range(self.n_rows):
+            self.send_ahead(i, data, indices)
+            z = self.model.b[0]
+            for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
+                record = records + indices[p] * stride
+                if record[0] == 0.0:
+                    self.model.enlist(record, indices[p])
+                n_updates = <Py_ssize_t>(claimed - record[0])
+                record[0] = claimed
+                if averaged:
+                    record[4] += weight_sum(
+                        sums + n_updates, record[1], record[2], record[3])
+                apply_catch_up(
+                    catch_ups + n_updates, record + 1, record + 2, record + 3)
+                z += data[p] * record[1]
+            self.z[i] = z
+
+    cdef void decide_at_varying_rates(
+        self, const floating* data, const index* indices
+    ) noexcept nogil:
+        """The same where they differ."""
+        cdef Py_ssize_t i, t, block, stride = self.model.stride
+        cdef double claimed = self.model.batch - self.model.window_start + 1
+        cdef bint averaged = self.model.averaged
+        cdef double* records = self.model.records
+        cdef const CatchUp* catch_ups = self.model.catch_ups.catch_ups
+        cdef const Sum* sums = self.model.catch_ups.sums
+        cdef const Map* block_maps = self.model.catch_ups.block_maps
+        cdef const Sum* block_sums = self.model.catch_ups.block_sums
+        cdef Py_ssize_t shift = self.model.catch_ups.shift
+        cdef int64_t p
+        cdef double* record
+        cdef double z
+        for i in range(self.n_rows):
+            self.send_ahead(i, data, indices)
+            z = self.model.b[0]
+            for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
+                record = records + indices[p] * stride
+                if record[0] == 0.0:
+                    self.model.enlist(record, indices[p])
+                t = <Py_ssize_t>record[0] - 1
+                block = t >> shift
+                record[0] = claimed
+                if averaged:
+                    record[4] += weight_sum(
+                        sums + t, record[1], record[2], record[3])
+                apply_catch_up(catch_ups + t, record + 1, record + 2, record + 3)
+                if averaged:
+                    record[4] += weight_sum(
+                        block_sums + block, record[1], record[2], 0.0)
+                apply_map(block_maps + block, record + 1, record + 2)
+                z += data[p] * record[1]
+            self.z[i] = z
 
     cdef void add(self, const floating* data, const index* indices) noexcept nogil:
         """g += d^T X, and the sum of d to that of the intercepts"""
@@ -517,29 +605,42 @@ cdef class CSRBatches(Batches):
                 add_multiple(data[p], d, gradients + indices[p] * stride, n_outputs)
             d += n_outputs
 
-    cdef inline void send_for_row(
-        self, Py_ssize_t visit, const floating* data, const index* indices
+    cdef inline void send_ahead(
+        self, Py_ssize_t i, const floating* data, const index* indices
     ) noexcept nogil:
-        """Ask for the non-zeros and the target of a row to come."""
-        cdef uint32_t row = self.order.rows[min(visit, self.order.n_rows - 1)]
-        cdef int64_t p = self.indptr[row]
-        cdef int64_t stop = min(self.indptr[row + 1], p + MAX_PREFETCHED)
+        """Ask for what the rows some visits after the block's i-th will need."""
+        cdef Py_ssize_t last = self.order.n_rows - 1, visit = self.first + i
+        self.send_for_row(
+            self.order.rows[min(visit + ROWS_AHEAD, last)], data, indices)
+        self.send_for_records(
+            self.order.rows[min(visit + RECORDS_AHEAD, last)], indices)
+
+    cdef inline void send_for_row(
+        self, uint32_t row, const floating* data, const index* indices
+    ) noexcept nogil:
+        """Ask for the non-zeros and the target of a row."""
+        cdef int64_t start = self.indptr[row]
+        cdef int64_t n = min(self.indptr[row + 1] - start, <int64_t>MAX_PREFETCHED)
         self.targets.prefetch(row)
-        while p < stop:
-            prefetch(indices + p)
-            prefetch(data + p)
-            p += NUMBERS_PER_LINE
+        send_for(data + start, n * sizeof(data[0]))
+        send_for(indices + start, n * sizeof(indices[0]))
 
     cdef inline void send_for_records(
-        self, Py_ssize_t visit, const index* indices
+        self, uint32_t row, const index* indices
     ) noexcept nogil:
-        """Ask for the records of a row to come."""
-        cdef uint32_t row = self.order.rows[min(visit, self.order.n_rows - 1)]
+        """Ask for the records of a row."""
         cdef int64_t p = self.indptr[row]
         cdef int64_t stop = min(self.indptr[row + 1], p + MAX_PREFETCHED)
         while p < stop:
             self.model.send_for_record(indices[p])
             p += 1
+
+
+cdef inline void send_for(const void* start, size_t n_bytes) noexcept nogil:
+    cdef size_t offset = 0
+    while offset < n_bytes:
+        prefetch(<const char*>start + offset)
+        offset += CACHE_LINE
 
 
 cdef inline void add_multiple(
