@@ -1,7 +1,6 @@
 """Settings of the documentation: python -m sphinx -W docs docs/_build/html."""
 
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from sphinx_gallery.sorting import ExplicitOrder
@@ -46,7 +45,7 @@ def is_reachable(url):
     try:
         with urlopen(url, timeout=10):
             return True
-    except (URLError, TimeoutError):
+    except OSError:
         return False
 
 

@@ -115,14 +115,18 @@ A batch B of rows gives the gradient
 with weights :math:`s_i`, decisions :math:`z_i = w \cdot x_i + b` and
 :math:`\lambda_2 = \alpha (1 - \rho)`, where :math:`\rho` is the share of L1: 0 for
 "l2", 1 for "l1", `l1_ratio` for "elasticnet". With rate :math:`\eta`, momentum
-:math:`\mu` and velocity v, the update is that of Keras's SGD [1]_::
+:math:`\mu` and velocity v, the update is that of Keras's SGD [1]_:
+
+.. code-block:: text
 
     v' = mu * v - eta * g
     w' = w + v'                        nesterov=False
     w' = w + mu * v' - eta * g         nesterov=True
 
 With :math:`\lambda_1 = \alpha \rho > 0`, S being soft-thresholding, it is a proximal
-step [2]_::
+step [2]_:
+
+.. code-block:: text
 
     w' = S(w + mu * v - eta * g, eta * lambda_1);  v' = w' - w      nesterov=False
 
