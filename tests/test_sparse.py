@@ -282,10 +282,16 @@ def test_a_sparse_matrix_gives_the_model_of_the_reference(problem):
 # ---------------------------------------------------------------------------
 
 
+each_decay = pytest.mark.parametrize("decays", [False, True])
+
+
+@each_decay
 @pytest.mark.parametrize("average", [False, True])
 @each_rule
 @each_penalty
-def test_any_range_of_updates_can_be_missed(penalty, momentum, nesterov, average):
+def test_any_range_of_updates_can_be_missed(
+    penalty, momentum, nesterov, average, decays
+):
     # A column for each pair of rows, which makes up for the updates between the two.
     n = 70
     first, last = np.triu_indices(n, k=1)
@@ -303,7 +309,7 @@ def test_any_range_of_updates_can_be_missed(penalty, momentum, nesterov, average
         average=average,
         learning_rate="time",
         eta0=0.05 * (1.0 - momentum),
-        decay=0.05,
+        decay=0.05 if decays else 0.0,
         decay_unit="update",
         batch_size=1,
         shuffle=False,
@@ -315,10 +321,13 @@ def test_any_range_of_updates_can_be_missed(penalty, momentum, nesterov, average
     assert_same_model(estimator.fit(sparse.csr_array(data), y), expected)
 
 
+@each_decay
 @pytest.mark.parametrize("shuffle", [False, True])
 @each_rule
 @each_penalty
-def test_a_gap_may_be_longer_than_a_window(penalty, momentum, nesterov, shuffle):
+def test_a_gap_may_be_longer_than_a_window(
+    penalty, momentum, nesterov, shuffle, decays
+):
     n = 2 * WINDOW + 3000
     rng = np.random.default_rng(0)
     data = np.zeros((n, 6))
@@ -337,7 +346,7 @@ def test_a_gap_may_be_longer_than_a_window(penalty, momentum, nesterov, shuffle)
         "nesterov": nesterov,
         "learning_rate": "time",
         "eta0": 0.002 * (1.0 - momentum),
-        "decay": 1e-5,
+        "decay": 1e-5 if decays else 0.0,
         "decay_unit": "update",
         "batch_size": 1,
         "shuffle": shuffle,
@@ -355,6 +364,57 @@ def test_a_gap_may_be_longer_than_a_window(penalty, momentum, nesterov, shuffle)
         if penalty == "l1" and not average:
             # Signs were lost within a gap.
             assert 0 < np.count_nonzero(actual.coef_ == 0.0) < 6
+
+
+@st.composite
+def falls_to_rest(draw):
+    """Rates and penalties, a push, and a number of updates after it."""
+    momentum = draw(st.sampled_from([0.0, 0.3, 0.9, 0.99]))
+    rate = 10.0 ** draw(st.floats(-3.0, -0.5))
+    l1 = 10.0 ** draw(st.floats(-3.0, -0.5))
+    # Of about as many updates as it takes to come back
+    push = draw(st.floats(0.0, 1000.0)) * rate * l1
+    return {
+        "params": {
+            "penalty": "elasticnet",
+            "alpha": l1 + draw(st.sampled_from([0.0, 0.1, 1.0])) * l1,
+            "momentum": momentum,
+            "nesterov": draw(st.booleans()),
+            "eta0": rate,
+        },
+        "l1": l1,
+        "push": push,
+        "n": draw(st.integers(1, 3000)),
+    }
+
+
+@given(falls_to_rest())
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_rest_after_a_push_comes_when_it_comes_to_the_dense_array(fall):
+    # Rest that is foreseen must be neither too early nor too late.
+    params = dict(fall["params"])
+    params["l1_ratio"] = fall["l1"] / params["alpha"]
+    data = np.zeros((fall["n"], 1))
+    data[0] = 1.0
+    y = np.zeros(fall["n"])
+    y[0] = fall["push"] / params["eta0"]
+    models = [
+        MiniBatchSGDRegressor(
+            learning_rate="constant",
+            fit_intercept=False,
+            batch_size=1,
+            shuffle=False,
+            max_iter=1,
+            tol=None,
+            **params,
+        ).fit(X, y)
+        for X in (data, sparse.csr_array(data))
+    ]
+    expected, actual = (model.coef_[0] for model in models)
+    # Where the rule itself is about to come to rest, rounding decides.
+    assume(expected == 0.0 or abs(expected) > 1e-9 * fall["push"])
+    assert actual == pytest.approx(expected, rel=RTOL, abs=1e-13 * fall["push"])
+    assert (actual == 0.0) == (expected == 0.0)
 
 
 def weights_after(n, start, **params):
