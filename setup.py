@@ -10,9 +10,29 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
+from setuptools.modified import newer_group
 
 ENGINE = Path("skmbsgd") / "_engine"
 PRODUCTS = "skmbsgd._engine.batches"
+SOURCES = sorted(
+    str(path) for pattern in ("*.pyx", "*.pxd", "*.h") for path in ENGINE.glob(pattern)
+)
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+    "freethreading_compatible": True,
+}
+MACROS = []
+
+# For .ci/coverage: modules that report the lines they execute, and are slow
+COVERAGE = os.environ.get("SKMBSGD_COVERAGE") == "1"
+if COVERAGE:
+    DIRECTIVES["linetrace"] = True
+    MACROS += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
 
 MISSING_COMPILER = """
 skmbsgd has a compiled part, and no working C compiler was found.
@@ -33,6 +53,10 @@ def compiler_is_missing():
 
 class BuildEngine(build_ext):
     """Compile, explain a missing compiler, and serve the source folder as well."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def run(self):
         try:
@@ -63,28 +87,43 @@ class BuildEngine(build_ext):
                     # A fused multiply-add would leave a rounding error where a
                     # coefficient that L1 removes must become exactly 0.
                     extension.extra_compile_args.append("-ffp-contract=off")
+        for extension in self.extensions:
+            if not self.is_current(extension):
+                # One after the other: Cython does not promise to work in threads.
+                [translated] = cythonize([extension], compiler_directives=DIRECTIVES)
+                extension.sources = translated.sources
         super().build_extensions()
+
+    def build_extension(self, extension):
+        if self.is_current(extension):
+            target = self.get_ext_fullpath(extension.name)
+            self.mkpath(os.path.dirname(target))
+            self.copy_file(self.get_ext_filename(extension.name), target)
+        else:
+            super().build_extension(extension)
+
+    def is_current(self, extension):
+        """Tell whether an editable installation may keep the module that is there.
+
+        It builds in a new folder each time, where nothing is ever up to date, although
+        it is the module in the source folder that will be imported.
+        """
+        module = self.get_ext_filename(extension.name)
+        may_keep = self.editable_mode and not self.force and not COVERAGE
+        return may_keep and not newer_group([*SOURCES, "setup.py"], module)
 
 
 setup(
-    ext_modules=cythonize(
-        [
-            Extension(
-                f"skmbsgd._engine.{source.stem}",
-                [str(source)],
-                include_dirs=[numpy.get_include(), str(ENGINE)],
-                depends=[str(header) for header in ENGINE.glob("*.h")],
-            )
-            for source in sorted(ENGINE.glob("*.pyx"))
-        ],
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "initializedcheck": False,
-            "cdivision": True,
-            "freethreading_compatible": True,
-        },
-    ),
+    ext_modules=[
+        Extension(
+            f"skmbsgd._engine.{Path(source).stem}",
+            [source],
+            include_dirs=[numpy.get_include(), str(ENGINE)],
+            define_macros=MACROS,
+            depends=[header for header in SOURCES if header.endswith(".h")],
+        )
+        for source in SOURCES
+        if source.endswith(".pyx")
+    ],
     cmdclass={"build_ext": BuildEngine},
 )
