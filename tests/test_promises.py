@@ -474,10 +474,12 @@ def test_a_stream_may_change_its_loss_and_everything_else():
 # ---------------------------------------------------------------------------
 
 INTERRUPTED = """
-    import pickle, sys, warnings
+    import pickle, signal, sys, warnings
     import numpy as np
     from skmbsgd import MiniBatchSGDClassifier
 
+    # Shells have the processes that they start in the background ignore interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     warnings.simplefilter("ignore")
     X = np.random.default_rng(0).random((200_000, 20))
     y = np.arange(len(X)) % 1000
