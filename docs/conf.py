@@ -120,5 +120,6 @@ html_theme_options = {
 html_sidebars = {
     "getting_started": [],
     "performance": [],
+    "contributing": [],
     "whats_new": [],
 }
