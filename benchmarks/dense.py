@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 from threadpoolctl import threadpool_limits
 
+from benchmarks.problems import regression_data
 from benchmarks.timing import interleaved, seconds, seconds_per_epoch
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
@@ -25,14 +26,6 @@ REGRESSIONS = [
     (30_000, 1000, "float64", 32, 2.0, None),
     (300_000, 100, "float64", 1, None, 0.40),
 ]
-
-
-def regression_data(n_rows, n_columns, dtype):
-    """Normal features, a linear target."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((n_rows, n_columns), dtype=np.float32).astype(dtype)
-    y = (X @ rng.standard_normal(n_columns).astype(dtype)).astype(np.float64)
-    return X, y
 
 
 def product_with_vector(X):
@@ -57,7 +50,8 @@ def report(name, measurements, repeats, asked_product, asked_sklearn):
 def compare_regressions(repeats):
     """The regression rows of the table."""
     for n, d, dtype, batch_size, asked_product, asked_sklearn in REGRESSIONS:
-        X, y = regression_data(n, d, dtype)
+        X, scores = regression_data(n, d, dtype)
+        y = scores[:, 0]
         ours = functools.partial(
             MiniBatchSGDRegressor, batch_size=batch_size, **SETTINGS
         )
@@ -77,7 +71,8 @@ def compare_regressions(repeats):
 
 def compare_classifications(repeats):
     """Logistic regression of two classes, and softmax against one-vs-all."""
-    X, y = regression_data(300_000, 100, "float64")
+    X, scores = regression_data(300_000, 100, "float64")
+    y = scores[:, 0]
     sklearn_settings = {"learning_rate": "constant", "eta0": 1e-5, "random_state": 0}
     theirs = functools.partial(SGDClassifier, loss="log_loss", **sklearn_settings)
     ours = functools.partial(MiniBatchSGDClassifier, **SETTINGS)
@@ -104,7 +99,8 @@ def ten_classes():
 
 def compare_batch_sizes(repeats):
     """Nanoseconds per row as the batch grows."""
-    X, y = regression_data(300_000, 100, "float64")
+    X, scores = regression_data(300_000, 100, "float64")
+    y = scores[:, 0]
     measurements = {
         batch_size: functools.partial(
             seconds_per_epoch,

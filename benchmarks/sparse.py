@@ -9,14 +9,14 @@ import functools
 import warnings
 
 import numpy as np
-from scipy.sparse import csr_array
 from sklearn.linear_model import SGDClassifier
 from threadpoolctl import threadpool_limits
 
+from benchmarks.problems import zipf_data
 from benchmarks.timing import interleaved, seconds_per_epoch
 from skmbsgd import MiniBatchSGDClassifier
 
-N_ROWS, NON_ZEROS = 100_000, 40
+N_ROWS = 100_000
 
 NESTEROV = {"momentum": 0.9, "nesterov": True}
 # name, parameters, largest ratio asked for
@@ -31,22 +31,6 @@ SETTINGS = [
     ("Nesterov 0.9, elastic net", {**NESTEROV, "penalty": "elasticnet"}, 3.0),
     ("Nesterov 0.9, L2, averaged", {**NESTEROV, "average": True}, 2.0),
 ]
-
-
-def zipf_data(n_columns, n_rows=N_ROWS):
-    """CSR matrix whose columns follow Zipf's law, in no order; scores of each row."""
-    rng = np.random.default_rng(0)
-    probabilities = 1.0 / np.arange(1, n_columns + 1)
-    cumulated = np.cumsum(probabilities / probabilities.sum())
-    draws = np.searchsorted(cumulated, rng.random(n_rows * NON_ZEROS))
-    columns = rng.permutation(n_columns)[np.minimum(draws, n_columns - 1)]
-    values = rng.standard_normal(len(columns))
-    indptr = np.arange(0, len(columns) + 1, NON_ZEROS)
-    # scikit-learn's SGD takes indices of 32 bits only.
-    indices, indptr = columns.astype(np.int32), indptr.astype(np.int32)
-    X = csr_array((values, indices, indptr), shape=(n_rows, n_columns))
-    X.sum_duplicates()
-    return X, X @ rng.standard_normal((n_columns, 1))[:, 0]
 
 
 def ours(**parameters):
@@ -69,7 +53,7 @@ def theirs():
 
 def compare_settings(repeats):
     """The rows of the table with two classes, and softmax."""
-    X, scores = zipf_data(2**20)
+    X, scores = zipf_data(2**20, N_ROWS)
     y = scores > 0
     measurements = {
         name: functools.partial(seconds_per_epoch, ours(**parameters), X, y)
@@ -90,7 +74,7 @@ def compare_settings(repeats):
 
 def compare_softmax(repeats):
     """Ten classes: one pass of softmax against ten passes one-vs-all."""
-    X, scores = zipf_data(2**20)
+    X, scores = zipf_data(2**20, N_ROWS)
     y = np.digitize(scores, np.quantile(scores, np.arange(1, 10) / 10))
     medians = interleaved(
         {
@@ -110,7 +94,7 @@ def compare_softmax(repeats):
 
 def compare_with_dense_updates(repeats):
     """The same rows with every coordinate moved at every update."""
-    X, scores = zipf_data(2**20, n_rows=320)
+    X, scores = zipf_data(2**20, 320)
     y = scores > 0
     full = functools.partial(seconds_per_epoch, ours(**NESTEROV))
     medians = interleaved(
@@ -126,7 +110,7 @@ def compare_with_dense_updates(repeats):
 
 def zipf_data_labels(n_columns):
     """The data with two classes."""
-    X, scores = zipf_data(n_columns)
+    X, scores = zipf_data(n_columns, N_ROWS)
     return X, scores > 0
 
 

@@ -1,8 +1,18 @@
 """How the benchmarks measure."""
 
+import contextlib
+import math
+import os
 import time
+from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
+
+# A difference of two times is at least so long, in seconds, or it would drown in noise.
+SHORTEST_DIFFERENCE = 0.2
+MOST_EPOCHS = 1000
+FEWEST_ROWS = 100
 
 
 def seconds(function):
@@ -17,16 +27,20 @@ def seconds_per_epoch(make_estimator, X, y, epochs=(1, 6)):
 
     Validation of the input and all else that is done once drops out.
     """
+    return difference_per_epoch(
+        lambda n: make_estimator(max_iter=n, tol=None).fit(X, y), epochs
+    )
+
+
+def difference_per_epoch(run, epochs):
+    """(time of the longer run - time of the shorter one) / difference in epochs."""
     short, long = epochs
-    times = [
-        seconds(lambda n=n: make_estimator(max_iter=n, tol=None).fit(X, y))
-        for n in epochs
-    ]
+    times = [seconds(lambda n=n: run(n)) for n in epochs]
     return (times[1] - times[0]) / (long - short)
 
 
-def interleaved(measurements, repeats):
-    """Run the measurements in turn, and again; medians by name.
+def interleaved_times(measurements, repeats):
+    """Run the measurements in turn, and again; arrays of their results by name.
 
     The speed of a shared machine drifts: what is to be compared must be measured
     side by side, over and over.
@@ -35,4 +49,90 @@ def interleaved(measurements, repeats):
     for _ in range(repeats):
         for name, measure in measurements.items():
             times[name].append(measure())
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def interleaved(measurements, repeats):
+    """Medians of interleaved measurements, by name."""
+    times = interleaved_times(measurements, repeats)
     return {name: float(np.median(values)) for name, values in times.items()}
+
+
+@contextlib.contextmanager
+def one_core():
+    """Keep the process on one core, and its libraries to one thread.
+
+    Libraries that take no advice on their number of threads heed this.
+    """
+    if not hasattr(os, "sched_setaffinity"):  # Linux only
+        with threadpool_limits(1):
+            yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a peer is measured on a problem within a budget of seconds."""
+
+    run: object
+    epochs: tuple
+    scale: float
+
+    def seconds_per_epoch(self):
+        """One measurement, scaled to all rows."""
+        return self.scale * difference_per_epoch(self.run, self.epochs)
+
+
+def plan_measurement(peer, problem, seconds_each):
+    """Epochs, and rows if all would take too long, for measurements of some seconds.
+
+    Probes on few rows, then on more, tell what to expect.
+    """
+    n_rows = problem.X.shape[0]
+    most_rows = min(n_rows, int(peer.largest_input / (problem.size / n_rows)))
+    rows = min(most_rows, max(FEWEST_ROWS, 4 * problem.batch_size))
+    run = peer.prepare(problem.head(rows))
+    run(1)
+    while rows < most_rows and seconds(lambda run=run: run(3)) < seconds_each / 10:
+        rows = min(most_rows, 8 * rows)
+        run = peer.prepare(problem.head(rows))
+        run(1)
+    # A difference of short runs may come out near 0, or below.
+    epoch = max(difference_per_epoch(run, (1, 3)), 1e-6)
+
+    # A measurement has at least a run of one epoch and one of two.
+    affordable = min(most_rows, int(seconds_each / 3 / epoch * rows))
+    if affordable > rows:
+        epoch *= affordable / rows
+        rows = affordable if affordable == most_rows else round_down(affordable)
+        run = peer.prepare(problem.head(rows))
+    if 6 * epoch > seconds_each:
+        epochs = (1, 2)
+    else:
+        epochs = (1, 1 + enough_epochs(run, seconds_each))
+    return Plan(run, epochs, n_rows / rows)
+
+
+def enough_epochs(run, seconds_each):
+    """As many epochs as stand out from the noise, without going on for too long."""
+    shortest = min(SHORTEST_DIFFERENCE, seconds_each / 2)
+    n_epochs = 5
+    while n_epochs < MOST_EPOCHS:
+        epoch = difference_per_epoch(run, (1, 1 + n_epochs))
+        if n_epochs * epoch >= shortest:
+            return max(1, min(n_epochs, int(seconds_each / epoch) - 2))
+        n_epochs *= 3
+    return MOST_EPOCHS
+
+
+def round_down(number):
+    """The number, with one digit that is not 0."""
+    power = 10 ** math.floor(math.log10(number))
+    return int(number // power * power)

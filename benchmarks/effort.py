@@ -1,0 +1,43 @@
+"""How thoroughly a run measures."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a run may spend.
+
+    Attributes
+    ----------
+    name : str
+    repeats : int
+        Interleaved repeats of each measurement.
+    seconds_each : float
+        Seconds that one measurement may take, of which there are `repeats`.
+    seconds_to_search : float
+        Seconds for a solver's grid of settings on one problem.
+    largest_input : int
+        Larger problems are cut to so many values, by leaving out rows.
+    """
+
+    name: str
+    repeats: int
+    seconds_each: float
+    seconds_to_search: float
+    largest_input: int
+
+    def cut(self, n_rows, values_per_row):
+        """The number of rows within the largest input."""
+        return int(max(min(n_rows, self.largest_input // values_per_row), 1))
+
+
+FULL = Effort(
+    "full",
+    repeats=5,
+    seconds_each=1.0,
+    seconds_to_search=15.0,
+    largest_input=100_000_000,
+)
+QUICK = Effort(
+    "quick", repeats=3, seconds_each=0.1, seconds_to_search=1.5, largest_input=1_000_000
+)

@@ -1,0 +1,26 @@
+"""The product that each pass over the data has to make at least."""
+
+import numpy as np
+
+from benchmarks.peers.base import Peer
+
+
+class Product(Peer):
+    """X @ w."""
+
+    name = "X @ w"
+    module = "scipy"
+    distribution = "scipy"
+    settings = "one product of the data with a vector: a reading of the data"
+    strength = "it is no method of training, but the least that one has to do"
+    sparse = True
+
+    def prepare(self, problem):
+        """As many products as epochs."""
+        w = np.ones(problem.X.shape[1], problem.X.dtype)
+
+        def run(n_epochs):
+            for _ in range(n_epochs):
+                problem.X @ w
+
+        return run

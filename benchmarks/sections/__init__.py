@@ -1,0 +1,1 @@
+"""The sections of the comparison; each writes one piece of the page."""
