@@ -70,6 +70,7 @@ AXES = [
     ),
 ]
 
+PLOTS_IN_LINE = 3
 GRID = {"eta0": [0.001, 0.003, 0.01, 0.03]}
 N_FOLDS, N_ROWS, N_COLUMNS, N_EPOCHS = 2, 100_000, 50, 20
 
@@ -147,9 +148,13 @@ def exponent_cell(by_size, name):
 
 def picture(results, peers):
     """Time against size, one plot for each axis."""
-    figure = Figure(figsize=(4 * len(results), 3.6), layout="constrained")
-    plots = figure.subplots(1, len(results), squeeze=False)[0]
-    for axes, (axis, by_size) in zip(plots, results.items(), strict=True):
+    n_lines = -(-len(results) // PLOTS_IN_LINE)
+    figure = Figure(figsize=(11, 3.4 * n_lines), layout="constrained")
+    plots = figure.subplots(n_lines, PLOTS_IN_LINE, squeeze=False).ravel()
+    for unused in plots[len(results) :]:
+        unused.remove()
+    # Fewer axes than plots, where the last line is not full
+    for axes, (axis, by_size) in zip(plots, results.items(), strict=False):
         for i, peer in enumerate(peers):
             sizes = [size for size, row in by_size.items() if peer.name in row.times]
             axes.plot(
@@ -162,7 +167,7 @@ def picture(results, peers):
         axes.set(xscale="log", yscale="log", xlabel=axis.name)
         axes.set_title(axis.fixed, fontsize=9)
         axes.grid(alpha=0.3)
-    plots[0].set_ylabel("seconds per epoch")
+        axes.set_ylabel("seconds per epoch")
     plots[0].legend()
     return figure
 
