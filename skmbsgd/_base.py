@@ -296,7 +296,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             state = TrainingState.start(coef, intercept, seed, bool(self.average))
             self._begin_history()
         update = self._make_update(state, data)
-        objective = self._run_epoch(state, update, data)
+        objective = self._run_epoch(state, data.batches(update))
         update.store()
         self._adopt(state)
         self._record(state, objective)
@@ -308,12 +308,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             self.validation_scores_ = []
         patience = Patience(self.tol, self.n_iter_no_change)
         update = self._make_update(state, data)
+        batches = data.batches(update)
         make_attributes = partial(self._attributes_in_training, state, update)
         best_state = None
         for _ in range(self.max_iter):
             task.begin_epoch(make_attributes)
             started = time.perf_counter()
-            objective = self._run_epoch(state, update, data)
+            objective = self._run_epoch(state, batches)
             self._record(state, objective)
             if validation is not None:
                 update.store()
@@ -351,9 +352,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             fit_intercept=self.fit_intercept,
         )
 
-    def _run_epoch(self, state, update, data):
+    def _run_epoch(self, state, batches):
         """Move the model and the clocks by one epoch; return the training objective."""
-        n_rows = data.n_rows
+        update, n_rows = batches.update, batches.order.n_rows
         batch_size = n_rows if self.batch_size == "full" else self.batch_size
         batch_size = min(batch_size, n_rows)
         n_batches = -(-n_rows // batch_size)
@@ -362,13 +363,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         first_averaged_batch = self._first_averaged_batch(state, batch_size, n_rows)
 
         # In a single batch the order of rows does not matter.
-        shuffled = self.shuffle and n_batches > 1
-        bit_generator = (
-            np.random.PCG64([state.seed, state.n_epochs]) if shuffled else None
-        )
+        if self.shuffle and n_batches > 1:
+            batches.order.shuffle(np.random.PCG64([state.seed, state.n_epochs]))
         with np.errstate(over="ignore", invalid="ignore"):
             data_loss = run_epoch(
-                data.batches(update, bit_generator),
+                batches,
                 loss,
                 rates,
                 batch_size,

@@ -732,7 +732,7 @@ def losses_at_rates(model, X, y, sample_weight, rates):
     for rate, rows in zip(rates, batches, strict=False):
         model.eta0 = rate
         try:
-            loss = model._run_epoch(state, update, data.subset(rows))
+            loss = model._run_epoch(state, data.subset(rows).batches(update))
         except ValueError:
             return  # The data are valid: the weights or the loss became infinite.
         yield loss

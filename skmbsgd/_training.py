@@ -215,13 +215,13 @@ class TrainingData:
         """The entries of a per-sample array that belong to the rows taking part."""
         return values if self.rows is None or values is None else values[self.rows]
 
-    def batches(self, update, bit_generator=None):
-        """Batches of the rows, shuffled if there is a bit generator."""
-        if self.rows is None:
+    def batches(self, update):
+        """Batches of the rows, in their order."""
+        rows = self.rows
+        if rows is None:
             rows = np.arange(self.n_rows, dtype=np.uint32)
-        else:
-            rows = self.rows.copy()
-        order = RowOrder(rows, bit_generator)
+        single = self.targets.single
+        order = RowOrder(rows, None if single is None else self.taken(single))
         layout = CSRBatches if issparse(self.X) else DenseBatches
         return layout(self.X, order, self.targets, self.sample_weight, update)
 

@@ -1,27 +1,46 @@
 """Declarations of the row order, the targets and the batches; see batches.pyx."""
 
-from libc.stdint cimport uint32_t
+cimport cython
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from numpy.random cimport bitgen_t
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
 
+@cython.final
 cdef class RowOrder:
-    cdef readonly object rows_array
-    cdef object bit_generator
-    cdef bitgen_t* random_bits
+    cdef readonly object given_rows, given_values
+    cdef uint32_t* unshuffled_rows
+    cdef double* unshuffled_values
+    # The order at hand: the given one, or shuffled up to n_settled
     cdef uint32_t* rows
+    cdef double* values
     cdef readonly Py_ssize_t n_rows
     cdef readonly bint consecutive
     cdef Py_ssize_t n_settled
 
+    cdef object rows_array, values_array, piles_array, ends_array
+    cdef uint8_t* piles
+    cdef Py_ssize_t* ends
+    cdef Py_ssize_t n_piles, pile
+    cdef object bit_generator
+    cdef bitgen_t* random_bits
+    cdef uint64_t bits
+    cdef int n_bits
+
+    cdef void make_room(self)
+    cdef void choose_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void settle(self, Py_ssize_t stop) noexcept nogil
+    cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil
     cdef uint32_t random_below(self, uint32_t bound) noexcept nogil
+    cdef uint32_t random_uint32(self) noexcept nogil
 
 
 cdef class Targets:
     cdef readonly Py_ssize_t n_outputs, n_samples
+    cdef readonly object single
 
     cdef void load(
         self, const uint32_t* rows, Py_ssize_t n_rows, double* y
@@ -64,6 +83,7 @@ cdef class Batches:
     cdef void accumulate(self) noexcept nogil
 
 
+@cython.final
 cdef class DenseBatches(Batches):
     cdef readonly object X
     cdef DenseUpdate model

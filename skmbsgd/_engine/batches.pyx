@@ -10,8 +10,10 @@ To add a layout of X, write one class with ``fetch_rows``, ``decisions`` and
 
 import numpy as np
 
+cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from numpy.random cimport bitgen_t
 
@@ -22,6 +24,8 @@ from skmbsgd._engine.updates cimport DenseUpdate, Update
 
 cdef extern from "row_kernels.h":
     void prefetch "SKMBSGD_PREFETCH" (const void* address) noexcept nogil
+    void prefetch_to_write "SKMBSGD_PREFETCH_TO_WRITE" (
+        const void* address) noexcept nogil
     void dot_rows_double "skmbsgd_dot_rows_double" (
         const double** rows, Py_ssize_t n_rows, Py_ssize_t n_columns,
         const double* w, double* z) noexcept nogil
@@ -40,8 +44,13 @@ cdef extern from "row_kernels.h":
 
 cdef enum:
     CACHE_LINE = 64
-    # Random numbers drawn at once, so that the swaps' cache misses overlap
+    # Rows of a pile, which all but fill the first-level cache; at most as many piles as
+    # a byte can tell apart and the processor can write to in turn
+    ROWS_OF_PILE = 4096
+    MAX_PILES = 256
+    # Rows shuffled at once, and rows dealt between two looks at the signals
     SHUFFLE_BLOCK = 128
+    ROWS_BETWEEN_SIGNALS = 1048576
     # A block of rows: enough of them to be worth the calls it takes, and few enough to
     # stay in the first-level cache from the first product to the second.
     MAX_BLOCK_ROWS = 64
@@ -55,6 +64,13 @@ cdef enum:
     MAX_PREFETCHED_BYTES = 16384
 
 
+cdef void* address_of(array, dtype) except NULL:
+    """Where the data of an array of this type begin."""
+    if array.dtype != dtype or not array.flags.c_contiguous or len(array) == 0:
+        raise ValueError(f"The engine needs a contiguous array of type {dtype}.")
+    return <void*><size_t>array.ctypes.data
+
+
 cdef bint is_consecutive(const uint32_t[::1] rows):
     cdef Py_ssize_t i
     for i in range(1, rows.shape[0]):
@@ -63,80 +79,185 @@ cdef bint is_consecutive(const uint32_t[::1] rows):
     return True
 
 
+@cython.final
 cdef class RowOrder:
-    """The order in which an epoch visits rows of X.
+    """The order in which an epoch visits rows of X, and a number that goes with each.
 
-    The shuffle (Fisher-Yates; Durstenfeld, CACM 7(7), 1964) is drawn as the epoch
-    proceeds: it costs no pass of its own, and an interrupt is heard at once.
+    The numbers, the targets of a single output, stand in the order of the visits: to
+    look them up where they came from would take a cache miss each, as would the swaps
+    of a plain Fisher-Yates shuffle. So the rows are dealt at random into piles that fit
+    into the cache, and each pile is shuffled when its turn comes (C. R. Rao, Sankhya A
+    23, 1961; M. Sandelius, J. R. Stat. Soc. B 24, 1962): all orders are equally likely.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows,), uint32
-        The rows of X to visit; shuffled in place.
-    bit_generator : numpy.random.BitGenerator or None
-        Source of the shuffle; None keeps the given order.
+        The rows of X to visit, in this order before the first shuffle. Never written.
+    values : ndarray of shape (n_rows,), float64, or None
+        A number for each of the rows, in the same order. Never written.
     """
 
-    def __init__(self, rows, bit_generator=None):
-        cdef uint32_t[::1] view = rows
-        self.rows_array = rows
-        self.n_rows = rows.shape[0]
-        self.rows = &view[0]
+    def __init__(self, rows, values=None):
+        self.given_rows, self.given_values = rows, values
+        self.n_rows = len(rows)
+        self.unshuffled_rows = <uint32_t*>address_of(rows, np.uint32)
+        self.unshuffled_values = NULL
+        if values is not None:
+            self.unshuffled_values = <double*>address_of(values, np.float64)
+        self.rows, self.values = self.unshuffled_rows, self.unshuffled_values
+        self.consecutive = is_consecutive(rows)
+        self.n_settled = self.n_rows
+        self.n_piles = 1
+        while self.n_piles < MAX_PILES and self.n_piles * ROWS_OF_PILE < self.n_rows:
+            self.n_piles *= 2
+
+    def shuffle(self, bit_generator):
+        """Put the given rows into a random order, with a look at the signals.
+
+        The piles are shuffled later, by `settle`, with the same bit generator.
+        """
+        cdef Py_ssize_t first, stop
         self.bit_generator = bit_generator
-        if bit_generator is None:
-            self.random_bits = NULL
-            self.n_settled = self.n_rows
-            self.consecutive = is_consecutive(view)
-        else:
-            self.random_bits = <bitgen_t*>PyCapsule_GetPointer(
-                bit_generator.capsule, "BitGenerator"
-            )
-            self.n_settled = 0
-            self.consecutive = False
+        self.random_bits = <bitgen_t*>PyCapsule_GetPointer(
+            bit_generator.capsule, "BitGenerator"
+        )
+        self.make_room()
+        self.pile, self.n_settled, self.n_bits = 0, 0, 0
+        self.ends_array[:] = 0
+        for first in range(0, self.n_rows, ROWS_BETWEEN_SIGNALS):
+            stop = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
+            with nogil:
+                self.choose_piles(first, stop)
+            PyErr_CheckSignals()
+        # The piles' beginnings, which dealing turns into their ends
+        sizes = self.ends_array.copy()
+        self.ends_array[:] = np.cumsum(sizes) - sizes
+        for first in range(0, self.n_rows, ROWS_BETWEEN_SIGNALS):
+            stop = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
+            with nogil:
+                self.put_on_piles(first, stop)
+            PyErr_CheckSignals()
+
+    cdef void make_room(self):
+        """Arrays for the shuffled order, the same for all epochs."""
+        if self.rows_array is not None:
+            return
+        self.consecutive = False
+        self.rows_array = np.empty(self.n_rows, dtype=np.uint32)
+        self.rows = <uint32_t*>address_of(self.rows_array, np.uint32)
+        if self.given_values is not None:
+            self.values_array = np.empty(self.n_rows)
+            self.values = <double*>address_of(self.values_array, np.float64)
+        self.piles_array = np.empty(self.n_rows, dtype=np.uint8)
+        self.piles = <uint8_t*>address_of(self.piles_array, np.uint8)
+        self.ends_array = np.empty(self.n_piles, dtype=np.intp)
+        self.ends = <Py_ssize_t*>address_of(self.ends_array, np.intp)
+
+    cdef void choose_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        """Draw a pile for each row, and count the rows of each pile."""
+        cdef Py_ssize_t i, k
+        cdef uint8_t mask = <uint8_t>(self.n_piles - 1), pile
+        cdef uint64_t bits
+        # Names of their own: the compiler must assume that bytes written change self.
+        cdef uint8_t* piles = self.piles
+        cdef Py_ssize_t* sizes = self.ends
+        cdef bitgen_t* random_bits = self.random_bits
+        i = first
+        while i < stop:
+            bits = random_bits.next_uint64(random_bits.state)
+            for k in range(min(<Py_ssize_t>8, stop - i)):
+                pile = <uint8_t>bits & mask
+                piles[i + k] = pile
+                sizes[pile] += 1
+                bits >>= 8
+            i += 8
+
+    cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        """Copy rows and values to the ends of their piles."""
+        cdef Py_ssize_t i, place
+        cdef const uint8_t* piles = self.piles
+        cdef Py_ssize_t* ends = self.ends
+        cdef const uint32_t* unshuffled_rows = self.unshuffled_rows
+        cdef const double* unshuffled_values = self.unshuffled_values
+        cdef uint32_t* rows = self.rows
+        cdef double* values = self.values
+        for i in range(first, stop):
+            place = ends[piles[i]]
+            ends[piles[i]] = place + 1
+            rows[place] = unshuffled_rows[i]
+            # A store that has to wait for its cache line holds up all those after it.
+            prefetch_to_write(rows + place + 16)
+            if values != NULL:
+                values[place] = unshuffled_values[i]
+                prefetch_to_write(values + place + 8)
 
     cdef void settle(self, Py_ssize_t stop) noexcept nogil:
         """Decide the order of the rows before stop, and perhaps of some more."""
-        cdef uint32_t[SHUFFLE_BLOCK] partner
-        cdef Py_ssize_t first, i, n
-        cdef uint32_t row
+        cdef Py_ssize_t end
         stop = min(stop, self.n_rows)
         while self.n_settled < stop:
-            first = self.n_settled
-            n = min(<Py_ssize_t>SHUFFLE_BLOCK, self.n_rows - first)
-            for i in range(n):
-                partner[i] = <uint32_t>(first + i) + self.random_below(
-                    <uint32_t>(self.n_rows - first - i)
-                )
-                prefetch(self.rows + partner[i])
-            for i in range(n):
-                row = self.rows[partner[i]]
-                self.rows[partner[i]] = self.rows[first + i]
-                self.rows[first + i] = row
-            self.n_settled += n
+            end = self.ends[self.pile]
+            if self.n_settled == end:
+                self.pile += 1
+            else:
+                self.shuffle_part(min(self.n_settled + SHUFFLE_BLOCK, end), end)
+
+    cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil:
+        """Fill the places up to stop from those up to end (Fisher-Yates).
+
+        R. Durstenfeld, CACM 7(7), 1964.
+        """
+        cdef Py_ssize_t i, partner
+        cdef uint32_t row
+        cdef double value
+        for i in range(self.n_settled, stop):
+            partner = i + self.random_below(<uint32_t>(end - i))
+            row = self.rows[partner]
+            self.rows[partner] = self.rows[i]
+            self.rows[i] = row
+            if self.values != NULL:
+                value = self.values[partner]
+                self.values[partner] = self.values[i]
+                self.values[i] = value
+        self.n_settled = stop
 
     cdef inline uint32_t random_below(self, uint32_t bound) noexcept nogil:
         """A uniform integer in [0, bound), without bias (Lemire, arXiv:1805.10941)."""
-        cdef uint64_t product
+        cdef uint64_t product = <uint64_t>self.random_uint32() * bound
         cdef uint32_t threshold
-        product = <uint64_t>self.random_bits.next_uint32(self.random_bits.state) * bound
         if <uint32_t>product < bound:
             threshold = (0 - bound) % bound
             while <uint32_t>product < threshold:
-                product = <uint64_t>self.random_bits.next_uint32(
-                    self.random_bits.state) * bound
+                product = <uint64_t>self.random_uint32() * bound
         return <uint32_t>(product >> 32)
+
+    cdef inline uint32_t random_uint32(self) noexcept nogil:
+        """Half of a draw; the other half is kept for the next call."""
+        if self.n_bits == 0:
+            self.bits = self.random_bits.next_uint64(self.random_bits.state)
+            self.n_bits = 64
+        else:
+            self.bits >>= 32
+        self.n_bits -= 32
+        return <uint32_t>self.bits
 
 
 cdef class Targets:
-    """The targets y of the rows of X."""
+    """The targets y of the rows of X.
+
+    Attributes
+    ----------
+    single : ndarray of shape (n_samples,), float64, or None
+        The targets of a single output; None for several.
+    """
 
     cdef void load(
         self, const uint32_t* rows, Py_ssize_t n_rows, double* y
     ) noexcept nogil:
-        """Write the targets of these rows, row-major of shape (n_rows, n_outputs)."""
+        """Write the several targets of these rows, shape (n_rows, n_outputs)."""
 
     cdef void prefetch(self, uint32_t row) noexcept nogil:
-        """Ask for the target of a row to come."""
+        """Ask for the several targets of a row to come."""
 
 
 cdef class RealTargets(Targets):
@@ -146,6 +267,7 @@ cdef class RealTargets(Targets):
         self.values = values
         self.n_samples = values.shape[0]
         self.n_outputs = values.shape[1]
+        self.single = np.asarray(values).ravel() if self.n_outputs == 1 else None
 
     cdef void load(
         self, const uint32_t* rows, Py_ssize_t n_rows, double* y
@@ -179,15 +301,12 @@ cdef class ClassTargets(Targets):
         self.labels = labels
         self.n_samples = labels.shape[0]
         self.n_outputs = 1 if n_classes == 2 else n_classes
+        self.single = 2.0 * np.asarray(labels) - 1.0 if n_classes == 2 else None
 
     cdef void load(
         self, const uint32_t* rows, Py_ssize_t n_rows, double* y
     ) noexcept nogil:
         cdef Py_ssize_t i, k
-        if self.n_outputs == 1:
-            for i in range(n_rows):
-                y[i] = 2.0 * self.labels[rows[i]] - 1.0
-            return
         for i in range(n_rows):
             for k in range(self.n_outputs):
                 y[i * self.n_outputs + k] = -1.0
@@ -213,6 +332,8 @@ cdef class Batches:
     def __init__(self, RowOrder order, Targets targets, sample_weight, Update update):
         if targets.n_outputs != update.n_outputs:
             raise ValueError("The targets and the model differ in their outputs.")
+        if targets.n_outputs == 1 and order.values == NULL:
+            raise ValueError("The order of rows lacks the targets.")
         self.order = order
         self.targets = targets
         self.update = update
@@ -244,7 +365,10 @@ cdef class Batches:
         self.order.settle(first + self.n_rows)
         self.rows = self.order.rows + first
         self.fetch_rows(first)
-        self.targets.load(self.rows, self.n_rows, self.y)
+        if self.targets.n_outputs == 1:
+            self.y = self.order.values + first
+        else:
+            self.targets.load(self.rows, self.n_rows, self.y)
         for i in range(self.n_rows):
             self.scale[i] = batch_share
             if self.weighted:
@@ -261,6 +385,7 @@ cdef class Batches:
         """Add d^T X and the sum of d to the gradients of the model."""
 
 
+@cython.final
 cdef class DenseBatches(Batches):
     """Rows of a dense array.
 
@@ -285,7 +410,7 @@ cdef class DenseBatches(Batches):
         self.model = update
         if X.dtype not in (np.float32, np.float64) or not X.flags.c_contiguous:
             raise ValueError("X must be C-contiguous, float32 or float64.")
-        if X.shape[0] != targets.n_samples or int(order.rows_array.max()) >= len(X):
+        if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= len(X):
             raise ValueError("X, the targets and the order of rows do not fit.")
         if update.coef.dtype != X.dtype or update.n_features != X.shape[1]:
             raise ValueError("X and the model differ in type or features.")
@@ -327,7 +452,8 @@ cdef class DenseBatches(Batches):
             ahead = min(first + i + self.lookahead, last)
             self.rows_here[i] = self.row(first + i)
             self.rows_ahead[i] = self.row(ahead)
-            self.targets.prefetch(self.order.rows[ahead])
+            if self.model.n_outputs > 1:
+                self.targets.prefetch(self.order.rows[ahead])
         if self.model.n_outputs == 1:
             return
         if self.order.consecutive:

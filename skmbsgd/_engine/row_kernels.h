@@ -14,8 +14,10 @@
 
 #if defined(__GNUC__)
 #define SKMBSGD_PREFETCH(address) __builtin_prefetch((address), 0, 2)
+#define SKMBSGD_PREFETCH_TO_WRITE(address) __builtin_prefetch((address), 1, 3)
 #else
 #define SKMBSGD_PREFETCH(address) ((void)(address))
+#define SKMBSGD_PREFETCH_TO_WRITE(address) ((void)(address))
 #endif
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) \

@@ -447,7 +447,7 @@ cdef class CSRBatches(Batches):
     ):
         super().__init__(order, targets, sample_weight, update)
         self.model = update
-        if X.shape[0] != targets.n_samples or int(order.rows_array.max()) >= X.shape[0]:
+        if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= X.shape[0]:
             raise ValueError("X, the targets and the order of rows do not fit.")
         if update.n_features != X.shape[1]:
             raise ValueError("X and the model differ in features.")
@@ -621,7 +621,8 @@ cdef class CSRBatches(Batches):
         """Ask for the non-zeros and the target of a row."""
         cdef int64_t start = self.indptr[row]
         cdef int64_t n = min(self.indptr[row + 1] - start, <int64_t>MAX_PREFETCHED)
-        self.targets.prefetch(row)
+        if self.model.n_outputs > 1:
+            self.targets.prefetch(row)
         send_for(data + start, n * sizeof(data[0]))
         send_for(indices + start, n * sizeof(indices[0]))
 
