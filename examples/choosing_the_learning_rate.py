@@ -14,6 +14,8 @@ rate, and :class:`~skmbsgd.TrainingCurveDisplay` how training went.
 # Authors: The skmbsgd developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.base import clone
@@ -129,7 +131,7 @@ plt.show()
 
 settings = {"momentum": 0.9, "nesterov": True, "max_iter": 30}
 eta0 = suggestions["momentum 0.9"]
-schedules = [
+schedules: list[dict[str, Any]] = [
     {"learning_rate": "constant"},
     {"learning_rate": "time", "decay": 0.2},
     {"learning_rate": "step", "drop": 0.5, "epochs_drop": 8},
@@ -158,8 +160,8 @@ for learning_rate in ("constant", "cosine"):
     model.fit(
         scaler.transform(X_train), y_train, X_val=scaler.transform(X_val), y_val=y_val
     )
-    display = TrainingCurveDisplay.from_estimator(model, name=learning_rate, ax=axes)
-    axes = display.axes_
+    curves = TrainingCurveDisplay.from_estimator(model, name=learning_rate, ax=axes)
+    axes = curves.axes_
     print(f"{learning_rate}: objective of the last epoch {model.loss_curve_[-1]:.3f}")
 
 plt.show()

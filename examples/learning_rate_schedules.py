@@ -13,6 +13,8 @@ offer, and what each does for one fit.
 # Authors: The skmbsgd developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -37,7 +39,7 @@ def warm_restarts(epoch):
     return 0.1 * (1 + np.cos(np.pi * (epoch % 10) / 10)) / 2
 
 
-schedules = {
+schedules: dict[str, dict[str, Any]] = {
     "constant": {"learning_rate": "constant"},
     "time": {"learning_rate": "time", "decay": 0.3},
     "exponential": {"learning_rate": "exponential", "decay": 0.12},
@@ -65,11 +67,16 @@ optimum = log_loss(y, exact.predict_proba(X)) + alpha / 2 * np.sum(exact.coef_**
 
 models = {}
 for name, schedule in schedules.items():
-    settings = {"eta0": 0.1, "max_iter": n_epochs, "tol": None, **schedule}
     model = MiniBatchSGDClassifier(
-        alpha=alpha, momentum=0.9, nesterov=True, random_state=0, **settings
+        alpha=alpha,
+        max_iter=n_epochs,
+        tol=None,
+        eta0=0.1,
+        momentum=0.9,
+        nesterov=True,
+        random_state=0,
     )
-    models[name] = model.fit(X, y)
+    models[name] = model.set_params(**schedule).fit(X, y)
 
 print(f"optimum {optimum:.4f}\n\nschedule     epochs  last rate  above the optimum")
 for name, model in models.items():

@@ -14,6 +14,8 @@ learns to read handwritten digits, and a grid search finds its rate: the initial
 # Authors: The skmbsgd developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+from typing import Any
+
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import log_loss
@@ -39,7 +41,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_sta
 # stops early: each schedule runs its whole course. The penalty is the one that
 # ``LogisticRegression`` has by default: its ``C=1`` is ``alpha = 1 / n_samples`` here.
 
-settings = {
+settings: dict[str, Any] = {
     "alpha": 1 / len(X_train),
     "max_iter": 30,
     "tol": None,

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Set
 from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
@@ -36,6 +38,7 @@ from skmbsgd._training import (
     make_update,
     unchanged_on_error,
 )
+from skmbsgd._typing import MatrixLike, Method
 
 FLOAT_TYPES = [np.float64, np.float32]
 MAX_ROWS = np.iinfo(np.uint32).max
@@ -49,6 +52,11 @@ STACK_LEVEL_OF_FIT = 6
 
 HISTORIES = ("loss_curve_", "learning_rate_curve_", "validation_scores_")
 VALIDATION_ATTRIBUTES = ("validation_scores_", "best_validation_score_")
+
+
+def with_checked_parameters(fit: Method) -> Method:
+    """Let scikit-learn check the parameters ahead of fit."""
+    return _fit_context(prefer_skip_nested_validation=True)(fit)
 
 
 class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC):
@@ -98,6 +106,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         "warm_start": ["boolean"],
         "average": [Interval(Integral, 1, None, closed="left"), "boolean"],
     }
+
+    coef_: np.ndarray
+    intercept_: np.ndarray
+    n_iter_: int
+    t_: int
+    loss_curve_: list[float]
+    learning_rate_curve_: list[float]
+    validation_scores_: list[float]
+    best_validation_score_: float
+    n_features_in_: int
+    feature_names_in_: np.ndarray
 
     def __init__(
         self,
@@ -159,7 +178,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     # What the two estimators do each in its way
 
     # Options of sklearn.utils.validation.validate_data for y
-    _y_options = {}
+    _y_options: dict[str, Any] = {}
 
     @abstractmethod
     def _learn_outputs(self, y, classes=None):
@@ -196,18 +215,18 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     # Training
 
     @unchanged_on_error  # outermost, for callbacks fail at their teardown as well
-    @_fit_context(prefer_skip_nested_validation=True)
+    @with_checked_parameters
     def fit(
         self,
-        X,
-        y,
-        coef_init=None,
-        intercept_init=None,
-        sample_weight=None,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-    ):
+        X: MatrixLike,
+        y: ArrayLike,
+        coef_init: ArrayLike | None = None,
+        intercept_init: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """Train from the start, for at most ``max_iter`` epochs.
 
         Parameters
@@ -567,7 +586,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return coef, intercept
 
     def _dense_coef(self):
-        return self.coef_.toarray() if issparse(self.coef_) else self.coef_
+        coef: Any = self.coef_
+        return coef.toarray() if issparse(coef) else coef
 
     # Learnt attributes
 
@@ -599,7 +619,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _adopt(self, state):
         """Make the state's model the estimator's own."""
-        vars(self).update(self._attributes_of(state))
+        self.__dict__.update(self._attributes_of(state))
 
     def _attributes_of(self, state):
         """The learnt attributes that show a state, without the history."""
@@ -727,7 +747,7 @@ def is_finite_and_not_negative(value):
     """Whether the value is a number in [0, inf) that float64 can hold."""
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         return False
-    return value >= 0 and fits_float64(value)
+    return fits_float64(value) and float(value) >= 0
 
 
 def fits_float64(value):

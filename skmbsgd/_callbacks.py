@@ -4,6 +4,7 @@ The one place that knows whether scikit-learn has callbacks: it does from 1.9 on
 """
 
 from functools import cache
+from typing import Any
 
 from sklearn.utils import _safe_indexing
 
@@ -11,7 +12,7 @@ try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands in with scikit-learn < 1.9: the estimators lack `set_callbacks`."""
 
 
@@ -49,7 +50,7 @@ class FitWithCallbacks(FitWithoutCallbacks):
     def __init__(self, estimator, data):
         self.arguments = {"estimator": estimator, **data}
         self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
-        self.epoch_context = None
+        self.epoch_context: Any = None
         self.context.call_on_fit_task_begin(**self.arguments)
 
     def begin_epoch(self, make_attributes):

@@ -1,8 +1,10 @@
 """Classification: labels, class weights, probabilities."""
 
 from numbers import Real
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
@@ -29,6 +31,20 @@ from skmbsgd._engine.losses import (
     SquaredHinge,
 )
 from skmbsgd._training import TrainingData, unchanged_on_error
+from skmbsgd._typing import EpochsDrop, MatrixLike, Method, PenaltyName, Schedule
+
+ClassifierLoss: TypeAlias = Literal[
+    "log_loss",
+    "hinge",
+    "perceptron",
+    "squared_hinge",
+    "modified_huber",
+    "squared_error",
+    "huber",
+    "epsilon_insensitive",
+    "squared_epsilon_insensitive",
+]
+ClassWeight: TypeAlias = dict[Any, float] | dict[Any, int] | Literal["balanced"]
 
 PROBABILISTIC_LOSSES = ("log_loss", "modified_huber")
 
@@ -56,6 +72,11 @@ def has_probabilities(estimator):
             f"use one of {PROBABILISTIC_LOSSES}."
         )
     return True
+
+
+def available_with_probabilities(method: Method) -> Method:
+    """A method that is there with some losses only."""
+    return available_if(has_probabilities)(method)
 
 
 @with_shared_parts
@@ -138,37 +159,39 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
+    classes_: np.ndarray
+
     def __init__(
         self,
-        loss="log_loss",
+        loss: ClassifierLoss = "log_loss",
         *,
-        penalty="l2",
-        alpha=1e-4,
-        l1_ratio=0.15,
-        fit_intercept=True,
-        max_iter=1000,
-        tol=1e-3,
-        batch_size=32,
-        learning_rate="time",
-        eta0=0.01,
-        decay=0.0,
-        decay_unit="epoch",
-        drop=0.5,
-        epochs_drop=10,
-        power_t=0.5,
-        momentum=0.0,
-        nesterov=False,
-        shuffle=True,
-        verbose=0,
-        epsilon=0.1,
-        random_state=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        class_weight=None,
-        warm_start=False,
-        average=False,
-    ):
+        penalty: PenaltyName | None = "l2",
+        alpha: float = 1e-4,
+        l1_ratio: float | None = 0.15,
+        fit_intercept: bool = True,
+        max_iter: int = 1000,
+        tol: float | None = 1e-3,
+        batch_size: int | Literal["full"] = 32,
+        learning_rate: Schedule = "time",
+        eta0: float = 0.01,
+        decay: float | Literal["auto"] = 0.0,
+        decay_unit: Literal["epoch", "update"] = "epoch",
+        drop: float = 0.5,
+        epochs_drop: EpochsDrop = 10,
+        power_t: float = 0.5,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        shuffle: bool = True,
+        verbose: int = 0,
+        epsilon: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        class_weight: ClassWeight | None = None,
+        warm_start: bool = False,
+        average: bool | int = False,
+    ) -> None:
         super().__init__(
             loss,
             penalty=penalty,
@@ -200,7 +223,13 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         self.class_weight = class_weight
 
     @unchanged_on_error
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch over a chunk of a stream.
 
         Velocities, clocks and running means continue from call to call. Each call
@@ -349,7 +378,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
     def _score_predictions(self, y, predictions, sample_weight):
         return accuracy_score(y, predictions, sample_weight=sample_weight)
 
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """Decisions X W^T + b.
 
         Parameters
@@ -364,7 +393,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         decisions = self._decisions(X)
         return decisions.ravel() if decisions.shape[1] == 1 else decisions
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predicted labels.
 
         Parameters
@@ -378,8 +407,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         labels = labels_of(self._decisions(X))
         return self.classes_[labels]
 
-    @available_if(has_probabilities)
-    def predict_proba(self, X):
+    @available_with_probabilities
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Probabilities of the classes; with "log_loss" or "modified_huber" only.
 
         With "log_loss" they are the model's own: the logistic function of the decision,
@@ -404,8 +433,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             return np.hstack([expit(-decisions), expit(decisions)])
         return modified_huber_probabilities(decisions)
 
-    @available_if(has_probabilities)
-    def predict_log_proba(self, X):
+    @available_with_probabilities
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Logarithms of the probabilities; with "log_loss" or "modified_huber" only.
 
         With "log_loss" they are computed without passing by the probabilities, so that

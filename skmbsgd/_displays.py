@@ -1,11 +1,14 @@
 """Pictures, in the manner of scikit-learn's Display classes."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import tee
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
@@ -14,6 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmbsgd._base import BaseMiniBatchSGD, random_seed, with_weights_of_mean_one
 from skmbsgd._training import TrainingState
+from skmbsgd._typing import MatrixLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # The range test ends where the smoothed loss is so many times what it was at first.
 RISE_THAT_ENDS_THE_TEST = 4.0
@@ -67,21 +74,21 @@ class LearningRateDisplay:
     ['step', 'cosine']
     """
 
-    def __init__(self, learning_rates, *, name=None):
+    def __init__(self, learning_rates: ArrayLike, *, name: str | None = None) -> None:
         self.learning_rates = learning_rates
         self.name = name
 
     @classmethod
     def from_estimator(
         cls,
-        estimator,
+        estimator: BaseMiniBatchSGD | Pipeline,
         *,
-        n_epochs=None,
-        n_samples=None,
-        name=None,
-        ax=None,
-        line_kwargs=None,
-    ):
+        n_epochs: int | None = None,
+        n_samples: int | None = None,
+        name: str | None = None,
+        ax: "Axes | None" = None,
+        line_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the schedule of an estimator, fitted or not.
 
         The rates come from the code that training uses. The estimator is not changed.
@@ -137,7 +144,13 @@ class LearningRateDisplay:
         rates = scheduled_rates(model, n_epochs, updates_per_epoch(model, n_samples))
         return cls(rates, name=name).plot(ax=ax, line_kwargs=line_kwargs)
 
-    def plot(self, ax=None, *, name=None, line_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        line_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the curve.
 
         Parameters
@@ -225,13 +238,13 @@ class TrainingCurveDisplay:
 
     def __init__(
         self,
-        loss_curve,
-        learning_rate_curve,
+        loss_curve: ArrayLike,
+        learning_rate_curve: ArrayLike,
         *,
-        validation_scores=None,
-        score_name="Validation score",
-        name=None,
-    ):
+        validation_scores: ArrayLike | None = None,
+        score_name: str = "Validation score",
+        name: str | None = None,
+    ) -> None:
         self.loss_curve = loss_curve
         self.learning_rate_curve = learning_rate_curve
         self.validation_scores = validation_scores
@@ -239,7 +252,14 @@ class TrainingCurveDisplay:
         self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator, *, name=None, ax=None, line_kwargs=None):
+    def from_estimator(
+        cls,
+        estimator: BaseMiniBatchSGD | Pipeline,
+        *,
+        name: str | None = None,
+        ax: "Sequence[Axes] | np.ndarray | None" = None,
+        line_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the history of a fitted estimator.
 
         Parameters
@@ -281,7 +301,13 @@ class TrainingCurveDisplay:
         )
         return display.plot(ax=ax, line_kwargs=line_kwargs)
 
-    def plot(self, ax=None, *, name=None, line_kwargs=None):
+    def plot(
+        self,
+        ax: "Sequence[Axes] | np.ndarray | None" = None,
+        *,
+        name: str | None = None,
+        line_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the curves.
 
         A point marks the best validation score, which is the one of the weights kept.
@@ -424,7 +450,16 @@ class LearningRateRangeDisplay:
     >>> model = model.set_params(minibatchsgdclassifier__eta0=display.suggested_eta0_)
     """
 
-    def __init__(self, learning_rates, losses, *, smoothing=0.95, name=None):
+    suggested_eta0_: float
+
+    def __init__(
+        self,
+        learning_rates: ArrayLike,
+        losses: ArrayLike,
+        *,
+        smoothing: float = 0.95,
+        name: str | None = None,
+    ) -> None:
         self.learning_rates = learning_rates
         self.losses = losses
         self.smoothing = smoothing
@@ -433,19 +468,19 @@ class LearningRateRangeDisplay:
     @classmethod
     def from_estimator(
         cls,
-        estimator,
-        X,
-        y,
+        estimator: BaseMiniBatchSGD | Pipeline,
+        X: MatrixLike,
+        y: ArrayLike,
         *,
-        sample_weight=None,
-        min_rate=1e-6,
-        max_rate=1e3,
-        n_updates=500,
-        smoothing=0.95,
-        name=None,
-        ax=None,
-        line_kwargs=None,
-    ):
+        sample_weight: ArrayLike | None = None,
+        min_rate: float = 1e-6,
+        max_rate: float = 1e3,
+        n_updates: int = 500,
+        smoothing: float = 0.95,
+        name: str | None = None,
+        ax: "Axes | None" = None,
+        line_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Run the test on clones of the estimator, and draw it.
 
         Training starts from weights of 0, with the loss, penalty, `batch_size`,
@@ -511,7 +546,13 @@ class LearningRateRangeDisplay:
         display = cls(rates[: len(losses)], losses, smoothing=smoothing, name=name)
         return display.plot(ax=ax, line_kwargs=line_kwargs)
 
-    def plot(self, ax=None, *, name=None, line_kwargs=None):
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        name: str | None = None,
+        line_kwargs: dict[str, Any] | None = None,
+    ) -> Self:
         """Draw the smoothed loss against the rate, and mark the suggestion.
 
         Parameters

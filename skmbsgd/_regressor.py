@@ -1,6 +1,9 @@
 """Regression."""
 
+from typing import Literal, Self, TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
@@ -17,6 +20,11 @@ from skmbsgd._engine.losses import (
     SquaredError,
 )
 from skmbsgd._training import TrainingData, unchanged_on_error
+from skmbsgd._typing import EpochsDrop, MatrixLike, PenaltyName, Schedule
+
+RegressorLoss: TypeAlias = Literal[
+    "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"
+]
 
 # Each makes the loss for a threshold epsilon.
 LOSSES = {
@@ -97,34 +105,34 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
 
     def __init__(
         self,
-        loss="squared_error",
+        loss: RegressorLoss = "squared_error",
         *,
-        penalty="l2",
-        alpha=1e-4,
-        l1_ratio=0.15,
-        fit_intercept=True,
-        max_iter=1000,
-        tol=1e-3,
-        batch_size=32,
-        learning_rate="time",
-        eta0=0.01,
-        decay=0.0,
-        decay_unit="epoch",
-        drop=0.5,
-        epochs_drop=10,
-        power_t=0.25,
-        momentum=0.0,
-        nesterov=False,
-        shuffle=True,
-        verbose=0,
-        epsilon=0.1,
-        random_state=None,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        warm_start=False,
-        average=False,
-    ):
+        penalty: PenaltyName | None = "l2",
+        alpha: float = 1e-4,
+        l1_ratio: float | None = 0.15,
+        fit_intercept: bool = True,
+        max_iter: int = 1000,
+        tol: float | None = 1e-3,
+        batch_size: int | Literal["full"] = 32,
+        learning_rate: Schedule = "time",
+        eta0: float = 0.01,
+        decay: float | Literal["auto"] = 0.0,
+        decay_unit: Literal["epoch", "update"] = "epoch",
+        drop: float = 0.5,
+        epochs_drop: EpochsDrop = 10,
+        power_t: float = 0.25,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        shuffle: bool = True,
+        verbose: int = 0,
+        epsilon: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        average: bool | int = False,
+    ) -> None:
         super().__init__(
             loss,
             penalty=penalty,
@@ -155,7 +163,9 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         )
 
     @unchanged_on_error
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train for one epoch over a chunk of a stream.
 
         Velocities, clocks and running means continue from call to call. Each call
@@ -235,7 +245,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
     def _score_predictions(self, y, predictions, sample_weight):
         return r2_score(y, predictions, sample_weight=sample_weight)
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predicted target values X W^T + b.
 
         Parameters
@@ -251,7 +261,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         # After sparsify, coef_ has two dimensions even if y had one.
         return decisions.ravel() if self._one_dimensional else decisions
 
-    def sparsify(self):
+    def sparsify(self) -> Self:
         """Convert the coefficients to a sparse matrix with two dimensions.
 
         Returns
@@ -263,7 +273,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         self.coef_ = np.atleast_2d(self._dense_coef())
         return super().sparsify()
 
-    def densify(self):
+    def densify(self) -> Self:
         """Convert the coefficients back to an array, after `sparsify`.
 
         Returns

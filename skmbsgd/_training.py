@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import wraps
+from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
@@ -21,6 +22,7 @@ from skmbsgd._engine.updates import (
     ProximalClassicalUpdate,
     ProximalNesterovUpdate,
 )
+from skmbsgd._typing import Method
 
 DECISIONS_PER_PART = 2**17
 
@@ -32,7 +34,7 @@ DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
 }
 
 
-def unchanged_on_error(method):
+def unchanged_on_error(method: Method) -> Method:
     """Make a method give its estimator the attributes back if it fails.
 
     An interrupt is a failure too. This relies on the habit of this package never to
@@ -48,7 +50,7 @@ def unchanged_on_error(method):
             for name, value in attributes.items()
             if type(value) is list
         }
-        generator = getattr(estimator, "random_state", None)
+        generator: Any = getattr(estimator, "random_state", None)
         draws = isinstance(generator, np.random.RandomState)
         generator_state = generator.get_state() if draws else None
         try:
@@ -62,7 +64,7 @@ def unchanged_on_error(method):
                 generator.set_state(generator_state)
             raise
 
-    return guarded_method
+    return guarded_method  # type: ignore[return-value]
 
 
 @dataclass
@@ -129,7 +131,7 @@ class TrainingState:
 
     def copy(self):
         """A state that shares no array with this one."""
-        arrays = {
+        arrays: dict[str, Any] = {
             name: value.copy()
             for name, value in vars(self).items()
             if isinstance(value, np.ndarray)
@@ -151,8 +153,9 @@ class TrainingState:
         """Weights and intercept to predict with: the running means once there are."""
         if self.n_averaged == 0:
             return self.coef, self.intercept
-        dtype = self.coef.dtype
-        return self.average_coef.astype(dtype), self.average_intercept.astype(dtype)
+        averages: Any = self.average_coef, self.average_intercept
+        coef, intercept = (average.astype(self.coef.dtype) for average in averages)
+        return coef, intercept
 
 
 @dataclass
@@ -172,7 +175,7 @@ class TrainingData:
         The rows that take part; None for all.
     """
 
-    X: object
+    X: Any
     y: np.ndarray
     targets: Targets
     sample_weight: np.ndarray | None = None

@@ -1,0 +1,33 @@
+"""Types that the public signatures share."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from scipy.sparse import sparray, spmatrix
+
+    MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
+else:  # sparray is younger than the oldest SciPy supported.
+    MatrixLike = Any
+
+# A decorated method keeps its type.
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+PenaltyName: TypeAlias = Literal["l2", "l1", "elasticnet"]
+Schedule: TypeAlias = (
+    Literal[
+        "time",
+        "step",
+        "constant",
+        "exponential",
+        "cosine",
+        "invscaling",
+        "optimal",
+        "adaptive",
+    ]
+    | Callable[[int], float]
+)
+EpochsDrop: TypeAlias = float | Sequence[float] | np.ndarray
