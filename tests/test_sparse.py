@@ -869,11 +869,13 @@ def test_a_failed_chunk_leaves_the_stream_as_it_was(task):
 
 
 INTERRUPTED = """
-    import pickle, threading, time, _thread
+    import pickle, signal, threading, time, _thread
     import numpy as np
     from scipy import sparse
     from skmbsgd import MiniBatchSGDClassifier
 
+    # Shells have the processes that they start in the background ignore interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     n, n_stored, n_classes = 1000, 6000, 200
     rng = np.random.default_rng(0)
     X = sparse.csr_array(
@@ -917,7 +919,7 @@ def test_an_interrupt_is_heard_within_a_sparse_epoch_and_leaves_no_trace(penalty
         [sys.executable, "-c", textwrap.dedent(INTERRUPTED).format(penalty=penalty)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert process.returncode == 0, process.stderr
     delays = [float(line) for line in process.stdout.split()]
