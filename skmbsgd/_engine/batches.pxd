@@ -89,7 +89,7 @@ cdef class DenseBatches(Batches):
     cdef DenseUpdate model
     cdef object addresses, gathered_array, converted_array
     cdef bint single_precision
-    cdef Py_ssize_t n_features, lookahead, columns_ahead
+    cdef Py_ssize_t n_features, lookahead, half_ahead, columns_ahead
     cdef size_t bytes_of_row
     cdef const char* first_row
     cdef const void** rows_here

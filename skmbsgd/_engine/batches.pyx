@@ -27,18 +27,20 @@ cdef extern from "row_kernels.h":
     void prefetch_to_write "SKMBSGD_PREFETCH_TO_WRITE" (
         const void* address) noexcept nogil
     void dot_rows_double "skmbsgd_dot_rows_double" (
-        const double** rows, Py_ssize_t n_rows, Py_ssize_t n_columns,
+        const double** rows, const double** rows_ahead, Py_ssize_t n_rows,
+        Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const double* w, double* z) noexcept nogil
     void dot_rows_float "skmbsgd_dot_rows_float" (
-        const float** rows, Py_ssize_t n_rows, Py_ssize_t n_columns,
+        const float** rows, const float** rows_ahead, Py_ssize_t n_rows,
+        Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const float* w, float* z) noexcept nogil
     void add_rows_double "skmbsgd_add_rows_double" (
         const double** rows, const double** rows_ahead, Py_ssize_t n_rows,
-        Py_ssize_t n_columns, Py_ssize_t n_ahead,
+        Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const double* d, double* g) noexcept nogil
     void add_rows_float "skmbsgd_add_rows_float" (
         const float** rows, const float** rows_ahead, Py_ssize_t n_rows,
-        Py_ssize_t n_columns, Py_ssize_t n_ahead,
+        Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const float* d, float* g) noexcept nogil
 
 
@@ -431,10 +433,13 @@ cdef class DenseBatches(Batches):
         self.columns_ahead = min(
             self.n_features, MAX_PREFETCHED_BYTES // X.dtype.itemsize
         )
+        # The first half of them by the first product, and that by whole cache lines
+        line = CACHE_LINE // X.dtype.itemsize
+        self.half_ahead = self.columns_ahead // 2 // line * line
         self.addresses = np.empty((2, self.max_rows), dtype=np.uintp)
         self.rows_here = <const void**><size_t>self.addresses.ctypes.data
         self.rows_ahead = self.rows_here + self.max_rows
-        gathers = targets.n_outputs > 1 and not order.consecutive
+        gathers = targets.n_outputs > 1
         self.gathered_array = np.empty(
             (self.max_rows if gathers else 0, self.n_features), X.dtype
         )
@@ -492,11 +497,13 @@ cdef class DenseBatches(Batches):
             rows_times_weights(<const floating*>self.block, w, z,
                                self.n_rows, self.n_features, self.model.n_outputs)
         elif floating is double:
-            dot_rows_double(<const double**>self.rows_here, self.n_rows,
-                            self.n_features, w, z)
+            dot_rows_double(
+                <const double**>self.rows_here, <const double**>self.rows_ahead,
+                self.n_rows, self.n_features, 0, self.half_ahead, w, z)
         else:
-            dot_rows_float(<const float**>self.rows_here, self.n_rows,
-                           self.n_features, w, z)
+            dot_rows_float(
+                <const float**>self.rows_here, <const float**>self.rows_ahead,
+                self.n_rows, self.n_features, 0, self.half_ahead, w, z)
 
     cdef void add_products(self, const floating* d, floating* g) noexcept nogil:
         """g += d^T X"""
@@ -506,11 +513,13 @@ cdef class DenseBatches(Batches):
         elif floating is double:
             add_rows_double(
                 <const double**>self.rows_here, <const double**>self.rows_ahead,
-                self.n_rows, self.n_features, self.columns_ahead, d, g)
+                self.n_rows, self.n_features, self.half_ahead, self.columns_ahead,
+                d, g)
         else:
             add_rows_float(
                 <const float**>self.rows_here, <const float**>self.rows_ahead,
-                self.n_rows, self.n_features, self.columns_ahead, d, g)
+                self.n_rows, self.n_features, self.half_ahead, self.columns_ahead,
+                d, g)
 
 
 cdef inline void prefetch_bytes(const void* address, size_t n_bytes) noexcept nogil:
