@@ -18,6 +18,8 @@ class Effort:
         Seconds for a solver's grid of settings on one problem.
     largest_input : int
         Larger problems are cut to so many values, by leaving out rows.
+    stride : int
+        Lists of problems are gone through in steps of so many.
     """
 
     name: str
@@ -25,6 +27,7 @@ class Effort:
     seconds_each: float
     seconds_to_search: float
     largest_input: int
+    stride: int = 1
 
     def cut(self, n_rows, values_per_row):
         """The number of rows within the largest input."""
@@ -34,10 +37,15 @@ class Effort:
 FULL = Effort(
     "full",
     repeats=5,
-    seconds_each=1.0,
-    seconds_to_search=15.0,
+    seconds_each=0.8,
+    seconds_to_search=12.0,
     largest_input=100_000_000,
 )
 QUICK = Effort(
-    "quick", repeats=3, seconds_each=0.1, seconds_to_search=1.5, largest_input=1_000_000
+    "quick",
+    repeats=3,
+    seconds_each=0.1,
+    seconds_to_search=0.8,
+    largest_input=1_000_000,
+    stride=3,
 )

@@ -55,7 +55,8 @@ def run(report, effort, peers=None):
     peers = [peer for peer in peers if peer.dense]
     # Problems may coincide when they are cut.
     cut = dict.fromkeys(
-        (effort.cut(rows, columns), columns, *rest) for rows, columns, *rest in PROBLEMS
+        (effort.cut(rows, columns), columns, *rest)
+        for rows, columns, *rest in PROBLEMS[:: effort.stride]
     )
     comparisons = []
     with one_core():

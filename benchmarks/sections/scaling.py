@@ -81,7 +81,8 @@ def run(report, effort, axes=AXES):
     results = {}
     with one_core():
         for axis in axes:
-            sizes = [size for size in axis.sizes if fits(axis, size, effort)]
+            sizes = axis.sizes[:: effort.stride]
+            sizes = [size for size in sizes if fits(axis, size, effort)]
             results[axis] = {
                 size: compare(f"{axis.name} = {size}", axis.make(size), peers, effort)
                 for size in sizes

@@ -87,7 +87,7 @@ def compare_columns(n_rows, peers, effort):
             peers,
             effort,
         )
-        for power in POWERS
+        for power in POWERS[:: effort.stride]
     ]
 
 
