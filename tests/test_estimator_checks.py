@@ -34,7 +34,10 @@ CLASSIFIERS = [
     MiniBatchSGDClassifier(
         "squared_hinge", penalty="elasticnet", eta0=1e-3, momentum=0.9
     ),
-    MiniBatchSGDClassifier("perceptron", penalty=None, learning_rate="constant"),
+    # Its loss is 0 to begin with, so that `tol` would soon end the training.
+    MiniBatchSGDClassifier(
+        "perceptron", penalty=None, learning_rate="constant", tol=None
+    ),
     MiniBatchSGDClassifier("squared_error", eta0=1e-3, momentum=0.5, nesterov=True),
     MiniBatchSGDClassifier("huber", epsilon=0.5, learning_rate="invscaling", eta0=0.1),
     MiniBatchSGDClassifier("epsilon_insensitive", learning_rate="adaptive"),

@@ -891,7 +891,7 @@ def test_other_numbers_are_read_as_float64(dtype):
 @each_task
 def test_sparse_coefficients_predict_the_same(task):
     X, y = data_of(task)
-    model = model_of(task, penalty="l1", alpha=0.3).fit(X, y)
+    model = model_of(task, penalty="l1", alpha=0.3, max_iter=300).fit(X, y)
     coef, predicted = model.coef_, model.predict(X)
     assert 0 < np.count_nonzero(coef) < coef.size
     assert model.sparsify() is model
@@ -1065,7 +1065,7 @@ def test_a_grid_over_eta0_and_decay_needs_no_other_setting():
         StandardScaler(), MiniBatchSGDClassifier(max_iter=4, tol=None, random_state=0)
     )
     name = "minibatchsgdclassifier"
-    grid = {f"{name}__eta0": [1e-4, 0.1], f"{name}__decay": [0.0, 1.0, "auto"]}
+    grid = {f"{name}__eta0": [1e-4, 0.1], f"{name}__decay": [0.0, 100.0, "auto"]}
     search = GridSearchCV(pipeline, grid, cv=KFold(3)).fit(X, y)
     expected = [
         cross_val_score(

@@ -160,11 +160,12 @@ cdef class LazyUpdate(Update):
         size = min(self.n_batches, <Py_ssize_t>MAX_WINDOW)
         if self.window_size != size:
             self.window_size = size
-            # What is not used takes no memory.
-            self.powers = PowerTable(size)
-            self.catch_ups = CatchUpTable(size)
-            self.gaps = GapTable(size)
-            self.rest = RestTable(size)
+            if self.l1 > 0.0:
+                self.gaps = GapTable(size)
+                self.rest = RestTable(size)
+            else:
+                self.powers = PowerTable(size)
+                self.catch_ups = CatchUpTable(size)
         self.batch = 0
         self.begin_window()
 
