@@ -907,7 +907,7 @@ def test_sparse_coefficients_predict_the_same(task):
         model.partial_fit(X, y)
     assert model.densify() is model
     assert_array_equal(model.coef_, coef, strict=True)
-    expected = model_of(task, penalty="l1", alpha=0.3).fit(X, y)
+    expected = model_of(task, penalty="l1", alpha=0.3, max_iter=300).fit(X, y)
     assert_same_bits(stream(model, X, y), stream(expected, X, y))
 
 
