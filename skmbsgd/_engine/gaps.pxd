@@ -40,6 +40,8 @@ cdef struct Map:
 cdef struct Affine:
     # w' = ww w + wv v + sigma w_constant,  v' = vw w + vv v + sigma v_constant
     double ww, wv, vw, vv, w_constant, v_constant
+    # A whole cache line
+    double unused, unused_too
 
 
 cdef struct AffineSum:

@@ -23,6 +23,7 @@ cdef inline Affine affine_of_update(
 ) noexcept nogil:
     cdef Affine one
     one.ww, one.wv, one.vw, one.vv = step.ww, step.wv, step.vw, step.vv
+    one.unused, one.unused_too = 0.0, 0.0
     one.v_constant = -eta * lam1
     one.w_constant = (1.0 + mu) * one.v_constant if nesterov else one.v_constant
     return one
@@ -236,7 +237,7 @@ cdef class GapTable:
         self.size = size
         self.n_levels = 1 if size == 1 else highest_bit(size - 1) + 1
         self.maps_array = array_of(self.n_levels * size, sizeof(Affine))
-        self.maps = <Affine*><size_t>self.maps_array.ctypes.data
+        self.maps = <Affine*>aligned(<size_t>self.maps_array.ctypes.data)
         self.sums_array = array_of(self.n_levels * size, sizeof(AffineSum))
         self.sums = <AffineSum*><size_t>self.sums_array.ctypes.data
 

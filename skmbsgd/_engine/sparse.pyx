@@ -302,6 +302,8 @@ cdef class LazyUpdate(Update):
         cdef double* g = v + self.n_outputs
         cdef double* total = g + self.n_outputs
         cdef double x, sigma
+        if w[0] == 0.0 and v[0] == 0.0 and g[0] == 0.0:
+            return
         while t < stop:
             self.move_by_threshold(
                 w, v, g[0], self.rates[self.window_start + t], self.l2, self.l1)
