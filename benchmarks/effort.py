@@ -36,9 +36,9 @@ class Effort:
 
 FULL = Effort(
     "full",
-    repeats=5,
-    seconds_each=0.8,
-    seconds_to_search=12.0,
+    repeats=3,
+    seconds_each=0.5,
+    seconds_to_search=6.0,
     largest_input=100_000_000,
 )
 QUICK = Effort(
