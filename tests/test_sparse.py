@@ -876,20 +876,11 @@ INTERRUPTED = """
 
     # Shells have the processes that they start in the background ignore interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    n, n_stored, n_classes = 1000, 6000, 200
     rng = np.random.default_rng(0)
-    X = sparse.csr_array(
-        (
-            rng.normal(size=n * n_stored),
-            rng.integers(0, 5000, n * n_stored, dtype=np.int32),
-            np.arange(0, n * n_stored + 1, n_stored),
-        ),
-        shape=(n, 5000),
-    )
+    n, n_classes, indices, indptr = {rows}
+    X = sparse.csr_array((rng.normal(size=len(indices)), indices, indptr))
     y = np.arange(n) % n_classes
-    model = MiniBatchSGDClassifier(
-        momentum=0.9, eta0=1e-6, penalty={penalty!r}, max_iter=1000, tol=None
-    )
+    model = MiniBatchSGDClassifier(max_iter=1000, tol=None, **{settings})
     model.partial_fit(X[:200], y[:200], classes=np.arange(n_classes))
     before = {{name: pickle.dumps(value) for name, value in vars(model).items()}}
 
@@ -911,12 +902,38 @@ INTERRUPTED = """
         after = {{name: pickle.dumps(value) for name, value in vars(model).items()}}
         assert after == before
 """
+LONG_ROWS = """(
+        1000, 200, rng.integers(0, 5000, 6_000_000, dtype=np.int32),
+        np.arange(0, 6_000_001, 6000),
+    )"""
+# One row, and a window without another: weights that change their sign at each update
+# until they are all brought up to date
+LONG_GAPS = """(
+        16385, 2, np.arange(200_000), np.append(0, np.full(16385, 200_000)),
+    )"""
+EPOCHS_TO_INTERRUPT = {
+    "long rows, L2": (LONG_ROWS, dict(momentum=0.9, eta0=1e-6)),
+    "long rows, L1": (LONG_ROWS, dict(momentum=0.9, eta0=1e-6, penalty="l1")),
+    "long gaps": (
+        LONG_GAPS,
+        dict(
+            penalty="elasticnet",
+            alpha=1.9999,
+            l1_ratio=1e-9,
+            eta0=1.0,
+            batch_size=1,
+            shuffle=False,
+        ),
+    ),
+}
 
 
-@pytest.mark.parametrize("penalty", ["l2", "l1"])
-def test_an_interrupt_is_heard_within_a_sparse_epoch_and_leaves_no_trace(penalty):
+@pytest.mark.parametrize("epoch", EPOCHS_TO_INTERRUPT)
+def test_an_interrupt_is_heard_within_a_sparse_epoch_and_leaves_no_trace(epoch):
+    rows, settings = EPOCHS_TO_INTERRUPT[epoch]
+    script = textwrap.dedent(INTERRUPTED).format(rows=rows, settings=settings)
     process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(INTERRUPTED).format(penalty=penalty)],
+        [sys.executable, "-c", script],
         capture_output=True,
         text=True,
         timeout=120,

@@ -18,7 +18,7 @@ from libc.string cimport memcpy
 from numpy.random cimport bitgen_t
 
 from skmbsgd._engine.blas cimport (
-    MAX_BLOCK_ELEMENTS, add_outer_products, floating, rows_times_weights,
+    add_outer_products, floating, rows_times_weights,
 )
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
@@ -392,8 +392,8 @@ cdef class DenseBatches(Batches):
     """Rows of a dense array.
 
     With one output the rows are worked on where they lie. With several, a block of them
-    is gathered for one matrix product. In both cases the rows LOOKAHEAD visits ahead
-    are sent for meanwhile.
+    is gathered for one matrix product. In both cases the rows some visits ahead are
+    sent for meanwhile.
 
     Parameters
     ----------

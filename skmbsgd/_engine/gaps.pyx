@@ -107,11 +107,13 @@ cdef Py_ssize_t longest_safe_stride(const Map* step) noexcept nogil:
     """
     cdef double trace = step.ww + step.vv
     cdef double determinant = step.ww * step.vv - step.wv * step.vw
+    cdef double cosine
     if trace <= 0.0 or determinant < 0.0:
         return 0
-    if trace * trace >= 4.0 * determinant:
+    cosine = trace / (2.0 * sqrt(determinant))
+    if not cosine < 1.0:
         return 1 << 62
-    return <Py_ssize_t>(M_PI / acos(trace / (2.0 * sqrt(determinant)))) - 1
+    return <Py_ssize_t>(M_PI / acos(cosine)) - 1
 
 
 cdef size_t aligned(size_t address):

@@ -20,8 +20,8 @@ subdifferential of |x'|. Let x and v be of one sign, say not negative.
    falls by at least k v'^2 + m (v' - v)^2 / 2 per update, k = 1 - m - a / 2. With
    v' = m v - F this is at least q F^2, q being its minimum over v at F = 1. Where x'
    is not 0, |F| >= f = c - a E / c, since E >= c |x|. Where x' is 0 but the next is
-   not, m |v'| > c. Two zeros in a row are rest. So rest comes within
-   3 + 2 E / (q f^2 + min(q f^2, k c^2 / m^2)) more updates.
+   not, m |v'| > c. Two zeros in a row are rest. So, if a < 1 and k and f are positive,
+   rest comes within 3 + 2 E / (q f^2 + min(q f^2, k c^2 / m^2)) more updates.
 
 Both bounds depend on x and v through y alone, and rise with it.
 """

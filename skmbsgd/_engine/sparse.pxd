@@ -52,12 +52,12 @@ cdef class LazyUpdate(Update):
     cdef bint rest_is_known
 
     cdef void begin_window(self) noexcept nogil
-    cdef void settle_all(self) noexcept nogil
+    cdef int settle_all(self) except -1 nogil
     cdef void claim(self, double* record, int64_t column) noexcept nogil
-    cdef void advance(self, double* record, Py_ssize_t stop) noexcept nogil
+    cdef Py_ssize_t advance(self, double* record, Py_ssize_t stop) noexcept nogil
     cdef void enlist(self, double* record, int64_t column) noexcept nogil
     cdef void catch_up(self, double* w, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
-    cdef void move_and_cross(
+    cdef Py_ssize_t move_and_cross(
         self, double* w, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
     cdef Py_ssize_t keep_sign(
         self, double* w, double* v, double* total, double sigma,

@@ -17,6 +17,7 @@ been touched, and that all its numbers are 0.
 import numpy as np
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport copysign, fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
@@ -48,6 +49,9 @@ cdef enum:
     RECORDS_AHEAD = 2
     SETTLED_AHEAD = 16
     MAX_PREFETCHED = 256
+    # Steps of bringing weights up to date, of some 100 ns at most, between two looks at
+    # the signals
+    STEPS_BETWEEN_SIGNALS = 32768
     # Over fewer updates it is faster to see than to guess where a sign is lost.
     WORTH_A_GUESS = 64
 
@@ -191,7 +195,7 @@ cdef class LazyUpdate(Update):
         else:
             self.catch_ups.begin()
 
-    cdef void begin_batch(self) noexcept nogil:
+    cdef int begin_batch(self) except -1 nogil:
         if self.batch - self.window_start == self.window_size:
             self.settle_all()
             self.begin_window()
@@ -216,24 +220,29 @@ cdef class LazyUpdate(Update):
         for k in range(self.n_outputs):
             self.b_average[k] += share * (self.b[k] - self.b_average[k])
 
-    cdef void end_epoch(self) noexcept nogil:
+    cdef int end_epoch(self) except -1 nogil:
         self.settle_all()
 
-    cdef void settle_all(self) noexcept nogil:
+    cdef int settle_all(self) except -1 nogil:
         """Bring all coordinates to the next window's beginning, and sum up."""
         cdef Py_ssize_t i, k, now = self.batch - self.window_start
+        cdef Py_ssize_t n_steps = 0
         cdef double* record
         self.squares, self.absolutes, self.velocities = 0.0, 0.0, 0.0
         for i in range(self.n_active):
             if i + SETTLED_AHEAD < self.n_active:
                 self.send_for_record(self.active[i + SETTLED_AHEAD])
             record = self.records + self.active[i] * self.stride
-            self.advance(record, now)
+            n_steps += 1 + self.advance(record, now)
             record[0] = 1.0
             for k in range(self.n_outputs):
                 self.squares += record[1 + k] * record[1 + k]
                 self.absolutes += fabs(record[1 + k])
                 self.velocities += fabs(record[self.v_offset + k])
+            if n_steps > STEPS_BETWEEN_SIGNALS:
+                n_steps = 0
+                with gil:
+                    PyErr_CheckSignals()
 
     cdef inline void send_for_record(self, int64_t column) noexcept nogil:
         cdef double* record = self.records + column * self.stride
@@ -260,14 +269,21 @@ cdef class LazyUpdate(Update):
         self.n_active += 1
         self.active_sorted = False
 
-    cdef inline void advance(self, double* record, Py_ssize_t stop) noexcept nogil:
-        """Take a record over the updates up to before stop; its g is the first's."""
-        cdef Py_ssize_t k, t = <Py_ssize_t>record[0] - 1
+    cdef inline Py_ssize_t advance(
+        self, double* record, Py_ssize_t stop
+    ) noexcept nogil:
+        """Take a record over the updates up to before stop; its g is the first's.
+
+        Return how many steps that took.
+        """
+        cdef Py_ssize_t k, n_steps = 0, t = <Py_ssize_t>record[0] - 1
         for k in range(1, 1 + self.n_outputs):
             if self.l1 == 0.0:
                 self.catch_up(record + k, t, stop)
+                n_steps += 1
             else:
-                self.move_and_cross(record + k, t, stop)
+                n_steps += self.move_and_cross(record + k, t, stop)
+        return n_steps
 
     cdef inline void catch_up(
         self, double* w, Py_ssize_t t, Py_ssize_t stop
@@ -290,21 +306,24 @@ cdef class LazyUpdate(Update):
             total[0] += weight_sum(self.catch_ups.block_sums + block, w[0], v[0], 0.0)
         apply_map(self.catch_ups.block_maps + block, w, v)
 
-    cdef void move_and_cross(
+    cdef Py_ssize_t move_and_cross(
         self, double* w, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil:
         """The same with an L1 penalty, which changes with the sign of the weight.
 
         The rule itself makes the update with the gradient and those that lose the sign
         of x, which it thresholds; those that keep the sign are made at once.
+        Return how often that was done.
         """
         cdef double* v = w + self.n_outputs
         cdef double* g = v + self.n_outputs
         cdef double* total = g + self.n_outputs
         cdef double x, sigma
+        cdef Py_ssize_t n_steps = 0
         if w[0] == 0.0 and v[0] == 0.0 and g[0] == 0.0:
-            return
+            return n_steps
         while t < stop:
+            n_steps += 1
             self.move_by_threshold(
                 w, v, g[0], self.rates[self.window_start + t], self.l2, self.l1)
             g[0] = 0.0
@@ -312,15 +331,16 @@ cdef class LazyUpdate(Update):
                 total[0] += w[0]
             t += 1
             if t == stop or (w[0] == 0.0 and v[0] == 0.0):
-                return
+                return n_steps
             x = self.thresholded(w[0], v[0])
             sigma = copysign(1.0, x if x != 0.0 else v[0])
             if self.rest_is_known and self.rest.comes_to_rest(
                 sigma * x, sigma * v[0], stop - t
             ):
                 w[0], v[0] = 0.0, 0.0
-                return
+                return n_steps
             t = self.keep_sign(w, v, total, sigma, t, stop)
+        return n_steps
 
     cdef inline Py_ssize_t keep_sign(
         self, double* w, double* v, double* total, double sigma,
@@ -336,6 +356,9 @@ cdef class LazyUpdate(Update):
         cdef double longest = 0.0
         if x > 0.0:
             longest = min(stop - t, self.gaps.longest_stride)
+        elif x != x:
+            # A NaN, which no update changes
+            return stop
         stride = longest
         if longest > WORTH_A_GUESS and speed >= 0.0:
             stride = min(longest, self.rest.updates_to_loss(x, speed))
@@ -354,7 +377,8 @@ cdef class LazyUpdate(Update):
                 stride = longest if speed >= 0.0 else min(longest, -x / speed)
             else:
                 longest = <Py_ssize_t>stride - 1
-                stride = 0.5 * longest if speed >= 0.0 else (
+                # Half of it where the speed is a NaN, too
+                stride = 0.5 * longest if not speed < 0.0 else (
                     min(longest, <Py_ssize_t>stride - x / speed))
         return t
 

@@ -12,10 +12,10 @@ cdef class Update:
     cdef bint fit_intercept
 
     cdef void begin_epoch(self, Epoch plan)
-    cdef void begin_batch(self) noexcept nogil
+    cdef int begin_batch(self) except -1 nogil
     cdef void step(self, double learning_rate) noexcept nogil
     cdef void add_to_average(self, double share) noexcept nogil
-    cdef void end_epoch(self) noexcept nogil
+    cdef int end_epoch(self) except -1 nogil
 
 
 cdef class DenseUpdate(Update):

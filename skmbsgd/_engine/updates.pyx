@@ -80,17 +80,19 @@ cdef class Update:
     cdef void begin_epoch(self, Epoch plan):
         """Prepare for an epoch of which the learning rates are known."""
 
-    cdef void begin_batch(self) noexcept nogil:
+    # These two may take long, and hear signals.
+
+    cdef int begin_batch(self) except -1 nogil:
         """Prepare for a batch: all gradients are 0."""
+
+    cdef int end_epoch(self) except -1 nogil:
+        """Bring all weights up to date."""
 
     cdef void step(self, double learning_rate) noexcept nogil:
         """Move weights and velocities by the gradients of the batch."""
 
     cdef void add_to_average(self, double share) noexcept nogil:
         """Move the running means by this share of the way to the weights."""
-
-    cdef void end_epoch(self) noexcept nogil:
-        """Bring all weights up to date."""
 
     def squared_norm(self):
         """Sum of the squares of the weights."""
