@@ -81,7 +81,7 @@ class Report:
         cases = {}
         for peer, reason, where, ratio in victories:
             portion = (
-                f"{ratio:.2g} of our {what}" if ratio > 0 else "ours did not arrive"
+                "ours did not arrive" if ratio is None else f"{ratio:.2g} of our {what}"
             )
             cases.setdefault((peer, reason), []).append(f"{where} ({portion})")
         self.bullets(
