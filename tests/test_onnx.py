@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from reference import CLASSIFIER_LOSSES
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.model_selection import GridSearchCV
@@ -24,17 +25,6 @@ SETTINGS = {
     "tol": None,
     "random_state": 0,
 }
-LOSSES = [
-    "log_loss",
-    "hinge",
-    "modified_huber",
-    "squared_hinge",
-    "perceptron",
-    "squared_error",
-    "huber",
-    "epsilon_insensitive",
-    "squared_epsilon_insensitive",
-]
 
 X = np.random.default_rng(0).normal(size=(200, 5)) * [1.0, 2.0, 0.5, 1.0, 3.0]
 Y = X @ np.random.default_rng(1).normal(size=(5, 4)) + 0.5
@@ -97,7 +87,7 @@ def test_labels_and_probabilities_are_the_same(loss, y, dtype):
 
 @each_dtype
 @pytest.mark.parametrize("labels", ["2 strings", "4 numbers"])
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", CLASSIFIER_LOSSES)
 def test_scores_are_decisions(loss, labels, dtype):
     X_dtype = X.astype(dtype)
     model = classifier(loss=loss, eta0=0.002).fit(X_dtype, LABELS[labels])
