@@ -1,7 +1,7 @@
 """Declarations of the row order, the targets and the batches; see batches.pyx."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from numpy.random cimport bitgen_t
 
 from skmbsgd._engine.blas cimport floating
@@ -26,16 +26,14 @@ cdef class RowOrder:
     cdef Py_ssize_t n_piles, pile
     cdef object bit_generator
     cdef bitgen_t* random_bits
-    cdef uint64_t bits
-    cdef int n_bits
 
     cdef void make_room(self)
     cdef void choose_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void settle(self, Py_ssize_t stop) noexcept nogil
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil
-    cdef uint32_t random_below(self, uint32_t bound) noexcept nogil
-    cdef uint32_t random_uint32(self) noexcept nogil
+    cdef void send_for_next_pile(
+        self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
 
 
 cdef class Targets:
@@ -71,6 +69,7 @@ cdef class Batches:
     cdef const uint32_t* rows
     cdef double* y
     cdef double* z
+    cdef double* losses
     cdef double* d
     cdef double* scale
 
@@ -78,6 +77,7 @@ cdef class Batches:
     cdef Py_ssize_t load(
         self, Py_ssize_t first, Py_ssize_t stop, double batch_share
     ) noexcept nogil
+    cdef void load_scale(self, double batch_share) noexcept nogil
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil
     cdef void decisions(self) noexcept nogil
     cdef void accumulate(self) noexcept nogil
@@ -98,6 +98,7 @@ cdef class DenseBatches(Batches):
     cdef const void* block
     cdef void* converted
 
-    cdef const void* row(self, Py_ssize_t i) noexcept nogil
-    cdef void multiply(self, const floating* w, floating* z) noexcept nogil
-    cdef void add_products(self, const floating* d, floating* g) noexcept nogil
+    cdef void find_rows(self, Py_ssize_t first) noexcept nogil
+    cdef void gather_rows(self) noexcept nogil
+    cdef void multiply(self, const floating* w, const floating* b) noexcept nogil
+    cdef void add_products(self, floating* g, floating* b_g) noexcept nogil

@@ -29,19 +29,19 @@ cdef extern from "row_kernels.h":
     void dot_rows_double "skmbsgd_dot_rows_double" (
         const double** rows, const double** rows_ahead, Py_ssize_t n_rows,
         Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
-        const double* w, double* z) noexcept nogil
+        const double* w, double b, double* z) noexcept nogil
     void dot_rows_float "skmbsgd_dot_rows_float" (
         const float** rows, const float** rows_ahead, Py_ssize_t n_rows,
         Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
-        const float* w, float* z) noexcept nogil
-    void add_rows_double "skmbsgd_add_rows_double" (
+        const float* w, float b, double* z) noexcept nogil
+    double add_rows_double "skmbsgd_add_rows_double" (
         const double** rows, const double** rows_ahead, Py_ssize_t n_rows,
         Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const double* d, double* g) noexcept nogil
-    void add_rows_float "skmbsgd_add_rows_float" (
+    float add_rows_float "skmbsgd_add_rows_float" (
         const float** rows, const float** rows_ahead, Py_ssize_t n_rows,
         Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
-        const float* d, float* g) noexcept nogil
+        const double* d, float* g) noexcept nogil
 
 
 cdef enum:
@@ -50,8 +50,10 @@ cdef enum:
     # a byte can tell apart and the processor can write to in turn
     ROWS_OF_PILE = 4096
     MAX_PILES = 256
-    # Rows shuffled at once, and rows dealt between two looks at the signals
+    # Random draws, each good for two rows, and rows that are shuffled at once
+    SHUFFLE_DRAWS = 64
     SHUFFLE_BLOCK = 128
+    # Rows dealt between two looks at the signals
     ROWS_BETWEEN_SIGNALS = 1048576
     # A block of rows: enough of them to be worth the calls it takes, and few enough to
     # stay in the first-level cache from the first product to the second.
@@ -124,7 +126,7 @@ cdef class RowOrder:
             bit_generator.capsule, "BitGenerator"
         )
         self.make_room()
-        self.pile, self.n_settled, self.n_bits = 0, 0, 0
+        self.pile, self.n_settled = 0, 0
         self.ends_array[:] = 0
         for first in range(0, self.n_rows, ROWS_BETWEEN_SIGNALS):
             stop = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
@@ -207,41 +209,60 @@ cdef class RowOrder:
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil:
         """Fill the places up to stop from those up to end (Fisher-Yates).
 
-        R. Durstenfeld, CACM 7(7), 1964.
+        R. Durstenfeld, CACM 7(7), 1964. At most SHUFFLE_BLOCK places.
         """
-        cdef Py_ssize_t i, partner
-        cdef uint32_t row
+        cdef Py_ssize_t first = self.n_settled, n_places = stop - first, i, partner
+        cdef uint64_t draws[SHUFFLE_DRAWS]
+        cdef uint32_t draw, row
         cdef double value
-        for i in range(self.n_settled, stop):
-            partner = i + self.random_below(<uint32_t>(end - i))
-            row = self.rows[partner]
-            self.rows[partner] = self.rows[i]
-            self.rows[i] = row
-            if self.values != NULL:
-                value = self.values[partner]
-                self.values[partner] = self.values[i]
-                self.values[i] = value
+        cdef uint32_t* rows = self.rows
+        cdef double* values = self.values
+        cdef bitgen_t* random_bits = self.random_bits
+        self.send_for_next_pile(first, stop)
+        for i in range((n_places + 1) // 2):
+            draws[i] = random_bits.next_uint64(random_bits.state)
+        for i in range(n_places):
+            draw = <uint32_t>(draws[i // 2] >> (32 * (i % 2)))
+            partner = first + i + random_below(
+                <uint32_t>(end - first - i), draw, random_bits)
+            row = rows[partner]
+            rows[partner] = rows[first + i]
+            rows[first + i] = row
+            if values != NULL:
+                value = values[partner]
+                values[partner] = values[first + i]
+                values[first + i] = value
         self.n_settled = stop
 
-    cdef inline uint32_t random_below(self, uint32_t bound) noexcept nogil:
-        """A uniform integer in [0, bound), without bias (Lemire, arXiv:1805.10941)."""
-        cdef uint64_t product = <uint64_t>self.random_uint32() * bound
-        cdef uint32_t threshold
-        if <uint32_t>product < bound:
-            threshold = (0 - bound) % bound
-            while <uint32_t>product < threshold:
-                product = <uint64_t>self.random_uint32() * bound
-        return <uint32_t>(product >> 32)
+    cdef inline void send_for_next_pile(
+        self, Py_ssize_t first, Py_ssize_t stop
+    ) noexcept nogil:
+        """Send for the part of the next pile that corresponds to this one's.
 
-    cdef inline uint32_t random_uint32(self) noexcept nogil:
-        """Half of a draw; the other half is kept for the next call."""
-        if self.n_bits == 0:
-            self.bits = self.random_bits.next_uint64(self.random_bits.state)
-            self.n_bits = 64
-        else:
-            self.bits >>= 32
-        self.n_bits -= 32
-        return <uint32_t>self.bits
+        The swaps go all over a pile, so that all of it must be at hand by then.
+        """
+        cdef Py_ssize_t distance = self.n_rows // self.n_piles, place
+        for place in range(first + distance, min(stop + distance, self.n_rows), 8):
+            prefetch(self.rows + place)
+            if self.values != NULL:
+                prefetch(self.values + place)
+
+
+cdef inline uint32_t random_below(
+    uint32_t bound, uint32_t draw, bitgen_t* random_bits
+) noexcept nogil:
+    """A uniform integer in [0, bound), without bias (Lemire, arXiv:1805.10941).
+
+    It is made of a random draw, and hardly ever of some more.
+    """
+    cdef uint64_t product = <uint64_t>draw * bound
+    cdef uint32_t threshold
+    if <uint32_t>product < bound:
+        threshold = (0 - bound) % bound
+        while <uint32_t>product < threshold:
+            draw = random_bits.next_uint32(random_bits.state)
+            product = <uint64_t>draw * bound
+    return <uint32_t>(product >> 32)
 
 
 cdef class Targets:
@@ -347,12 +368,13 @@ cdef class Batches:
 
     cdef void allocate(self, Py_ssize_t max_rows):
         cdef Py_ssize_t size = max_rows * self.targets.n_outputs
-        cdef double[::1] block = np.empty(3 * size + max_rows)
+        cdef double[::1] block = np.empty(4 * size + max_rows)
         self.block_array = block
         self.max_rows = max_rows
         self.y = &block[0]
         self.z = self.y + size
-        self.d = self.z + size
+        self.losses = self.z + size
+        self.d = self.losses + size
         self.scale = self.d + size
 
     cdef Py_ssize_t load(
@@ -362,7 +384,6 @@ cdef class Batches:
 
         batch_share is what a row of weight 1 adds to its batch's mean.
         """
-        cdef Py_ssize_t i
         self.n_rows = min(stop - first, self.max_rows)
         self.order.settle(first + self.n_rows)
         self.rows = self.order.rows + first
@@ -371,11 +392,17 @@ cdef class Batches:
             self.y = self.order.values + first
         else:
             self.targets.load(self.rows, self.n_rows, self.y)
-        for i in range(self.n_rows):
-            self.scale[i] = batch_share
-            if self.weighted:
-                self.scale[i] *= self.sample_weight[self.rows[i]]
+        self.load_scale(batch_share)
         return self.n_rows
+
+    cdef void load_scale(self, double batch_share) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef double* scale = self.scale
+        for i in range(self.n_rows):
+            scale[i] = batch_share
+        if self.weighted:
+            for i in range(self.n_rows):
+                scale[i] *= self.sample_weight[self.rows[i]]
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         """Bring the block's rows of X to hand, and send for those after them."""
@@ -447,79 +474,87 @@ cdef class DenseBatches(Batches):
         self.converted_array = np.empty((self.max_rows, targets.n_outputs), X.dtype)
         self.converted = <void*><size_t>self.converted_array.ctypes.data
 
-    cdef inline const void* row(self, Py_ssize_t i) noexcept nogil:
-        return self.first_row + self.order.rows[i] * self.bytes_of_row
-
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
-        cdef Py_ssize_t i, ahead, last = self.order.n_rows - 1
         self.order.settle(first + self.n_rows + self.lookahead)
-        for i in range(self.n_rows):
-            ahead = min(first + i + self.lookahead, last)
-            self.rows_here[i] = self.row(first + i)
-            self.rows_ahead[i] = self.row(ahead)
-            if self.model.n_outputs > 1:
-                self.targets.prefetch(self.order.rows[ahead])
+        self.find_rows(first)
         if self.model.n_outputs == 1:
             return
         if self.order.consecutive:
             self.block = self.rows_here[0]
-            return
+        else:
+            self.gather_rows()
+            self.block = self.gathered
+
+    cdef void find_rows(self, Py_ssize_t first) noexcept nogil:
+        """Find the addresses of the block's rows, and of the rows to send for."""
+        cdef Py_ssize_t i, ahead, last = self.order.n_rows - 1
+        cdef const uint32_t* rows = self.order.rows
+        cdef size_t bytes_of_row = self.bytes_of_row
+        cdef const void** rows_here = self.rows_here
+        cdef const void** rows_ahead = self.rows_ahead
+        for i in range(self.n_rows):
+            ahead = min(first + i + self.lookahead, last)
+            rows_here[i] = self.first_row + rows[first + i] * bytes_of_row
+            rows_ahead[i] = self.first_row + rows[ahead] * bytes_of_row
+            if self.model.n_outputs > 1:
+                self.targets.prefetch(rows[ahead])
+
+    cdef void gather_rows(self) noexcept nogil:
+        """Copy the block's rows, and send for those to come."""
+        cdef Py_ssize_t i
         for i in range(self.n_rows):
             prefetch_bytes(self.rows_ahead[i],
                            min(self.bytes_of_row, <size_t>MAX_PREFETCHED_BYTES))
             memcpy(self.gathered + i * self.bytes_of_row, self.rows_here[i],
                    self.bytes_of_row)
-        self.block = self.gathered
 
     cdef void decisions(self) noexcept nogil:
         if self.single_precision:
-            self.multiply(<float*>self.model.w, <float*>self.converted)
-            add_intercept(<float*>self.converted, <float*>self.model.b, self.z,
-                          self.n_rows, self.model.n_outputs)
+            self.multiply(<float*>self.model.w, <float*>self.model.b)
         else:
-            self.multiply(<double*>self.model.w, <double*>self.converted)
-            add_intercept(<double*>self.converted, <double*>self.model.b, self.z,
-                          self.n_rows, self.model.n_outputs)
+            self.multiply(<double*>self.model.w, <double*>self.model.b)
 
     cdef void accumulate(self) noexcept nogil:
         if self.single_precision:
-            convert_and_sum(self.d, <float*>self.converted, <float*>self.model.b_g,
-                            self.n_rows, self.model.n_outputs)
-            self.add_products(<float*>self.converted, <float*>self.model.g)
+            self.add_products(<float*>self.model.g, <float*>self.model.b_g)
         else:
-            convert_and_sum(self.d, <double*>self.converted, <double*>self.model.b_g,
-                            self.n_rows, self.model.n_outputs)
-            self.add_products(<double*>self.converted, <double*>self.model.g)
+            self.add_products(<double*>self.model.g, <double*>self.model.b_g)
 
-    cdef void multiply(self, const floating* w, floating* z) noexcept nogil:
-        """z = X w^T"""
+    cdef void multiply(self, const floating* w, const floating* b) noexcept nogil:
+        """z = X w^T + b"""
         if self.model.n_outputs > 1:
-            rows_times_weights(<const floating*>self.block, w, z,
-                               self.n_rows, self.n_features, self.model.n_outputs)
+            rows_times_weights(
+                <const floating*>self.block, w, <floating*>self.converted,
+                self.n_rows, self.n_features, self.model.n_outputs)
+            add_intercept(<floating*>self.converted, b, self.z,
+                          self.n_rows, self.model.n_outputs)
         elif floating is double:
             dot_rows_double(
                 <const double**>self.rows_here, <const double**>self.rows_ahead,
-                self.n_rows, self.n_features, 0, self.half_ahead, w, z)
+                self.n_rows, self.n_features, 0, self.half_ahead, w, b[0], self.z)
         else:
             dot_rows_float(
                 <const float**>self.rows_here, <const float**>self.rows_ahead,
-                self.n_rows, self.n_features, 0, self.half_ahead, w, z)
+                self.n_rows, self.n_features, 0, self.half_ahead, w, b[0], self.z)
 
-    cdef void add_products(self, const floating* d, floating* g) noexcept nogil:
-        """g += d^T X"""
+    cdef void add_products(self, floating* g, floating* b_g) noexcept nogil:
+        """g += d^T X, and b_g += the sum of d"""
         if self.model.n_outputs > 1:
-            add_outer_products(d, <const floating*>self.block, g,
-                               self.n_rows, self.n_features, self.model.n_outputs)
+            convert_and_sum(self.d, <floating*>self.converted, b_g,
+                            self.n_rows, self.model.n_outputs)
+            add_outer_products(
+                <floating*>self.converted, <const floating*>self.block, g,
+                self.n_rows, self.n_features, self.model.n_outputs)
         elif floating is double:
-            add_rows_double(
+            b_g[0] += add_rows_double(
                 <const double**>self.rows_here, <const double**>self.rows_ahead,
                 self.n_rows, self.n_features, self.half_ahead, self.columns_ahead,
-                d, g)
+                self.d, g)
         else:
-            add_rows_float(
+            b_g[0] += add_rows_float(
                 <const float**>self.rows_here, <const float**>self.rows_ahead,
                 self.n_rows, self.n_features, self.half_ahead, self.columns_ahead,
-                d, g)
+                self.d, g)
 
 
 cdef inline void prefetch_bytes(const void* address, size_t n_bytes) noexcept nogil:

@@ -70,7 +70,7 @@ def run_epoch(
                 n_loaded = batches.load(row, stop, 1.0 / batch_rows)
                 batches.decisions()
                 batch_loss += loss.gradient(
-                    batches.y, batches.z, batches.scale, batches.d,
+                    batches.y, batches.z, batches.scale, batches.losses, batches.d,
                     n_loaded, n_outputs)
                 batches.accumulate()
                 row += n_loaded

@@ -4,12 +4,16 @@
 cdef class Loss:
     cdef double gradient(
         self, const double* y, const double* z, const double* scale,
-        double* d, Py_ssize_t n_rows, Py_ssize_t n_outputs,
+        double* losses, double* d, Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
     ) noexcept nogil
 
 
 cdef class PointwiseLoss(Loss):
-    cdef double at(self, double y, double z, double* d) noexcept nogil
+    pass
 
 
 cdef class SquaredError(PointwiseLoss):

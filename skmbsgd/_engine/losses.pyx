@@ -1,8 +1,8 @@
-"""Losses: value and derivative at the decisions of a block of rows.
+"""Losses: values and derivatives at the decisions of a block of rows.
 
 A regression target y is any real number; a class is coded as y = +1 in its own
 output and y = -1 in all others. z is the decision. To add a loss, write one class
-with the method ``at``, declare it in losses.pxd, and name it in the estimator.
+with the method ``evaluate``, declare it in losses.pxd, and name it in the estimator.
 
 The formulas of the pointwise losses are those of scikit-learn's SGD estimators
 (https://scikit-learn.org/stable/modules/sgd.html#mathematical-formulation).
@@ -13,64 +13,74 @@ from libc.math cimport exp, fabs, log
 
 
 cdef class Loss:
-    """Value and derivative at a block of decisions."""
+    """A sum over rows and outputs of a function of the decisions of a row."""
 
     cdef double gradient(
         self, const double* y, const double* z, const double* scale,
-        double* d, Py_ssize_t n_rows, Py_ssize_t n_outputs,
+        double* losses, double* d, Py_ssize_t n_rows, Py_ssize_t n_outputs,
     ) noexcept nogil:
         """Write d = scale * dloss/dz for each row; return the sum of scale * loss.
 
-        y, z and d are row-major of shape (n_rows, n_outputs), scale is (n_rows,).
+        All are row-major of shape (n_rows, n_outputs), but scale, which is (n_rows,).
+        losses is room to work in.
         """
-        return 0.0
+        self.evaluate(y, z, losses, d, n_rows, n_outputs)
+        if n_outputs == 1:
+            # With a number known here the compiler makes one loop of two.
+            return weigh(scale, losses, d, n_rows, 1)
+        return weigh(scale, losses, d, n_rows, n_outputs)
+
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil:
+        """Write the share of each output in the loss of its row, and d = dloss/dz."""
+
+
+cdef inline double weigh(
+    const double* scale, const double* losses, double* d,
+    Py_ssize_t n_rows, Py_ssize_t n_outputs,
+) noexcept nogil:
+    """Multiply d by scale; return the sum of scale * loss."""
+    cdef double total = 0.0
+    cdef Py_ssize_t i, k
+    for i in range(n_rows):
+        for k in range(i * n_outputs, (i + 1) * n_outputs):
+            if scale[i] == 0.0:
+                d[k] = 0.0  # absent, even if its decision is infinite
+            else:
+                d[k] *= scale[i]
+                total += scale[i] * losses[k]
+    return total
 
 
 cdef class PointwiseLoss(Loss):
     """A loss that is a sum over the outputs of a function of one y and one z."""
 
-    cdef double at(self, double y, double z, double* d) noexcept nogil:
-        """Write d = dloss/dz and return the loss."""
-        d[0] = 0.0
-        return 0.0
-
-    cdef double gradient(
-        self, const double* y, const double* z, const double* scale,
-        double* d, Py_ssize_t n_rows, Py_ssize_t n_outputs,
-    ) noexcept nogil:
-        cdef double total = 0.0
-        cdef Py_ssize_t i, k
-        for i in range(n_rows):
-            for k in range(n_outputs):
-                if scale[i] == 0.0:
-                    # Absent, even if its decision is infinite
-                    d[0] = 0.0
-                else:
-                    total += scale[i] * self.at(y[0], z[0], d)
-                    d[0] *= scale[i]
-                y += 1
-                z += 1
-                d += 1
-        return total
-
     def value(self, double y, double z):
         """Loss at one target and one decision."""
-        cdef double d
-        return self.at(y, z, &d)
+        cdef double loss, d
+        self.evaluate(&y, &z, &loss, &d, 1, 1)
+        return loss
 
     def derivative(self, double y, double z):
         """Derivative of the loss with respect to the decision."""
-        cdef double d
-        self.at(y, z, &d)
+        cdef double loss, d
+        self.evaluate(&y, &z, &loss, &d, 1, 1)
         return d
 
 
 cdef class SquaredError(PointwiseLoss):
     """(z - y)^2 / 2"""
 
-    cdef double at(self, double y, double z, double* d) noexcept nogil:
-        d[0] = z - y
-        return 0.5 * d[0] * d[0]
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(n_rows * n_outputs):
+            d[i] = z[i] - y[i]
+            losses[i] = 0.5 * d[i] * d[i]
 
 
 cdef class Huber(PointwiseLoss):
@@ -79,13 +89,20 @@ cdef class Huber(PointwiseLoss):
     def __cinit__(self, double epsilon):
         self.epsilon = epsilon
 
-    cdef double at(self, double y, double z, double* d) noexcept nogil:
-        cdef double r = z - y
-        if fabs(r) <= self.epsilon:
-            d[0] = r
-            return 0.5 * r * r
-        d[0] = self.epsilon if r > 0.0 else -self.epsilon
-        return self.epsilon * fabs(r) - 0.5 * self.epsilon * self.epsilon
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil:
+        cdef double r
+        cdef Py_ssize_t i
+        for i in range(n_rows * n_outputs):
+            r = z[i] - y[i]
+            if fabs(r) <= self.epsilon:
+                d[i] = r
+                losses[i] = 0.5 * r * r
+            else:
+                d[i] = self.epsilon if r > 0.0 else -self.epsilon
+                losses[i] = self.epsilon * fabs(r) - 0.5 * self.epsilon * self.epsilon
 
 
 cdef class EpsilonInsensitive(PointwiseLoss):
@@ -94,13 +111,20 @@ cdef class EpsilonInsensitive(PointwiseLoss):
     def __cinit__(self, double epsilon):
         self.epsilon = epsilon
 
-    cdef double at(self, double y, double z, double* d) noexcept nogil:
-        cdef double excess = fabs(z - y) - self.epsilon
-        if excess <= 0.0:
-            d[0] = 0.0
-            return 0.0
-        d[0] = 1.0 if z > y else -1.0
-        return excess
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil:
+        cdef double excess
+        cdef Py_ssize_t i
+        for i in range(n_rows * n_outputs):
+            excess = fabs(z[i] - y[i]) - self.epsilon
+            if excess <= 0.0:
+                d[i] = 0.0
+                losses[i] = 0.0
+            else:
+                d[i] = 1.0 if z[i] > y[i] else -1.0
+                losses[i] = excess
 
 
 cdef class SquaredEpsilonInsensitive(PointwiseLoss):
@@ -109,13 +133,20 @@ cdef class SquaredEpsilonInsensitive(PointwiseLoss):
     def __cinit__(self, double epsilon):
         self.epsilon = epsilon
 
-    cdef double at(self, double y, double z, double* d) noexcept nogil:
-        cdef double excess = fabs(z - y) - self.epsilon
-        if excess <= 0.0:
-            d[0] = 0.0
-            return 0.0
-        d[0] = 2.0 * excess if z > y else -2.0 * excess
-        return excess * excess
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil:
+        cdef double excess
+        cdef Py_ssize_t i
+        for i in range(n_rows * n_outputs):
+            excess = fabs(z[i] - y[i]) - self.epsilon
+            if excess <= 0.0:
+                d[i] = 0.0
+                losses[i] = 0.0
+            else:
+                d[i] = 2.0 * excess if z[i] > y[i] else -2.0 * excess
+                losses[i] = excess * excess
 
 
 cdef inline double log_of_one_plus(double x) noexcept nogil:
@@ -132,15 +163,19 @@ cdef inline double log_of_one_plus(double x) noexcept nogil:
 cdef class Logistic(PointwiseLoss):
     """log(1 + exp(-y z)), y = -1 or +1"""
 
-    cdef double at(self, double y, double z, double* d) noexcept nogil:
-        cdef double margin = y * z
-        # exp of a negative number only, so that nothing overflows.
-        cdef double e = exp(-fabs(margin))
-        if margin > 0.0:
-            d[0] = -y * e / (1.0 + e)
-            return log_of_one_plus(e)
-        d[0] = -y / (1.0 + e)
-        return log_of_one_plus(e) - margin
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil:
+        cdef double margin, e
+        cdef Py_ssize_t i
+        for i in range(n_rows * n_outputs):
+            margin = y[i] * z[i]
+            # exp of a negative number only, so that nothing overflows.
+            e = exp(-fabs(margin))
+            # Without branches: the sign of the margin cannot be foreseen.
+            d[i] = -y[i] * (e if margin > 0.0 else 1.0) / (1.0 + e)
+            losses[i] = log_of_one_plus(e) + max(0.0, -margin)
 
 
 cdef class Hinge(PointwiseLoss):
@@ -153,69 +188,83 @@ cdef class Hinge(PointwiseLoss):
     def __cinit__(self, double margin):
         self.margin = margin
 
-    cdef double at(self, double y, double z, double* d) noexcept nogil:
-        if y * z > self.margin:
-            d[0] = 0.0
-            return 0.0
-        d[0] = -y
-        return self.margin - y * z
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil:
+        cdef Py_ssize_t i
+        for i in range(n_rows * n_outputs):
+            if y[i] * z[i] > self.margin:
+                d[i] = 0.0
+                losses[i] = 0.0
+            else:
+                d[i] = -y[i]
+                losses[i] = self.margin - y[i] * z[i]
 
 
 cdef class SquaredHinge(PointwiseLoss):
     """max(0, 1 - y z)^2, y = -1 or +1"""
 
-    cdef double at(self, double y, double z, double* d) noexcept nogil:
-        cdef double shortfall = 1.0 - y * z
-        if shortfall <= 0.0:
-            d[0] = 0.0
-            return 0.0
-        d[0] = -2.0 * y * shortfall
-        return shortfall * shortfall
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil:
+        cdef double shortfall
+        cdef Py_ssize_t i
+        for i in range(n_rows * n_outputs):
+            shortfall = 1.0 - y[i] * z[i]
+            if shortfall <= 0.0:
+                d[i] = 0.0
+                losses[i] = 0.0
+            else:
+                d[i] = -2.0 * y[i] * shortfall
+                losses[i] = shortfall * shortfall
 
 
 cdef class ModifiedHuber(PointwiseLoss):
     """max(0, 1 - y z)^2 where y z >= -1, else -4 y z; y = -1 or +1"""
 
-    cdef double at(self, double y, double z, double* d) noexcept nogil:
-        cdef double margin = y * z
-        if margin >= 1.0:
-            d[0] = 0.0
-            return 0.0
-        if margin >= -1.0:
-            d[0] = -2.0 * y * (1.0 - margin)
-            return (1.0 - margin) * (1.0 - margin)
-        d[0] = -4.0 * y
-        return -4.0 * margin
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    ) noexcept nogil:
+        cdef double margin
+        cdef Py_ssize_t i
+        for i in range(n_rows * n_outputs):
+            margin = y[i] * z[i]
+            if margin >= 1.0:
+                d[i] = 0.0
+                losses[i] = 0.0
+            elif margin >= -1.0:
+                d[i] = -2.0 * y[i] * (1.0 - margin)
+                losses[i] = (1.0 - margin) * (1.0 - margin)
+            else:
+                d[i] = -4.0 * y[i]
+                losses[i] = -4.0 * margin
 
 
 cdef class Softmax(Loss):
     """log(sum_k exp(z_k)) - z_c for the row's class c, the output with y = +1"""
 
-    cdef double gradient(
-        self, const double* y, const double* z, const double* scale,
-        double* d, Py_ssize_t n_rows, Py_ssize_t n_outputs,
+    cdef void evaluate(
+        self, const double* y, const double* z, double* losses, double* d,
+        Py_ssize_t n_rows, Py_ssize_t n_outputs,
     ) noexcept nogil:
-        cdef double total = 0.0, largest, true_decision, sum_exp
+        cdef double largest, sum_exp, log_sum
         cdef Py_ssize_t i, k
         for i in range(n_rows):
             largest = z[0]
             for k in range(1, n_outputs):
                 largest = max(largest, z[k])
             sum_exp = 0.0
-            true_decision = 0.0
             for k in range(n_outputs):
                 d[k] = exp(z[k] - largest)
                 sum_exp += d[k]
-                if y[k] > 0.0:
-                    true_decision = z[k]
+            log_sum = log(sum_exp) + largest
             for k in range(n_outputs):
-                if scale[i] == 0.0:
-                    d[k] = 0.0  # absent, even if its decisions are infinite
-                else:
-                    d[k] = scale[i] * (d[k] / sum_exp - (y[k] > 0.0))
-            if scale[i] != 0.0:
-                total += scale[i] * (log(sum_exp) + largest - true_decision)
+                d[k] = d[k] / sum_exp - (y[k] > 0.0)
+                losses[k] = log_sum - z[k] if y[k] > 0.0 else 0.0
             y += n_outputs
             z += n_outputs
+            losses += n_outputs
             d += n_outputs
-        return total

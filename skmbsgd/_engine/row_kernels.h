@@ -23,9 +23,16 @@
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) \
     && __GNUC__ >= 8
 #define SKMBSGD_MULTIVERSIONED \
-    __attribute__((target_clones("avx512f", "avx2,fma", "default")))
+    __attribute__((target_clones("avx512f", "fma", "default")))
 #else
 #define SKMBSGD_MULTIVERSIONED
+#endif
+
+/* A function that takes on the instruction set of its caller */
+#if defined(__GNUC__)
+#define SKMBSGD_INLINE inline __attribute__((always_inline))
+#else
+#define SKMBSGD_INLINE inline
 #endif
 
 enum { SKMBSGD_CACHE_LINE = 64 };
