@@ -630,11 +630,12 @@ def test_a_stream_goes_on_after_an_interrupt_as_if_it_had_not_been(
     settings = {"momentum": 0.9, "average": True, "random_state": 0}
     estimator = learn(kind(**settings), chunks[:3])
     before = bits(estimator)
-    X, y = problem(kind, 100_000, 4, 3)
+    # An epoch takes several times as long as the alarm waits, even on fast machines.
+    X, y = problem(kind, 1_000_000, 4, 3)
 
     def pause(epoch):
         # The alarm goes off at a random place of the epoch that follows.
-        alarm(raise_interrupted, first=0.003)
+        alarm(raise_interrupted, first=0.001)
         return 0.01
 
     estimator.set_params(max_iter=3, tol=None, batch_size=batch_size)

@@ -99,6 +99,6 @@ cdef class DenseBatches(Batches):
     cdef void* converted
 
     cdef void find_rows(self, Py_ssize_t first) noexcept nogil
-    cdef void gather_rows(self) noexcept nogil
+    cdef void gather_rows(self, Py_ssize_t first) noexcept nogil
     cdef void multiply(self, const floating* w, const floating* b) noexcept nogil
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil

@@ -57,12 +57,15 @@ cdef enum:
     ROWS_BETWEEN_SIGNALS = 1048576
     # A block of rows: enough of them to be worth the calls it takes, and few enough to
     # stay in the first-level cache from the first product to the second.
+    MIN_BLOCK_ROWS = 4
     MAX_BLOCK_ROWS = 64
     BLOCK_ELEMENTS = 4096
-    # Rows to come are sent for so many visits ahead: early enough to arrive in time,
-    # late enough not to be evicted again.
-    MAX_LOOKAHEAD_ROWS = 32
-    LOOKAHEAD_BYTES = 262144
+    # Rows to come are sent for so many visits ahead, more of them if they are short:
+    # early enough to arrive in time, late enough not to be evicted again.
+    MIN_LOOKAHEAD_ROWS = 32
+    MAX_LOOKAHEAD_ROWS = 64
+    LOOKAHEAD_BYTES = 16384
+    MAX_LOOKAHEAD_BYTES = 262144
     # Of a very long row only the start is sent for; the processor's own prefetcher
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
@@ -451,18 +454,15 @@ cdef class DenseBatches(Batches):
         # The work of one row, in units of about a nanosecond
         self.cost_of_row = targets.n_outputs * (self.n_features + 16)
 
-        self.allocate(min(
-            max(4, BLOCK_ELEMENTS // self.n_features), MAX_BLOCK_ROWS, order.n_rows
-        ))
-        self.lookahead = min(
-            max(1, LOOKAHEAD_BYTES // <Py_ssize_t>self.bytes_of_row), MAX_LOOKAHEAD_ROWS
-        )
+        block_rows = rows_of_block(self.n_features, targets.n_outputs)
+        self.allocate(min(block_rows, order.n_rows))
+        self.lookahead = lookahead_rows(self.bytes_of_row)
         self.columns_ahead = min(
             self.n_features, MAX_PREFETCHED_BYTES // X.dtype.itemsize
         )
-        # The first half of them by the first product, and that by whole cache lines
+        # Half of them by the first product, and up to the end of a cache line
         line = CACHE_LINE // X.dtype.itemsize
-        self.half_ahead = self.columns_ahead // 2 // line * line
+        self.half_ahead = -(-self.columns_ahead // (2 * line)) * line
         self.addresses = np.empty((2, self.max_rows), dtype=np.uintp)
         self.rows_here = <const void**><size_t>self.addresses.ctypes.data
         self.rows_ahead = self.rows_here + self.max_rows
@@ -482,27 +482,30 @@ cdef class DenseBatches(Batches):
         if self.order.consecutive:
             self.block = self.rows_here[0]
         else:
-            self.gather_rows()
+            self.gather_rows(first)
             self.block = self.gathered
 
     cdef void find_rows(self, Py_ssize_t first) noexcept nogil:
         """Find the addresses of the block's rows, and of the rows to send for."""
         cdef Py_ssize_t i, ahead, last = self.order.n_rows - 1
+        # Names of their own, or the compiler would assume that they change.
         cdef const uint32_t* rows = self.order.rows
+        cdef const char* first_row = self.first_row
         cdef size_t bytes_of_row = self.bytes_of_row
         cdef const void** rows_here = self.rows_here
         cdef const void** rows_ahead = self.rows_ahead
+        cdef Py_ssize_t lookahead = self.lookahead
+        for i in range(self.n_rows):
+            ahead = min(first + i + lookahead, last)
+            rows_here[i] = first_row + rows[first + i] * bytes_of_row
+            rows_ahead[i] = first_row + rows[ahead] * bytes_of_row
+
+    cdef void gather_rows(self, Py_ssize_t first) noexcept nogil:
+        """Copy the block's rows, and send for those to come and their targets."""
+        cdef Py_ssize_t i, ahead, last = self.order.n_rows - 1
         for i in range(self.n_rows):
             ahead = min(first + i + self.lookahead, last)
-            rows_here[i] = self.first_row + rows[first + i] * bytes_of_row
-            rows_ahead[i] = self.first_row + rows[ahead] * bytes_of_row
-            if self.model.n_outputs > 1:
-                self.targets.prefetch(rows[ahead])
-
-    cdef void gather_rows(self) noexcept nogil:
-        """Copy the block's rows, and send for those to come."""
-        cdef Py_ssize_t i
-        for i in range(self.n_rows):
+            self.targets.prefetch(self.order.rows[ahead])
             prefetch_bytes(self.rows_ahead[i],
                            min(self.bytes_of_row, <size_t>MAX_PREFETCHED_BYTES))
             memcpy(self.gathered + i * self.bytes_of_row, self.rows_here[i],
@@ -555,6 +558,20 @@ cdef class DenseBatches(Batches):
                 <const float**>self.rows_here, <const float**>self.rows_ahead,
                 self.n_rows, self.n_features, self.half_ahead, self.columns_ahead,
                 self.d, g)
+
+
+cdef Py_ssize_t rows_of_block(Py_ssize_t n_features, Py_ssize_t n_outputs):
+    """How many rows are worked on at a time."""
+    # A matrix product gains more from a larger block than it loses in the cache.
+    factor = 1 if n_outputs == 1 else 2
+    rows = max(MIN_BLOCK_ROWS, factor * BLOCK_ELEMENTS // n_features)
+    return min(rows, factor * MAX_BLOCK_ROWS)
+
+
+cdef Py_ssize_t lookahead_rows(Py_ssize_t bytes_of_row):
+    """How many visits before its turn a row is sent for."""
+    rows = max(MIN_LOOKAHEAD_ROWS, LOOKAHEAD_BYTES // bytes_of_row)
+    return max(1, min(rows, MAX_LOOKAHEAD_ROWS, MAX_LOOKAHEAD_BYTES // bytes_of_row))
 
 
 cdef inline void prefetch_bytes(const void* address, size_t n_bytes) noexcept nogil:

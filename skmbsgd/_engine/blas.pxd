@@ -2,13 +2,12 @@
 
 OpenBLAS hands a product to its threads once the product is large enough, and the
 sums, hence the last bits, then depend on the number of threads. Each call made here
-stays below the sizes at which it does so: 9,216 elements of a matrix for a
-matrix-vector product and 2 ** 18 multiplications for a matrix-matrix product
-(``interface/gemv.c`` and ``interface/gemm.c`` of OpenBLAS). Threads would not pay at
-these sizes, and they would fight with those of joblib.
+stays below the size at which it does so: 2 ** 18 multiplications
+(``interface/gemm.c`` of OpenBLAS). Threads would not pay at this size, and they would
+fight with those of joblib.
 """
 
-from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
+from scipy.linalg.cython_blas cimport dgemm, sgemm
 
 ctypedef fused floating:
     float
@@ -20,21 +19,6 @@ cdef enum:
     MAX_BLOCK_ELEMENTS = 8192
     # ... and meets at most so many outputs in one product.
     MAX_BLOCK_OUTPUTS = 32
-
-
-cdef inline void gemv(
-    char transpose, int m, int n, const floating* A, int lda,
-    const floating* x, floating beta, floating* y,
-) noexcept nogil:
-    """y = op(A) x + beta y for a column-major A of shape (m, n)."""
-    cdef int one = 1
-    cdef floating alpha = 1
-    if floating is double:
-        dgemv(&transpose, &m, &n, &alpha, <double*>A, &lda, <double*>x, &one,
-              &beta, y, &one)
-    else:
-        sgemv(&transpose, &m, &n, &alpha, <float*>A, &lda, <float*>x, &one,
-              &beta, y, &one)
 
 
 cdef inline void gemm(
@@ -62,17 +46,13 @@ cdef inline void rows_times_weights(
     cdef int rows = <int>n_rows, lda = <int>n_features, width, outputs
     while first < n_features:
         width = <int>min(block, n_features - first)
-        if n_outputs == 1:
-            gemv(c"T", width, rows, X + first, lda, W + first,
-                 <floating>(first > 0), Z)
-        else:
-            output = 0
-            while output < n_outputs:
-                outputs = <int>min(<Py_ssize_t>MAX_BLOCK_OUTPUTS, n_outputs - output)
-                gemm(c"T", c"N", outputs, rows, width,
-                     W + output * n_features + first, lda, X + first, lda,
-                     <floating>(first > 0), Z + output, <int>n_outputs)
-                output += outputs
+        output = 0
+        while output < n_outputs:
+            outputs = <int>min(<Py_ssize_t>MAX_BLOCK_OUTPUTS, n_outputs - output)
+            gemm(c"T", c"N", outputs, rows, width,
+                 W + output * n_features + first, lda, X + first, lda,
+                 <floating>(first > 0), Z + output, <int>n_outputs)
+            output += outputs
         first += width
 
 
@@ -86,14 +66,11 @@ cdef inline void add_outer_products(
     cdef int rows = <int>n_rows, lda = <int>n_features, width, outputs
     while first < n_features:
         width = <int>min(block, n_features - first)
-        if n_outputs == 1:
-            gemv(c"N", width, rows, X + first, lda, D, <floating>1, G + first)
-        else:
-            output = 0
-            while output < n_outputs:
-                outputs = <int>min(<Py_ssize_t>MAX_BLOCK_OUTPUTS, n_outputs - output)
-                gemm(c"N", c"T", width, outputs, rows, X + first, lda,
-                     D + output, <int>n_outputs, <floating>1,
-                     G + output * n_features + first, lda)
-                output += outputs
+        output = 0
+        while output < n_outputs:
+            outputs = <int>min(<Py_ssize_t>MAX_BLOCK_OUTPUTS, n_outputs - output)
+            gemm(c"N", c"T", width, outputs, rows, X + first, lda,
+                 D + output, <int>n_outputs, <floating>1,
+                 G + output * n_features + first, lda)
+            output += outputs
         first += width

@@ -9,7 +9,13 @@ The formulas of the pointwise losses are those of scikit-learn's SGD estimators
 Everything here is float64, whatever the precision of X: a row has few decisions.
 """
 
-from libc.math cimport exp, fabs, log
+from libc.math cimport fabs, log
+
+cdef extern from "elementary_functions.h":
+    void exp_each "skmbsgd_exp" (
+        const double* x, double* y, Py_ssize_t n) noexcept nogil
+    void log1p_each "skmbsgd_log1p" (
+        const double* x, double* y, Py_ssize_t n) noexcept nogil
 
 
 cdef class Loss:
@@ -45,13 +51,40 @@ cdef inline double weigh(
     cdef double total = 0.0
     cdef Py_ssize_t i, k
     for i in range(n_rows):
+        if scale[i] != 0.0:
+            total += scale[i] * sum_of(losses + i * n_outputs, n_outputs)
         for k in range(i * n_outputs, (i + 1) * n_outputs):
-            if scale[i] == 0.0:
-                d[k] = 0.0  # absent, even if its decision is infinite
-            else:
-                d[k] *= scale[i]
-                total += scale[i] * losses[k]
+            # A row of weight 0 is absent, even if its decision is infinite.
+            d[k] = scale[i] * d[k] if scale[i] != 0.0 else 0.0
     return total
+
+
+# Four numbers at a time, which need not wait for each other
+
+cdef inline double sum_of(const double* x, Py_ssize_t n) noexcept nogil:
+    cdef double a = 0.0, b = 0.0, c = 0.0, d = 0.0
+    cdef Py_ssize_t i
+    for i in range(n // 4):
+        a += x[4 * i]
+        b += x[4 * i + 1]
+        c += x[4 * i + 2]
+        d += x[4 * i + 3]
+    for i in range(n // 4 * 4, n):
+        a += x[i]
+    return (a + b) + (c + d)
+
+
+cdef inline double largest_of(const double* x, Py_ssize_t n) noexcept nogil:
+    cdef double a = x[0], b = x[0], c = x[0], d = x[0]
+    cdef Py_ssize_t i
+    for i in range(n // 4):
+        a = max(a, x[4 * i])
+        b = max(b, x[4 * i + 1])
+        c = max(c, x[4 * i + 2])
+        d = max(d, x[4 * i + 3])
+    for i in range(n // 4 * 4, n):
+        a = max(a, x[i])
+    return max(max(a, b), max(c, d))
 
 
 cdef class PointwiseLoss(Loss):
@@ -149,17 +182,6 @@ cdef class SquaredEpsilonInsensitive(PointwiseLoss):
                 losses[i] = excess * excess
 
 
-cdef inline double log_of_one_plus(double x) noexcept nogil:
-    """log(1 + x) for 0 <= x <= 1, to full relative precision.
-
-    Below 1e-5 the sum would drop digits of x; the series has none to drop there.
-    Otherwise `log` is several times as fast as `log1p`.
-    """
-    if x < 1e-5:
-        return x * (1.0 - x * (0.5 - x / 3.0))
-    return log(1.0 + x)
-
-
 cdef class Logistic(PointwiseLoss):
     """log(1 + exp(-y z)), y = -1 or +1"""
 
@@ -168,14 +190,16 @@ cdef class Logistic(PointwiseLoss):
         Py_ssize_t n_rows, Py_ssize_t n_outputs,
     ) noexcept nogil:
         cdef double margin, e
-        cdef Py_ssize_t i
-        for i in range(n_rows * n_outputs):
-            margin = y[i] * z[i]
-            # exp of a negative number only, so that nothing overflows.
-            e = exp(-fabs(margin))
-            # Without branches: the sign of the margin cannot be foreseen.
+        cdef Py_ssize_t i, n = n_rows * n_outputs
+        # exp of a negative number only, so that nothing overflows
+        for i in range(n):
+            losses[i] = -fabs(y[i] * z[i])
+        exp_each(losses, d, n)
+        log1p_each(d, losses, n)
+        for i in range(n):
+            margin, e = y[i] * z[i], d[i]
             d[i] = -y[i] * (e if margin > 0.0 else 1.0) / (1.0 + e)
-            losses[i] = log_of_one_plus(e) + max(0.0, -margin)
+            losses[i] += -margin if margin < 0.0 else 0.0
 
 
 cdef class Hinge(PointwiseLoss):
@@ -250,21 +274,20 @@ cdef class Softmax(Loss):
         self, const double* y, const double* z, double* losses, double* d,
         Py_ssize_t n_rows, Py_ssize_t n_outputs,
     ) noexcept nogil:
-        cdef double largest, sum_exp, log_sum
-        cdef Py_ssize_t i, k
+        cdef double largest, sum_exp, log_sum_exp
+        cdef Py_ssize_t i, k, first
         for i in range(n_rows):
-            largest = z[0]
-            for k in range(1, n_outputs):
-                largest = max(largest, z[k])
-            sum_exp = 0.0
-            for k in range(n_outputs):
-                d[k] = exp(z[k] - largest)
-                sum_exp += d[k]
-            log_sum = log(sum_exp) + largest
-            for k in range(n_outputs):
-                d[k] = d[k] / sum_exp - (y[k] > 0.0)
-                losses[k] = log_sum - z[k] if y[k] > 0.0 else 0.0
-            y += n_outputs
-            z += n_outputs
-            losses += n_outputs
-            d += n_outputs
+            first = i * n_outputs
+            largest = largest_of(z + first, n_outputs)
+            # exp of a negative number only, so that nothing overflows
+            for k in range(first, first + n_outputs):
+                losses[k] = z[k] - largest
+        exp_each(losses, d, n_rows * n_outputs)
+        for i in range(n_rows):
+            first = i * n_outputs
+            sum_exp = sum_of(d + first, n_outputs)
+            log_sum_exp = log(sum_exp)
+            for k in range(first, first + n_outputs):
+                losses[k] = log_sum_exp - losses[k] if y[k] > 0.0 else 0.0
+            for k in range(first, first + n_outputs):
+                d[k] = d[k] / sum_exp - 0.5 * (1.0 + y[k])
