@@ -20,7 +20,7 @@ NO_TOLERANCE = 1e-14
 OURS = {
     f"eta0={eta0:g}, batches of {batch_size}": {"eta0": eta0, "batch_size": batch_size}
     for batch_size in (32, 256)
-    for eta0 in (0.01, 0.1, 0.001, 1.0)
+    for eta0 in (0.01, 0.1, 0.001, 1.0, 10.0)
 }
 SGD = {
     "optimal": {"learning_rate": "optimal"},
