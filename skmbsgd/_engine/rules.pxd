@@ -24,51 +24,20 @@ coefficients become exactly 0 and the optimum is a fixed point with momentum too
                  w' = x' + mu * v'
 
 The intercept follows the same rule without penalties. To add a rule, write its
-function here and its classes in updates.pyx and sparse.pyx.
+function in rules_template.h, its loop in dense_rules_template.h, and its classes in
+updates.pyx and sparse.pyx.
 """
 
-from skmbsgd._engine.blas cimport floating
-
-
-cdef inline void classical(
-    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2
-) noexcept nogil:
-    g = g + lam2 * w[0]
-    v[0] = mu * v[0] - eta * g
-    w[0] = w[0] + v[0]
-
-
-cdef inline void nesterov(
-    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2
-) noexcept nogil:
-    g = g + lam2 * w[0]
-    v[0] = mu * v[0] - eta * g
-    w[0] = w[0] + mu * v[0] - eta * g
-
-
-cdef inline floating soft_threshold(floating x, floating threshold) noexcept nogil:
-    """Move x towards 0 by the threshold, and no further than 0."""
-    # Without branches, which the processor could not foresee. A NaN stays one.
-    return x - max(-threshold, min(threshold, x))
-
-
-cdef inline void proximal_classical(
-    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2,
-    floating lam1,
-) noexcept nogil:
-    cdef floating w_old = w[0]
-    g = g + lam2 * w[0]
-    w[0] = soft_threshold(w[0] + mu * v[0] - eta * g, eta * lam1)
-    v[0] = w[0] - w_old
-
-
-cdef inline void proximal_nesterov(
-    floating* w, floating* v, floating g, floating eta, floating mu, floating lam2,
-    floating lam1,
-) noexcept nogil:
-    cdef floating x_old = w[0] - mu * v[0]
-    cdef floating x
-    g = g + lam2 * w[0]
-    x = soft_threshold(w[0] - eta * g, eta * lam1)
-    v[0] = x - x_old
-    w[0] = x + mu * v[0]
+cdef extern from "rules.h":
+    void classical "skmbsgd_classical_double" (
+        double* w, double* v, double g, double eta, double mu, double lam2
+    ) noexcept nogil
+    void nesterov "skmbsgd_nesterov_double" (
+        double* w, double* v, double g, double eta, double mu, double lam2
+    ) noexcept nogil
+    void proximal_classical "skmbsgd_proximal_classical_double" (
+        double* w, double* v, double g, double eta, double mu, double lam2, double lam1
+    ) noexcept nogil
+    void proximal_nesterov "skmbsgd_proximal_nesterov_double" (
+        double* w, double* v, double g, double eta, double mu, double lam2, double lam1
+    ) noexcept nogil

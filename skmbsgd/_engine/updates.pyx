@@ -6,51 +6,32 @@ The rules themselves are explained and written down in rules.pxd.
 import numpy as np
 
 from skmbsgd._engine.blas cimport floating
-from skmbsgd._engine.rules cimport (
-    classical, nesterov, proximal_classical, proximal_nesterov,
-)
-
-
 # The rules over arrays, which leave the gradients at 0 for the next batch
-
-cdef void classical_each(
-    floating* w, floating* v, floating* g, Py_ssize_t n,
-    floating eta, floating mu, floating lam2,
-) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(n):
-        classical(w + j, v + j, g[j], eta, mu, lam2)
-        g[j] = 0
-
-
-cdef void nesterov_each(
-    floating* w, floating* v, floating* g, Py_ssize_t n,
-    floating eta, floating mu, floating lam2,
-) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(n):
-        nesterov(w + j, v + j, g[j], eta, mu, lam2)
-        g[j] = 0
-
-
-cdef void proximal_classical_each(
-    floating* w, floating* v, floating* g, Py_ssize_t n,
-    floating eta, floating mu, floating lam2, floating lam1,
-) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(n):
-        proximal_classical(w + j, v + j, g[j], eta, mu, lam2, lam1)
-        g[j] = 0
-
-
-cdef void proximal_nesterov_each(
-    floating* w, floating* v, floating* g, Py_ssize_t n,
-    floating eta, floating mu, floating lam2, floating lam1,
-) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(n):
-        proximal_nesterov(w + j, v + j, g[j], eta, mu, lam2, lam1)
-        g[j] = 0
+cdef extern from "dense_rules.h":
+    void classical_each_double "skmbsgd_classical_each_double" (
+        double* w, double* v, double* g, Py_ssize_t n, double eta, double mu, double lam2
+    ) noexcept nogil
+    void classical_each_float "skmbsgd_classical_each_float" (
+        float* w, float* v, float* g, Py_ssize_t n, float eta, float mu, float lam2
+    ) noexcept nogil
+    void nesterov_each_double "skmbsgd_nesterov_each_double" (
+        double* w, double* v, double* g, Py_ssize_t n, double eta, double mu, double lam2
+    ) noexcept nogil
+    void nesterov_each_float "skmbsgd_nesterov_each_float" (
+        float* w, float* v, float* g, Py_ssize_t n, float eta, float mu, float lam2
+    ) noexcept nogil
+    void proximal_classical_each_double "skmbsgd_proximal_classical_each_double" (
+        double* w, double* v, double* g, Py_ssize_t n, double eta, double mu, double lam2, double lam1
+    ) noexcept nogil
+    void proximal_classical_each_float "skmbsgd_proximal_classical_each_float" (
+        float* w, float* v, float* g, Py_ssize_t n, float eta, float mu, float lam2, float lam1
+    ) noexcept nogil
+    void proximal_nesterov_each_double "skmbsgd_proximal_nesterov_each_double" (
+        double* w, double* v, double* g, Py_ssize_t n, double eta, double mu, double lam2, double lam1
+    ) noexcept nogil
+    void proximal_nesterov_each_float "skmbsgd_proximal_nesterov_each_float" (
+        float* w, float* v, float* g, Py_ssize_t n, float eta, float mu, float lam2, float lam1
+    ) noexcept nogil
 
 
 cdef void average_each(
@@ -217,11 +198,13 @@ cdef class ClassicalUpdate(DenseUpdate):
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
         if self.single_precision:
-            classical_each(<float*>w, <float*>v, <float*>g, n,
-                           <float>learning_rate, <float>self.momentum, <float>l2)
+            classical_each_float(
+                <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
+                <float>self.momentum, <float>l2)
         else:
-            classical_each(<double*>w, <double*>v, <double*>g, n,
-                           learning_rate, self.momentum, l2)
+            classical_each_double(
+                <double*>w, <double*>v, <double*>g, n, learning_rate,
+                self.momentum, l2)
 
 
 cdef class NesterovUpdate(DenseUpdate):
@@ -230,11 +213,13 @@ cdef class NesterovUpdate(DenseUpdate):
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
         if self.single_precision:
-            nesterov_each(<float*>w, <float*>v, <float*>g, n,
-                          <float>learning_rate, <float>self.momentum, <float>l2)
+            nesterov_each_float(
+                <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
+                <float>self.momentum, <float>l2)
         else:
-            nesterov_each(<double*>w, <double*>v, <double*>g, n,
-                          learning_rate, self.momentum, l2)
+            nesterov_each_double(
+                <double*>w, <double*>v, <double*>g, n, learning_rate,
+                self.momentum, l2)
 
 
 cdef class ProximalClassicalUpdate(DenseUpdate):
@@ -243,11 +228,11 @@ cdef class ProximalClassicalUpdate(DenseUpdate):
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
         if self.single_precision:
-            proximal_classical_each(
+            proximal_classical_each_float(
                 <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
                 <float>self.momentum, <float>l2, <float>l1)
         else:
-            proximal_classical_each(
+            proximal_classical_each_double(
                 <double*>w, <double*>v, <double*>g, n, learning_rate,
                 self.momentum, l2, l1)
 
@@ -258,10 +243,10 @@ cdef class ProximalNesterovUpdate(DenseUpdate):
         double learning_rate, double l2, double l1,
     ) noexcept nogil:
         if self.single_precision:
-            proximal_nesterov_each(
+            proximal_nesterov_each_float(
                 <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
                 <float>self.momentum, <float>l2, <float>l1)
         else:
-            proximal_nesterov_each(
+            proximal_nesterov_each_double(
                 <double*>w, <double*>v, <double*>g, n, learning_rate,
                 self.momentum, l2, l1)
