@@ -94,9 +94,13 @@ cdef class CatchUpTable:
     ) noexcept nogil
 
 
+cdef enum:
+    # Where a GapTable has the map of no update; all others are found by counting.
+    IDENTITY = -1
+
+
 cdef struct Parts:
-    # Places in the table of the product of a range's first part and of its second;
-    # -1 for a range of one part
+    # Places in the table of the product of a range's first part and of its second
     Py_ssize_t first, second
 
 
@@ -125,13 +129,13 @@ cdef class GapTable:
         """Where the product over the updates from t to before stop is found."""
         cdef Parts parts
         cdef Py_ssize_t row
-        if self.uniform or t == stop - 1:
-            parts.first = stop - 1 - t if self.uniform else t
-            parts.second = -1
+        if self.uniform:
+            parts.first = stop - 1 - t
+            parts.second = IDENTITY
         else:
-            row = highest_bit(t ^ (stop - 1)) * self.size
-            parts.first = row + t
-            parts.second = row + stop - 1
+            row = highest_bit((t ^ (stop - 1)) | 1) * self.size
+            parts.first = row + t if t < stop else IDENTITY
+            parts.second = row + stop - 1 if t < stop - 1 else IDENTITY
         return parts
 
 

@@ -29,6 +29,20 @@ cdef inline Affine affine_of_update(
     return one
 
 
+cdef Affine no_change() noexcept nogil:
+    cdef Affine same
+    same.ww, same.wv, same.w_constant = 1.0, 0.0, 0.0
+    same.vw, same.vv, same.v_constant = 0.0, 1.0, 0.0
+    same.unused, same.unused_too = 0.0, 0.0
+    return same
+
+
+cdef AffineSum no_weights() noexcept nogil:
+    cdef AffineSum none
+    none.sum_w, none.sum_v, none.sum_constant = 0.0, 0.0, 0.0
+    return none
+
+
 cdef inline Affine compose(const Affine* first, const Affine* second) noexcept nogil:
     """The map that does the first and then the second."""
     cdef Affine both = first[0]
@@ -238,10 +252,11 @@ cdef class GapTable:
     def __init__(self, Py_ssize_t size):
         self.size = size
         self.n_levels = 1 if size == 1 else highest_bit(size - 1) + 1
-        self.maps_array = array_of(self.n_levels * size, sizeof(Affine))
-        self.maps = <Affine*>aligned(<size_t>self.maps_array.ctypes.data)
-        self.sums_array = array_of(self.n_levels * size, sizeof(AffineSum))
-        self.sums = <AffineSum*><size_t>self.sums_array.ctypes.data
+        self.maps_array = array_of(1 + self.n_levels * size, sizeof(Affine))
+        self.maps = 1 + <Affine*>aligned(<size_t>self.maps_array.ctypes.data)
+        self.sums_array = array_of(1 + self.n_levels * size, sizeof(AffineSum))
+        self.sums = 1 + <AffineSum*><size_t>self.sums_array.ctypes.data
+        self.maps[IDENTITY], self.sums[IDENTITY] = no_change(), no_weights()
 
     cdef void build(
         self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,

@@ -14,6 +14,27 @@ ctypedef fused index:
     int64_t
 
 
+cdef enum:
+    # Records brought up to date together
+    GROUP = 256
+
+
+cdef struct Group:
+    Py_ssize_t n_records
+    # One more: a place for what turns out not to belong to the group
+    double* records[GROUP + 1]
+    # The updates, counted from the window's first, that the records are before
+    Py_ssize_t clocks[GROUP + 1]
+
+
+cdef struct Unfinished:
+    # The place of a weight, the update that it is before, and what the one before that
+    # has made of weight and velocity
+    double* w
+    Py_ssize_t t
+    double moved_w, moved_v
+
+
 @cython.final
 cdef class LazyUpdate(Update):
     cdef bint nesterov, averaged
@@ -53,12 +74,22 @@ cdef class LazyUpdate(Update):
 
     cdef void begin_window(self) noexcept nogil
     cdef int settle_all(self) except -1 nogil
-    cdef void claim(self, double* record, int64_t column) noexcept nogil
-    cdef Py_ssize_t advance(self, double* record, Py_ssize_t stop) noexcept nogil
+    cdef Py_ssize_t settle(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void add_to_sums(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void claim(self, const index* columns, Py_ssize_t n) noexcept nogil
     cdef void enlist(self, double* record, int64_t column) noexcept nogil
+    cdef Py_ssize_t advance(self, const Group* group, Py_ssize_t stop) noexcept nogil
     cdef void catch_up(self, double* w, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
-    cdef Py_ssize_t move_and_cross(
-        self, double* w, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef Py_ssize_t advance_under_l1(
+        self, const Group* group, Py_ssize_t k, Py_ssize_t stop) noexcept nogil
+    cdef bint cross_at_once(
+        self, double* w, Py_ssize_t t, Py_ssize_t stop, Unfinished* left
+    ) noexcept nogil
+    cdef void add_crossing(
+        self, const Unfinished* left, double sigma, bint kept, Py_ssize_t stop
+    ) noexcept nogil
+    cdef Py_ssize_t cross(
+        self, const Unfinished* left, Py_ssize_t stop) noexcept nogil
     cdef Py_ssize_t keep_sign(
         self, double* w, double* v, double* total, double sigma,
         Py_ssize_t t, Py_ssize_t stop) noexcept nogil

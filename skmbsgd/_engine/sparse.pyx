@@ -225,24 +225,41 @@ cdef class LazyUpdate(Update):
 
     cdef int settle_all(self) except -1 nogil:
         """Bring all coordinates to the next window's beginning, and sum up."""
-        cdef Py_ssize_t i, k, now = self.batch - self.window_start
-        cdef Py_ssize_t n_steps = 0
-        cdef double* record
+        cdef Py_ssize_t first = 0, stop, n_steps = 0
         self.squares, self.absolutes, self.velocities = 0.0, 0.0, 0.0
-        for i in range(self.n_active):
-            if i + SETTLED_AHEAD < self.n_active:
-                self.send_for_record(self.active[i + SETTLED_AHEAD])
-            record = self.records + self.active[i] * self.stride
-            n_steps += 1 + self.advance(record, now)
-            record[0] = 1.0
-            for k in range(self.n_outputs):
-                self.squares += record[1 + k] * record[1 + k]
-                self.absolutes += fabs(record[1 + k])
-                self.velocities += fabs(record[self.v_offset + k])
+        while first < self.n_active:
+            stop = min(first + GROUP, self.n_active)
+            n_steps += self.settle(first, stop)
+            self.add_to_sums(first, stop)
+            first = stop
             if n_steps > STEPS_BETWEEN_SIGNALS:
                 n_steps = 0
                 with gil:
                     PyErr_CheckSignals()
+
+    cdef Py_ssize_t settle(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        """Bring coordinates from first to before stop there; return the steps taken."""
+        cdef Py_ssize_t i, now = self.batch - self.window_start
+        cdef Group group
+        cdef double* record
+        group.n_records = 0
+        for i in range(first, stop):
+            if i + SETTLED_AHEAD < self.n_active:
+                self.send_for_record(self.active[i + SETTLED_AHEAD])
+            record = self.records + self.active[i] * self.stride
+            put(&group, record)
+            record[0] = 1.0
+        return self.advance(&group, now)
+
+    cdef void add_to_sums(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        cdef Py_ssize_t i, k
+        cdef double* record
+        for i in range(first, stop):
+            record = self.records + self.active[i] * self.stride
+            for k in range(self.n_outputs):
+                self.squares += record[1 + k] * record[1 + k]
+                self.absolutes += fabs(record[1 + k])
+                self.velocities += fabs(record[self.v_offset + k])
 
     cdef inline void send_for_record(self, int64_t column) noexcept nogil:
         cdef double* record = self.records + column * self.stride
@@ -251,16 +268,25 @@ cdef class LazyUpdate(Update):
             prefetch(record + offset)
             offset += NUMBERS_PER_LINE
 
-    # One coordinate
+    # Coordinates
 
-    cdef inline void claim(self, double* record, int64_t column) noexcept nogil:
-        """Bring a record up to date for the batch, which will move it."""
-        cdef Py_ssize_t now = self.batch - self.window_start
-        if record[0] == 0.0:
-            self.enlist(record, column)
-        else:
-            self.advance(record, now)
-            record[0] = now + 1
+    cdef void claim(self, const index* columns, Py_ssize_t n) noexcept nogil:
+        """Bring records up to date for the batch, which will move them."""
+        cdef Py_ssize_t i, now = self.batch - self.window_start
+        cdef double claimed = now + 1
+        cdef Group group
+        cdef double* record
+        group.n_records = 0
+        for i in range(n):
+            record = self.records + columns[i] * self.stride
+            if record[0] == 0.0:
+                self.enlist(record, columns[i])
+            put_if(&group, record, record[0] != claimed)
+            record[0] = claimed
+            if group.n_records == GROUP:
+                self.advance(&group, now)
+                group.n_records = 0
+        self.advance(&group, now)
 
     cdef void enlist(self, double* record, int64_t column) noexcept nogil:
         """Begin a record of zeros, up to date."""
@@ -269,20 +295,19 @@ cdef class LazyUpdate(Update):
         self.n_active += 1
         self.active_sorted = False
 
-    cdef inline Py_ssize_t advance(
-        self, double* record, Py_ssize_t stop
-    ) noexcept nogil:
-        """Take a record over the updates up to before stop; its g is the first's.
+    cdef Py_ssize_t advance(self, const Group* group, Py_ssize_t stop) noexcept nogil:
+        """Take records over the updates up to before stop; their g are the first's.
 
         Return how many steps that took.
         """
-        cdef Py_ssize_t k, n_steps = 0, t = <Py_ssize_t>record[0] - 1
+        cdef Py_ssize_t i, k
+        cdef Py_ssize_t n_steps = group.n_records * self.n_outputs
         for k in range(1, 1 + self.n_outputs):
             if self.l1 == 0.0:
-                self.catch_up(record + k, t, stop)
-                n_steps += 1
+                for i in range(group.n_records):
+                    self.catch_up(group.records[i] + k, group.clocks[i], stop)
             else:
-                n_steps += self.move_and_cross(record + k, t, stop)
+                n_steps += self.advance_under_l1(group, k, stop)
         return n_steps
 
     cdef inline void catch_up(
@@ -306,40 +331,99 @@ cdef class LazyUpdate(Update):
             total[0] += weight_sum(self.catch_ups.block_sums + block, w[0], v[0], 0.0)
         apply_map(self.catch_ups.block_maps + block, w, v)
 
-    cdef Py_ssize_t move_and_cross(
-        self, double* w, Py_ssize_t t, Py_ssize_t stop
-    ) noexcept nogil:
-        """The same with an L1 penalty, which changes with the sign of the weight.
+    # With an L1 penalty the map of an update changes with the sign of the weight. Most
+    # weights keep their sign or come to rest at 0, which is found out without a branch
+    # that the processor could not foresee. The rest is left for later.
 
-        The rule itself makes the update with the gradient and those that lose the sign
-        of x, which it thresholds; those that keep the sign are made at once.
-        Return how often that was done.
+    cdef Py_ssize_t advance_under_l1(
+        self, const Group* group, Py_ssize_t k, Py_ssize_t stop
+    ) noexcept nogil:
+        """Take one output over the updates; k is the place of its weight."""
+        cdef Py_ssize_t i, n_left = 0, n_steps = 0
+        cdef Unfinished[GROUP + 1] left
+        for i in range(group.n_records):
+            n_left += not self.cross_at_once(
+                group.records[i] + k, group.clocks[i], stop, left + n_left)
+        for i in range(n_left):
+            n_steps += self.cross(left + i, stop)
+        return n_steps
+
+    cdef inline bint cross_at_once(
+        self, double* w, Py_ssize_t t, Py_ssize_t stop, Unfinished* left
+    ) noexcept nogil:
+        """Make the update with the gradient, and those after it up to before stop.
+
+        Return whether it could be done: if not, `left` tells what the first has left.
         """
         cdef double* v = w + self.n_outputs
         cdef double* g = v + self.n_outputs
-        cdef double* total = g + self.n_outputs
-        cdef double x, sigma
-        cdef Py_ssize_t n_steps = 0
-        if w[0] == 0.0 and v[0] == 0.0 and g[0] == 0.0:
-            return n_steps
-        while t < stop:
+        cdef double moved_w = w[0], moved_v = v[0], next_w, next_v, x, sigma
+        cdef bint kept, at_rest
+        self.move_by_threshold(
+            &moved_w, &moved_v, g[0], self.rates[self.window_start + t],
+            self.l2, self.l1)
+        g[0] = 0.0
+        t += 1
+        left.w, left.t, left.moved_w, left.moved_v = w, t, moved_w, moved_v
+        x = self.thresholded(moved_w, moved_v)
+        sigma = copysign(1.0, x if x != 0.0 else moved_v)
+        next_w, next_v = moved_w, moved_v
+        self.jump(&next_w, &next_v, sigma, t, stop)
+        kept = (t == stop) | (
+            (stop - t <= self.gaps.longest_stride) & (sigma * x > 0.0)
+            & (sigma * self.thresholded(next_w, next_v) > 0.0))
+        at_rest = ((moved_w == 0.0) & (moved_v == 0.0)) | (
+            self.rest_is_known
+            & self.rest.comes_to_rest(sigma * x, sigma * moved_v, stop - t))
+        if self.averaged:
+            self.add_crossing(left, sigma, kept, stop)
+        w[0] = next_w if kept else 0.0
+        v[0] = next_v if kept else 0.0
+        return kept | at_rest
+
+    cdef void add_crossing(
+        self, const Unfinished* left, double sigma, bint kept, Py_ssize_t stop
+    ) noexcept nogil:
+        """Add the weights of cross_at_once to their sum."""
+        cdef double* total = left.w + 3 * self.n_outputs
+        if self.window_start + left.t > self.first_averaged_batch:
+            total[0] += left.moved_w
+        if kept:
+            total[0] += self.sum_of_jump(
+                left.moved_w, left.moved_v, sigma, left.t, stop)
+
+    cdef Py_ssize_t cross(
+        self, const Unfinished* left, Py_ssize_t stop
+    ) noexcept nogil:
+        """Make the updates up to before stop where the sign is lost; return the steps.
+
+        The rule itself makes those that lose the sign of x, which it thresholds; those
+        that keep the sign are made at once.
+        """
+        cdef double w = left.moved_w, v = left.moved_v, x, sigma
+        cdef double* total = left.w + 3 * self.n_outputs
+        cdef Py_ssize_t n_steps = 0, t = left.t
+        while True:
             n_steps += 1
-            self.move_by_threshold(
-                w, v, g[0], self.rates[self.window_start + t], self.l2, self.l1)
-            g[0] = 0.0
-            if self.averaged and self.window_start + t >= self.first_averaged_batch:
-                total[0] += w[0]
-            t += 1
-            if t == stop or (w[0] == 0.0 and v[0] == 0.0):
-                return n_steps
-            x = self.thresholded(w[0], v[0])
-            sigma = copysign(1.0, x if x != 0.0 else v[0])
+            x = self.thresholded(w, v)
+            sigma = copysign(1.0, x if x != 0.0 else v)
             if self.rest_is_known and self.rest.comes_to_rest(
-                sigma * x, sigma * v[0], stop - t
+                sigma * x, sigma * v, stop - t
             ):
-                w[0], v[0] = 0.0, 0.0
-                return n_steps
-            t = self.keep_sign(w, v, total, sigma, t, stop)
+                w, v = 0.0, 0.0
+                break
+            t = self.keep_sign(&w, &v, total, sigma, t, stop)
+            if t == stop:
+                break
+            self.move_by_threshold(
+                &w, &v, 0.0, self.rates[self.window_start + t], self.l2, self.l1)
+            if self.averaged and self.window_start + t >= self.first_averaged_batch:
+                total[0] += w
+            t += 1
+            if t == stop or (w == 0.0 and v == 0.0):
+                break
+        left.w[0] = w
+        left.w[self.n_outputs] = v
         return n_steps
 
     cdef inline Py_ssize_t keep_sign(
@@ -388,7 +472,7 @@ cdef class LazyUpdate(Update):
         """Take one output over the updates from t to before stop, of one sign."""
         cdef Parts parts = self.gaps.parts(t, stop)
         apply_affine(self.gaps.maps + parts.first, sigma, w, v)
-        if parts.second >= 0:
+        if not self.uniform:
             apply_affine(self.gaps.maps + parts.second, sigma, w, v)
 
     cdef double sum_of_jump(
@@ -397,7 +481,7 @@ cdef class LazyUpdate(Update):
         """The sum of the weights on the way."""
         cdef Parts parts = self.gaps.parts(t, stop)
         cdef double total = affine_weight_sum(self.gaps.sums + parts.first, sigma, w, v)
-        if parts.second >= 0:
+        if not self.uniform:
             apply_affine(self.gaps.maps + parts.first, sigma, &w, &v)
             total += affine_weight_sum(self.gaps.sums + parts.second, sigma, w, v)
         return total
@@ -436,6 +520,17 @@ cdef class LazyUpdate(Update):
     def is_finite(self):
         sums = self.absolutes, self.velocities, *self.b_array[:2].ravel()
         return bool(np.isfinite(sums).all())
+
+
+cdef inline void put(Group* group, double* record) noexcept nogil:
+    put_if(group, record, True)
+
+
+cdef inline void put_if(Group* group, double* record, bint wanted) noexcept nogil:
+    """Add a record to the group, or not, without a branch."""
+    group.records[group.n_records] = record
+    group.clocks[group.n_records] = <Py_ssize_t>record[0] - 1
+    group.n_records += wanted
 
 
 cdef bint all_equal(const double* values, Py_ssize_t n) noexcept nogil:
@@ -523,12 +618,11 @@ cdef class CSRBatches(Batches):
             self.add(<const double*>self.data, <const int32_t*>self.indices)
 
     cdef void decide(self, const floating* data, const index* indices) noexcept nogil:
-        """z = X W^T + b, the weights of the rows' columns brought up to date"""
+        """z = X W^T + b, the records of the rows' columns brought up to date"""
         cdef Py_ssize_t i, k, n_outputs = self.model.n_outputs
         cdef Py_ssize_t stride = self.model.stride
-        cdef double claimed = self.model.batch - self.model.window_start + 1
-        cdef int64_t p
-        cdef double* record
+        cdef int64_t p, start, stop
+        cdef const double* weights = self.model.records + 1
         cdef double* z = self.z
         if n_outputs == 1 and self.model.l1 == 0.0:
             if self.model.uniform:
@@ -540,11 +634,10 @@ cdef class CSRBatches(Batches):
             self.send_ahead(i, data, indices)
             for k in range(n_outputs):
                 z[k] = self.model.b[k]
-            for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
-                record = self.model.records + indices[p] * stride
-                if record[0] != claimed:
-                    self.model.claim(record, indices[p])
-                add_multiple(data[p], record + 1, z, n_outputs)
+            start, stop = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
+            self.model.claim(indices + start, stop - start)
+            for p in range(start, stop):
+                add_multiple(data[p], weights + indices[p] * stride, z, n_outputs)
             z += n_outputs
 
     # For one output without an L1 penalty. Coordinates that are up to date catch up over
