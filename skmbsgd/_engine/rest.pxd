@@ -8,12 +8,21 @@ thresholded quantity x (w, or w - mu v for Nesterov's) by
 with a = eta * lam2, c = eta * lam1, m = mu (Nesterov's: (1 - a) mu) and s' in the
 subdifferential of |x'|. Let x and v be of one sign, say not negative.
 
-1. While x stays positive, y = x + m v / (1 - m) falls by F / (1 - m) >= c / (1 - m)
-   per update, x never exceeds the first y, and v stays above -V,
-   V = (c + a y) / (1 - m). Hence x is positive no longer after
-   1 + ((1 - m) y + m V) / c updates. It then is negative, |x| <= |v| <= V - 2 c, or
-   0, |v| <= V / (1 - a).
-2. From the convexity of c |x| + a x^2 / 2, the energy
+1. Loss of the sign. While x stays positive, y = x + m v / (1 - m) falls by
+   F / (1 - m) >= c / (1 - m) per update, x never exceeds the first y, and v stays above
+   -V, V = (c + a y) / (1 - m). Hence x is positive no longer after
+   1 + ((1 - m) y + m V) / c updates. It then is negative, |x| <= |v| <= V - 2 c, or 0,
+   |v| <= V / (1 - a). From 0 it moves to |x| = |v| <= m V / (1 - a) - c or stays, which
+   is rest.
+2. A swing. Mirror the state so that 0 <= x <= v <= u. While x is positive, F >= c: v is
+   at most u_j after j updates, u_0 = u and u_(j+1) = m u_j - c, until it is no longer
+   positive; x rises to X = u + u_1 + u_2 + ... at most, over the positive u_j. Then it
+   falls. Since c <= F <= c + a X, x falls in the updates after the first of its fall by
+   at least c, c + m c, c + m c + m^2 c, ..., which takes i updates to make up X, and
+   its speed before the last of them is at most W = (c + a X) (1 - m^i) / (1 - m). As
+   in 1, it then is negative with |x| <= |v| <= m W + a X - c, or 0 with
+   |v| <= (c + m W) / (1 - a), from where it moves to |x| = |v| <= m |v| - c or stays.
+3. Energy. From the convexity of c |x| + a x^2 / 2,
 
        E = c |x| + a x^2 / 2 + m v^2 / 2
 
@@ -23,10 +32,17 @@ subdifferential of |x'|. Let x and v be of one sign, say not negative.
    not, m |v'| > c. Two zeros in a row are rest. So, if a < 1 and k and f are positive,
    rest comes within 3 + 2 E / (q f^2 + min(q f^2, k c^2 / m^2)) more updates.
 
-Both bounds depend on x and v through y alone, and rise with it.
+Fast swings lose much energy each, which 3 does not know; slow ones need not get slower
+by 2. So the bound is that of 1, some swings, and 3 for what is left. It depends on x and
+v through y alone, and rises with it.
 """
 
 cimport cython
+
+
+cdef struct Swing:
+    # What a swing begins with, 0 <= x <= v <= speed, and the updates until then
+    double speed, n_updates
 
 
 @cython.final
@@ -42,8 +58,10 @@ cdef class RestTable:
         self, Py_ssize_t n_updates, double eta, double mu, double lam2, double lam1,
         bint nesterov,
     ) noexcept nogil
-    cdef double updates_to_rest(self, double y) noexcept nogil
-    cdef double end_of_reach(self, double from_y, double n_updates) noexcept nogil
+    cdef void fill_reach(self, Py_ssize_t n_updates) noexcept nogil
+    cdef double updates_after_loss(self, double y, double most) noexcept nogil
+    cdef Swing after_swing(self, Swing swing, double most) noexcept nogil
+    cdef double updates_by_energy(self, double speed) noexcept nogil
 
     cdef inline bint comes_to_rest(
         self, double x, double v, Py_ssize_t n_updates

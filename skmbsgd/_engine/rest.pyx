@@ -24,8 +24,7 @@ cdef class RestTable:
         self, Py_ssize_t n_updates, double eta, double mu, double lam2, double lam1,
         bint nesterov,
     ) noexcept nogil:
-        cdef double away, y = 0.0
-        cdef Py_ssize_t n
+        cdef double away
         self.a = eta * lam2
         self.c = eta * lam1
         self.m = (1.0 - self.a) * mu if nesterov else mu
@@ -38,43 +37,71 @@ cdef class RestTable:
         self.y_slope = self.m / away
         self.loss_constant = 1.0 + self.y_slope
         self.loss_slope = away / self.c + self.y_slope * self.a / self.c
-        for n in range(n_updates + 1):
-            if self.updates_to_rest(y) <= n:
-                y = self.end_of_reach(y, n)
-                self.reach[n] = y
-            else:
-                self.reach[n] = -1.0
+        self.fill_reach(n_updates)
 
-    cdef double updates_to_rest(self, double y) noexcept nogil:
-        """The second bound."""
-        cdef double a = self.a, c = self.c, m = self.m
-        cdef double V, below, energy, f, lost
-        if not (c > 0.0 and a < 1.0 and self.k > 0.0):
+    cdef void fill_reach(self, Py_ssize_t n_updates) noexcept nogil:
+        """The largest y by number of updates; -1 for none.
+
+        The updates after the loss are counted for few y, for others as if they were the
+        next larger of these.
+        """
+        cdef double limit = self.c / (1.0 - self.m), nearest = -1.0, y
+        cdef double after_loss = self.updates_after_loss(limit, n_updates)
+        cdef Py_ssize_t n
+        for n in range(n_updates + 1):
+            y = (n - self.loss_constant - after_loss) / self.loss_slope
+            while y > limit:
+                nearest = limit
+                limit *= 2.0
+                after_loss = self.updates_after_loss(limit, n_updates)
+                y = (n - self.loss_constant - after_loss) / self.loss_slope
+            self.reach[n] = max(y, nearest) if y > 0.0 else nearest
+
+    cdef double updates_after_loss(self, double y, double most) noexcept nogil:
+        """From the loss of the sign to rest; infinite where it may be more than most."""
+        cdef double V = (self.c + self.a * y) / (1.0 - self.m), fewest = INFINITY
+        cdef Swing swing, next_swing
+        if not (self.c > 0.0 and self.a < 1.0 and self.k > 0.0):
             return INFINITY
-        V = (c + a * y) / (1.0 - m)
-        below = V - 2.0 * c
-        energy = max(
-            c * below + 0.5 * (a + m) * below * below,
-            0.5 * m * V * V / ((1.0 - a) * (1.0 - a)))
-        f = c - a * energy / c
+        swing.speed = max(V - 2.0 * self.c, self.m * V / (1.0 - self.a) - self.c)
+        swing.n_updates = 1.0
+        while swing.n_updates <= most:
+            fewest = min(fewest, swing.n_updates + self.updates_by_energy(swing.speed))
+            next_swing = self.after_swing(swing, most)
+            if not next_swing.speed < swing.speed:
+                break
+            swing = next_swing
+        return fewest
+
+    cdef Swing after_swing(self, Swing swing, double most) noexcept nogil:
+        """The bounds after one swing, or after more updates than most."""
+        cdef double v = self.m * swing.speed - self.c, top = swing.speed
+        cdef double speed = 0.0, fallen = 0.0
+        cdef Py_ssize_t n = 1
+        while v > 0.0 and n <= most:
+            top += v
+            v = self.m * v - self.c
+            n += 1
+        while fallen < top and n <= most:
+            speed = self.m * speed + self.c
+            fallen += speed
+            n += 1
+        speed *= 1.0 + self.a * top / self.c
+        swing.speed = max(
+            self.m * speed + self.a * top,
+            self.m * (self.c + self.m * speed) / (1.0 - self.a)) - self.c
+        # One more, which may be spent at 0
+        swing.n_updates += n + 1
+        return swing
+
+    cdef double updates_by_energy(self, double speed) noexcept nogil:
+        """From 0 <= x <= v <= speed to rest."""
+        cdef double energy, f, lost
+        speed = max(speed, 0.0)
+        energy = self.c * speed + 0.5 * (self.a + self.m) * speed * speed
+        f = self.c - self.a * energy / self.c
         if not f > 0.0:
             return INFINITY
         lost = self.q * f * f
-        return 3.0 + self.loss_constant + self.loss_slope * y + 2.0 * energy / (
-            lost + min(lost, self.k * c * c / (m * m)))
-
-    cdef double end_of_reach(self, double from_y, double n_updates) noexcept nogil:
-        """A y that so many updates bring to rest, nearly the largest.
-
-        From one that they bring there. y falls by at least c / (1 - m) per update, so
-        that one more update brings no more than that.
-        """
-        cdef double lower = from_y, upper = from_y + self.c / (1.0 - self.m), middle
-        cdef Py_ssize_t i
-        for i in range(8):
-            middle = 0.5 * (lower + upper)
-            if self.updates_to_rest(middle) <= n_updates:
-                lower = middle
-            else:
-                upper = middle
-        return lower
+        return 3.0 + 2.0 * energy / (
+            lost + min(lost, self.k * self.c * self.c / (self.m * self.m)))

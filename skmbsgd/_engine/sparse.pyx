@@ -357,8 +357,7 @@ cdef class LazyUpdate(Update):
         """
         cdef double* v = w + self.n_outputs
         cdef double* g = v + self.n_outputs
-        cdef double moved_w = w[0], moved_v = v[0], next_w, next_v, x, sigma
-        cdef bint kept, at_rest
+        cdef double moved_w = w[0], moved_v = v[0], next_w, next_v, x, sigma, kept
         self.move_by_threshold(
             &moved_w, &moved_v, g[0], self.rates[self.window_start + t],
             self.l2, self.l1)
@@ -366,20 +365,20 @@ cdef class LazyUpdate(Update):
         t += 1
         left.w, left.t, left.moved_w, left.moved_v = w, t, moved_w, moved_v
         x = self.thresholded(moved_w, moved_v)
-        sigma = copysign(1.0, x if x != 0.0 else moved_v)
+        # The sign of v where x is 0
+        sigma = copysign(1.0, x + 1e-100 * moved_v)
         next_w, next_v = moved_w, moved_v
         self.jump(&next_w, &next_v, sigma, t, stop)
-        kept = (t == stop) | (
-            (stop - t <= self.gaps.longest_stride) & (sigma * x > 0.0)
-            & (sigma * self.thresholded(next_w, next_v) > 0.0))
-        at_rest = ((moved_w == 0.0) & (moved_v == 0.0)) | (
+        # Positive if the sign is kept
+        kept = min(sigma * x, sigma * self.thresholded(next_w, next_v))
+        kept = kept if stop - t <= self.gaps.longest_stride else 0.0
+        if self.averaged:
+            self.add_crossing(left, sigma, kept > 0.0, stop)
+        w[0] = next_w if kept > 0.0 else 0.0
+        v[0] = next_v if kept > 0.0 else 0.0
+        return (kept > 0.0) | ((moved_w == 0.0) & (moved_v == 0.0)) | (
             self.rest_is_known
             & self.rest.comes_to_rest(sigma * x, sigma * moved_v, stop - t))
-        if self.averaged:
-            self.add_crossing(left, sigma, kept, stop)
-        w[0] = next_w if kept else 0.0
-        v[0] = next_v if kept else 0.0
-        return kept | at_rest
 
     cdef void add_crossing(
         self, const Unfinished* left, double sigma, bint kept, Py_ssize_t stop
