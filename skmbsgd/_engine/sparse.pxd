@@ -79,7 +79,8 @@ cdef class LazyUpdate(Update):
     cdef void claim(self, const index* columns, Py_ssize_t n) noexcept nogil
     cdef void enlist(self, double* record, int64_t column) noexcept nogil
     cdef Py_ssize_t advance(self, const Group* group, Py_ssize_t stop) noexcept nogil
-    cdef void catch_up(self, double* w, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef void catch_up(
+        self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
     cdef Py_ssize_t advance_under_l1(
         self, const Group* group, Py_ssize_t k, Py_ssize_t stop) noexcept nogil
     cdef bint cross_at_once(

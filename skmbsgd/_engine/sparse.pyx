@@ -300,36 +300,44 @@ cdef class LazyUpdate(Update):
 
         Return how many steps that took.
         """
-        cdef Py_ssize_t i, k
-        cdef Py_ssize_t n_steps = group.n_records * self.n_outputs
-        for k in range(1, 1 + self.n_outputs):
-            if self.l1 == 0.0:
-                for i in range(group.n_records):
-                    self.catch_up(group.records[i] + k, group.clocks[i], stop)
-            else:
-                n_steps += self.advance_under_l1(group, k, stop)
+        cdef Py_ssize_t i, k, n_steps = 0
+        if self.l1 == 0.0:
+            for i in range(group.n_records):
+                self.catch_up(group.records[i], group.clocks[i], stop)
+            return group.n_records * self.n_outputs
+        for k in range(self.n_outputs):
+            n_steps += self.advance_under_l1(group, k, stop)
         return n_steps
 
-    cdef inline void catch_up(
-        self, double* w, Py_ssize_t t, Py_ssize_t stop
+    cdef void catch_up(
+        self, double* record, Py_ssize_t t, Py_ssize_t stop
     ) noexcept nogil:
-        """The same for one output, given the place of its weight in the record."""
+        """The same for one record, without an L1 penalty."""
+        cdef double* w = record + 1
         cdef double* v = w + self.n_outputs
         cdef double* g = v + self.n_outputs
         cdef double* total = g + self.n_outputs
-        cdef Py_ssize_t block
+        cdef Py_ssize_t k, block, n = self.n_outputs
+        cdef bint averaged = self.averaged
+        cdef CatchUp map
+        cdef Sum sums
         if self.uniform:
-            if self.averaged:
-                total[0] += weight_sum(self.powers.sums + stop - t, w[0], v[0], g[0])
-            apply_catch_up(self.powers.catch_ups + stop - t, w, v, g)
+            if averaged:
+                sums = self.powers.sums[stop - t]
+                for k in range(n):
+                    total[k] += weight_sum(&sums, w[k], v[k], g[k])
+            map = self.powers.catch_ups[stop - t]
+            for k in range(n):
+                apply_catch_up(&map, w + k, v + k, g + k)
             return
         block = t >> self.catch_ups.shift
-        if self.averaged:
-            total[0] += weight_sum(self.catch_ups.sums + t, w[0], v[0], g[0])
-        apply_catch_up(self.catch_ups.catch_ups + t, w, v, g)
-        if self.averaged:
-            total[0] += weight_sum(self.catch_ups.block_sums + block, w[0], v[0], 0.0)
-        apply_map(self.catch_ups.block_maps + block, w, v)
+        for k in range(n):
+            if averaged:
+                total[k] += weight_sum(self.catch_ups.sums + t, w[k], v[k], g[k])
+            apply_catch_up(self.catch_ups.catch_ups + t, w + k, v + k, g + k)
+            if averaged:
+                total[k] += weight_sum(self.catch_ups.block_sums + block, w[k], v[k], 0.0)
+            apply_map(self.catch_ups.block_maps + block, w + k, v + k)
 
     # With an L1 penalty the map of an update changes with the sign of the weight. Most
     # weights keep their sign or come to rest at 0, which is found out without a branch
@@ -338,12 +346,12 @@ cdef class LazyUpdate(Update):
     cdef Py_ssize_t advance_under_l1(
         self, const Group* group, Py_ssize_t k, Py_ssize_t stop
     ) noexcept nogil:
-        """Take one output over the updates; k is the place of its weight."""
+        """Take one output over the updates."""
         cdef Py_ssize_t i, n_left = 0, n_steps = 0
         cdef Unfinished[GROUP + 1] left
         for i in range(group.n_records):
             n_left += not self.cross_at_once(
-                group.records[i] + k, group.clocks[i], stop, left + n_left)
+                group.records[i] + 1 + k, group.clocks[i], stop, left + n_left)
         for i in range(n_left):
             n_steps += self.cross(left + i, stop)
         return n_steps
