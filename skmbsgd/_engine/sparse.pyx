@@ -44,7 +44,9 @@ cdef enum:
     # date at its end, and few enough for its table to stay small (10 MB).
     MAX_WINDOW = 16384
     BLOCK_ROWS = 32
-    # Rows whose non-zeros are sent for, and rows whose records are, so many visits ahead
+    # Rows are looked up, then their non-zeros are sent for, and then their records, so
+    # many visits ahead
+    LOOK_UPS_AHEAD = 24
     ROWS_AHEAD = 16
     RECORDS_AHEAD = 2
     SETTLED_AHEAD = 16
@@ -600,7 +602,7 @@ cdef class CSRBatches(Batches):
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.first = first
-        self.order.settle(first + self.n_rows + ROWS_AHEAD)
+        self.order.settle(first + self.n_rows + LOOK_UPS_AHEAD)
 
     cdef void decisions(self) noexcept nogil:
         if self.single_precision:
@@ -737,6 +739,7 @@ cdef class CSRBatches(Batches):
     ) noexcept nogil:
         """Ask for what the rows some visits after the block's i-th will need."""
         cdef Py_ssize_t last = self.order.n_rows - 1, visit = self.first + i
+        prefetch(self.indptr + self.order.rows[min(visit + LOOK_UPS_AHEAD, last)])
         self.send_for_row(
             self.order.rows[min(visit + ROWS_AHEAD, last)], data, indices)
         self.send_for_records(
