@@ -49,7 +49,7 @@ cdef enum:
     LOOK_UPS_AHEAD = 24
     ROWS_AHEAD = 16
     RECORDS_AHEAD = 2
-    SETTLED_AHEAD = 16
+    SETTLED_AHEAD = 128
     MAX_PREFETCHED = 256
     # Steps of bringing weights up to date, of some 100 ns at most, between two looks at
     # the signals
@@ -255,13 +255,19 @@ cdef class LazyUpdate(Update):
 
     cdef void add_to_sums(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         cdef Py_ssize_t i, k
-        cdef double* record
+        cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
+        cdef const double* w
+        cdef const double* v
         for i in range(first, stop):
-            record = self.records + self.active[i] * self.stride
+            w = self.records + self.active[i] * self.stride + 1
+            v = w + self.n_outputs
             for k in range(self.n_outputs):
-                self.squares += record[1 + k] * record[1 + k]
-                self.absolutes += fabs(record[1 + k])
-                self.velocities += fabs(record[self.v_offset + k])
+                squares += w[k] * w[k]
+                absolutes += fabs(w[k])
+                velocities += fabs(v[k])
+        self.squares += squares
+        self.absolutes += absolutes
+        self.velocities += velocities
 
     cdef inline void send_for_record(self, int64_t column) noexcept nogil:
         cdef double* record = self.records + column * self.stride
