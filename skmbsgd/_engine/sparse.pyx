@@ -228,9 +228,11 @@ cdef class LazyUpdate(Update):
     cdef int settle_all(self) except -1 nogil:
         """Bring all coordinates to the next window's beginning, and sum up."""
         cdef Py_ssize_t first = 0, stop, n_steps = 0
+        # Few enough to look at the signals in time, whatever they take
+        cdef Py_ssize_t n_together = max(1, GROUP // self.n_outputs)
         self.squares, self.absolutes, self.velocities = 0.0, 0.0, 0.0
         while first < self.n_active:
-            stop = min(first + GROUP, self.n_active)
+            stop = min(first + n_together, self.n_active)
             n_steps += self.settle(first, stop)
             self.add_to_sums(first, stop)
             first = stop
@@ -308,13 +310,13 @@ cdef class LazyUpdate(Update):
 
         Return how many steps that took.
         """
-        cdef Py_ssize_t i, k, n_steps = 0
+        cdef Py_ssize_t i, k, n_steps = group.n_records * self.n_outputs
         if self.l1 == 0.0:
             for i in range(group.n_records):
                 self.catch_up(group.records[i], group.clocks[i], stop)
-            return group.n_records * self.n_outputs
-        for k in range(self.n_outputs):
-            n_steps += self.advance_under_l1(group, k, stop)
+        else:
+            for k in range(self.n_outputs):
+                n_steps += self.advance_under_l1(group, k, stop)
         return n_steps
 
     cdef void catch_up(
@@ -386,7 +388,7 @@ cdef class LazyUpdate(Update):
         next_w, next_v = moved_w, moved_v
         self.jump(&next_w, &next_v, sigma, t, stop)
         # Positive if the sign is kept
-        kept = min(sigma * x, sigma * self.thresholded(next_w, next_v))
+        kept = min(sigma * self.thresholded(next_w, next_v), sigma * x)
         kept = kept if stop - t <= self.gaps.longest_stride else 0.0
         if self.averaged:
             self.add_crossing(left, sigma, kept > 0.0, stop)
