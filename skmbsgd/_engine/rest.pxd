@@ -34,10 +34,19 @@ subdifferential of |x'|. Let x and v be of one sign, say not negative.
 
 Fast swings lose much energy each, which 3 does not know; slow ones need not get slower
 by 2. So the bound is that of 1, some swings, and 3 for what is left. It depends on x and
-v through y alone, and rises with it.
+v through y alone, and rises with it by (1 - m) / c at least.
+
+4. Against the sign. Let v = -s be negative instead, and V = (c + a x) / (1 - m). If
+   s <= V, all of 1 holds with x for y. Otherwise s is the largest speed while x is
+   positive, and that is for no more than T = 1 + (1 - m) x / c updates, since y begins
+   at x - m s / (1 - m). Seen from the other side, y then is at most
+   m s / (1 - m) - x + T (c + a x) / (1 - m) = m s / (1 - m) + V + a x^2 / c, for all
+   F <= c + a x. T more updates are those of a y larger by x + c / (1 - m). So the bound
+   is that of y = x + m s / (1 - m) + (2 c + a x) / (1 - m) + a x^2 / c.
 """
 
 cimport cython
+from libc.math cimport copysign, fabs
 
 
 cdef struct Swing:
@@ -51,6 +60,8 @@ cdef class RestTable:
     cdef double a, c, m, k, q
     # What the first bound consists of: it is loss_constant + loss_slope y.
     cdef double y_slope, loss_constant, loss_slope
+    # What v against the sign of x adds to y: way_back + way_back_slope x + ... x^2
+    cdef double way_back, way_back_slope, way_back_bend
     # By a number of updates: the largest y that they are certain to bring to rest
     cdef double* reach
 
@@ -67,8 +78,11 @@ cdef class RestTable:
         self, double x, double v, Py_ssize_t n_updates
     ) noexcept nogil:
         """Whether x >= 0 is certain to be at rest at 0 after so many updates."""
-        # One branch, not two
-        return (v >= 0.0) & (x + self.y_slope * v <= self.reach[n_updates])
+        # 1 or 0, without a branch that the processor could not foresee
+        cdef double against = 0.5 - copysign(0.5, v)
+        cdef double way_back = (
+            self.way_back + x * (self.way_back_slope + self.way_back_bend * x))
+        return x + self.y_slope * fabs(v) + against * way_back <= self.reach[n_updates]
 
     cdef inline double updates_to_loss(self, double x, double v) noexcept nogil:
         """After so many updates at most, x >= 0 with v >= 0 is no longer positive."""

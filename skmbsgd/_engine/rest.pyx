@@ -37,6 +37,9 @@ cdef class RestTable:
         self.y_slope = self.m / away
         self.loss_constant = 1.0 + self.y_slope
         self.loss_slope = away / self.c + self.y_slope * self.a / self.c
+        self.way_back = 2.0 * self.c / away
+        self.way_back_slope = self.a / away
+        self.way_back_bend = self.a / self.c
         self.fill_reach(n_updates)
 
     cdef void fill_reach(self, Py_ssize_t n_updates) noexcept nogil:
