@@ -49,7 +49,8 @@ cdef enum:
     LOOK_UPS_AHEAD = 24
     ROWS_AHEAD = 16
     RECORDS_AHEAD = 2
-    SETTLED_AHEAD = 128
+    # Records to settle are sent for so many numbers ahead.
+    SETTLED_AHEAD = 512
     MAX_PREFETCHED = 256
     # Steps of bringing weights up to date, of some 100 ns at most, between two looks at
     # the signals
@@ -244,12 +245,13 @@ cdef class LazyUpdate(Update):
     cdef Py_ssize_t settle(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         """Bring coordinates from first to before stop there; return the steps taken."""
         cdef Py_ssize_t i, now = self.batch - self.window_start
+        cdef Py_ssize_t n_ahead = max(1, SETTLED_AHEAD // self.stride)
         cdef Group group
         cdef double* record
         group.n_records = 0
         for i in range(first, stop):
-            if i + SETTLED_AHEAD < self.n_active:
-                self.send_for_record(self.active[i + SETTLED_AHEAD])
+            if i + n_ahead < self.n_active:
+                self.send_for_record(self.active[i + n_ahead])
             record = self.records + self.active[i] * self.stride
             put(&group, record)
             record[0] = 1.0
