@@ -60,7 +60,8 @@ cdef class RestTable:
     cdef double a, c, m, k, q
     # What the first bound consists of: it is loss_constant + loss_slope y.
     cdef double y_slope, loss_constant, loss_slope
-    # What v against the sign of x adds to y: way_back + way_back_slope x + ... x^2
+    # What a v against the sign of x adds to y: way_back + way_back_slope x
+    # + way_back_bend x^2
     cdef double way_back, way_back_slope, way_back_bend
     # By a number of updates: the largest y that they are certain to bring to rest
     cdef double* reach
