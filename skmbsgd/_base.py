@@ -532,7 +532,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         )
         if not weights.any():
             raise ValueError("All sample weights are zero: there is nothing to learn.")
-        return weights
+        return np.require(weights, requirements=["C", "ALIGNED"])
 
     def _set_validation_apart(
         self, data, X_val, y_val, sample_weight_val, random_state

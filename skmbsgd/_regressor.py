@@ -220,7 +220,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
                 "seconds with (y - y.min()) / np.timedelta64(1, 's')."
             )
         try:
-            y = np.ascontiguousarray(y, dtype=np.float64).reshape(len(y), -1)
+            y = np.require(y, np.float64, ["C", "ALIGNED"]).reshape(len(y), -1)
         except (TypeError, ValueError) as error:
             raise ValueError(f"y must hold numbers: {error}") from error
         if not np.isfinite(y).all():

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import clone
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
@@ -211,6 +212,17 @@ def test_single_precision_stays_single_in_any_layout(kind, layout):
     assert_same_model(estimator, expected)
     double = make(kind).fit(X, target_of(kind))
     assert_allclose(estimator.coef_, double.coef_, rtol=1e-4, atol=1e-6)
+
+
+@each_kind
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_misaligned_arrays_of_a_csr_matrix_make_no_difference(kind, dtype):
+    matrix = sparse.csr_array(X.astype(dtype))
+    changed = matrix.copy()
+    for name in ("data", "indices", "indptr"):
+        setattr(changed, name, misaligned(getattr(matrix, name)))
+    expected = make(kind).fit(matrix, target_of(kind))
+    assert_same_model(make(kind).fit(changed, target_of(kind)), expected)
 
 
 @each_kind

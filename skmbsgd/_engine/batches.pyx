@@ -73,8 +73,11 @@ cdef enum:
 
 cdef void* address_of(array, dtype) except NULL:
     """Where the data of an array of this type begin."""
-    if array.dtype != dtype or not array.flags.c_contiguous or len(array) == 0:
-        raise ValueError(f"The engine needs a contiguous array of type {dtype}.")
+    usable = array.flags.c_contiguous and array.flags.aligned and len(array) > 0
+    if array.dtype != dtype or not usable:
+        raise ValueError(
+            f"The engine needs an aligned, contiguous array of type {dtype}."
+        )
     return <void*><size_t>array.ctypes.data
 
 

@@ -593,9 +593,10 @@ cdef class CSRBatches(Batches):
         if update.n_features != X.shape[1]:
             raise ValueError("X and the model differ in features.")
         self.X = X
-        self.data_array = np.ascontiguousarray(X.data)
-        self.indices_array = np.ascontiguousarray(X.indices)
-        self.indptr_array = np.ascontiguousarray(X.indptr, dtype=np.int64)
+        layout = ["C", "ALIGNED"]
+        self.data_array = np.require(X.data, requirements=layout)
+        self.indices_array = np.require(X.indices, requirements=layout)
+        self.indptr_array = np.require(X.indptr, np.int64, layout)
         if self.data_array.dtype not in (np.float32, np.float64):
             raise ValueError("X must be float32 or float64.")
         if self.indices_array.dtype not in (np.int32, np.int64):
