@@ -22,10 +22,12 @@ from skmbsgd._engine.blas cimport (
 )
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
-cdef extern from "row_kernels.h":
+cdef extern from "prefetch.h":
     void prefetch "SKMBSGD_PREFETCH" (const void* address) noexcept nogil
     void prefetch_to_write "SKMBSGD_PREFETCH_TO_WRITE" (
         const void* address) noexcept nogil
+
+cdef extern from "row_kernels.h":
     void dot_rows_double "skmbsgd_dot_rows_double" (
         const double** rows, const double** rows_ahead, Py_ssize_t n_rows,
         Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,

@@ -8,7 +8,7 @@
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) \
     && __GNUC__ >= 8
 #define SKMBSGD_MULTIVERSIONED \
-    __attribute__((target_clones("avx512f", "fma", "default")))
+    __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define SKMBSGD_MULTIVERSIONED
 #endif

@@ -34,7 +34,7 @@ from skmbsgd._engine.rules cimport (
 )
 from skmbsgd._engine.updates cimport Epoch, Update
 
-cdef extern from "row_kernels.h":
+cdef extern from "prefetch.h":
     void prefetch "SKMBSGD_PREFETCH" (const void* address) noexcept nogil
 
 

@@ -1,0 +1,16 @@
+/* Asking for memory before it is needed, where the compiler knows how. */
+
+#ifndef SKMBSGD_PREFETCH_H
+#define SKMBSGD_PREFETCH_H
+
+enum { SKMBSGD_CACHE_LINE = 64 };
+
+#if defined(__GNUC__)
+#define SKMBSGD_PREFETCH(address) __builtin_prefetch((address), 0, 3)
+#define SKMBSGD_PREFETCH_TO_WRITE(address) __builtin_prefetch((address), 1, 3)
+#else
+#define SKMBSGD_PREFETCH(address) ((void)(address))
+#define SKMBSGD_PREFETCH_TO_WRITE(address) ((void)(address))
+#endif
+
+#endif
