@@ -36,7 +36,7 @@ class Effort:
 
 FULL = Effort(
     "full",
-    repeats=3,
+    repeats=5,
     seconds_each=0.5,
     seconds_to_search=6.0,
     largest_input=100_000_000,

@@ -66,7 +66,7 @@ cdef enum:
     # early enough to arrive in time, late enough not to be evicted again.
     MIN_LOOKAHEAD_ROWS = 32
     MAX_LOOKAHEAD_ROWS = 64
-    LOOKAHEAD_BYTES = 16384
+    LOOKAHEAD_BYTES = 12288
     MAX_LOOKAHEAD_BYTES = 262144
     # Of a very long row only the start is sent for; the processor's own prefetcher
     # does the rest.
