@@ -366,6 +366,34 @@ def test_a_gap_may_be_longer_than_a_window(
             assert 0 < np.count_nonzero(actual.coef_ == 0.0) < 6
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("start", [0.0, 60.0, 120.0, 150.0])
+@pytest.mark.parametrize("steepness", [0.9, 1.1, 1.5, 1.9])
+def test_steps_beyond_the_minimum_of_the_l2_penalty(steepness, start, nesterov):
+    # With a rate times L2 above 1 a weight may change its sign at each update, and come
+    # to rest from where it would not with smaller steps, or not where it would.
+    data = np.array([[1.0], [0.0], [0.0], [0.0]])
+    models = [
+        MiniBatchSGDRegressor(
+            penalty="elasticnet",
+            alpha=0.1 + steepness,
+            l1_ratio=0.1 / (0.1 + steepness),
+            momentum=0.5,
+            nesterov=nesterov,
+            learning_rate="constant",
+            eta0=1.0,
+            fit_intercept=False,
+            batch_size=1,
+            shuffle=False,
+            max_iter=1,
+            tol=None,
+        ).fit(X, [100.0, 0.0, 0.0, 0.0], coef_init=[start])
+        for X in (data, sparse.csr_array(data))
+    ]
+    expected, actual = (model.coef_[0] for model in models)
+    assert actual == pytest.approx(expected, rel=RTOL)
+
+
 @st.composite
 def falls_to_rest(draw):
     """Rates and penalties, a start, a push, and a number of updates after it."""

@@ -4,8 +4,14 @@ losses
     Value and derivative of the loss at a batch of decisions.
 batches
     Rows of X, of the targets and of the weights, in their order.
-updates
+row_kernels.h, blas
+    Products of these rows with the weights of one output, and of several.
+rules, updates
     The update rules, and the weights and velocities that they move.
+sparse
+    Rows of a CSR matrix, and updates that are made when they are needed.
+gaps, rest
+    Products of many such updates, and when L1 has brought a weight to rest.
 epoch
     The loop over the batches of one epoch.
 """

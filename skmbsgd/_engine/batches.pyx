@@ -54,7 +54,7 @@ cdef enum:
     MAX_PILES = 256
     # Random draws, each good for two rows, and rows that are shuffled at once
     SHUFFLE_DRAWS = 64
-    SHUFFLE_BLOCK = 128
+    SHUFFLE_BLOCK = 2 * SHUFFLE_DRAWS
     # Rows dealt between two looks at the signals
     ROWS_BETWEEN_SIGNALS = 1048576
     # A block of rows: enough of them to be worth the calls it takes, and few enough to
@@ -445,8 +445,10 @@ cdef class DenseBatches(Batches):
     ):
         super().__init__(order, targets, sample_weight, update)
         self.model = update
-        if X.dtype not in (np.float32, np.float64) or not X.flags.c_contiguous:
-            raise ValueError("X must be C-contiguous, float32 or float64.")
+        if X.dtype not in (np.float32, np.float64):
+            raise ValueError("X must be float32 or float64.")
+        if not (X.flags.c_contiguous and X.flags.aligned):
+            raise ValueError("X must be C-contiguous and aligned.")
         if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= len(X):
             raise ValueError("X, the targets and the order of rows do not fit.")
         if update.coef.dtype != X.dtype or update.n_features != X.shape[1]:
@@ -467,7 +469,7 @@ cdef class DenseBatches(Batches):
         )
         # Half of them by the first product, and up to the end of a cache line
         line = CACHE_LINE // X.dtype.itemsize
-        self.half_ahead = -(-self.columns_ahead // (2 * line)) * line
+        self.half_ahead = (self.columns_ahead + 2 * line - 1) // (2 * line) * line
         self.addresses = np.empty((2, self.max_rows), dtype=np.uintp)
         self.rows_here = <const void**><size_t>self.addresses.ctypes.data
         self.rows_ahead = self.rows_here + self.max_rows

@@ -8,13 +8,18 @@
 #ifndef SKMBSGD_ELEMENTARY_FUNCTIONS_H
 #define SKMBSGD_ELEMENTARY_FUNCTIONS_H
 
+#include <float.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "multiversioned.h"
 
-/* y[i] = exp(x[i]) for x[i] <= 0; 0 where it would be below the normal numbers.
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 2
+#error "Compile with arithmetic in double precision, for example -msse2 -mfpmath=sse"
+#endif
+
+/* y[i] = exp(x[i]) for x[i] <= 0; 0 below about 3e-308.
 
    x = n log(2) + r with an integer n and |r| <= log(2) / 2, so that
    exp(x) = 2^n exp(r). The product n log(2) is exact but for its last digits, since

@@ -13,7 +13,8 @@
 #undef TARGET
 #undef VECTOR_BYTES
 
-#if defined(__GNUC__) && defined(__x86_64__)
+/* MinGW does not align the stack for registers that have to be kept there. */
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(__MINGW32__)
 #define VARIANT(function) NAME(function##_avx2)
 #define TARGET __attribute__((target("avx2,fma")))
 #define VECTOR_BYTES 32

@@ -15,16 +15,15 @@ ctypedef fused index:
 
 
 cdef enum:
-    # Records brought up to date together
+    # At most so many records are brought up to date together.
     GROUP = 256
 
 
 cdef struct Group:
     Py_ssize_t n_records
-    # One more: a place for what turns out not to belong to the group
-    double* records[GROUP + 1]
+    double* records[GROUP]
     # The updates, counted from the window's first, that the records are before
-    Py_ssize_t clocks[GROUP + 1]
+    Py_ssize_t clocks[GROUP]
 
 
 cdef struct Unfinished:

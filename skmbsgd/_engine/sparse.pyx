@@ -191,7 +191,9 @@ cdef class LazyUpdate(Update):
             self.rest.build(n_updates, rates[0], self.momentum, self.l2, self.l1,
                             self.nesterov)
             # The table knows one rate, and nothing of a sum of the weights.
-            self.rest_is_known = self.uniform and not self.averaged
+            # Nor does its bound hold for steps beyond the minimum of the L2 penalty.
+            self.rest_is_known = (
+                self.uniform and not self.averaged and rates[0] * self.l2 < 1.0)
         elif self.uniform:
             self.powers.build(n_updates, rates[0], self.momentum, self.l2,
                               self.nesterov, first_averaged <= 0)
@@ -348,7 +350,8 @@ cdef class LazyUpdate(Update):
                 total[k] += weight_sum(self.catch_ups.sums + t, w[k], v[k], g[k])
             apply_catch_up(self.catch_ups.catch_ups + t, w + k, v + k, g + k)
             if averaged:
-                total[k] += weight_sum(self.catch_ups.block_sums + block, w[k], v[k], 0.0)
+                total[k] += weight_sum(
+                    self.catch_ups.block_sums + block, w[k], v[k], 0.0)
             apply_map(self.catch_ups.block_maps + block, w + k, v + k)
 
     # With an L1 penalty the map of an update changes with the sign of the weight. Most
@@ -360,7 +363,7 @@ cdef class LazyUpdate(Update):
     ) noexcept nogil:
         """Take one output over the updates."""
         cdef Py_ssize_t i, n_left = 0, n_steps = 0
-        cdef Unfinished[GROUP + 1] left
+        cdef Unfinished[GROUP] left
         for i in range(group.n_records):
             n_left += not self.cross_at_once(
                 group.records[i] + 1 + k, group.clocks[i], stop, left + n_left)
@@ -577,7 +580,8 @@ cdef class CSRBatches(Batches):
     Parameters
     ----------
     X : CSR matrix or array of shape (n_samples, n_features), float32 or float64
-        Its indices within range: they are trusted here. Never copied, never written.
+        Its indices within range: they are trusted here. Never written, and values and
+        indices are copied only if they are misaligned.
     order, targets, sample_weight
         As for Batches.
     update : LazyUpdate
@@ -660,8 +664,8 @@ cdef class CSRBatches(Batches):
                 add_multiple(data[p], weights + indices[p] * stride, z, n_outputs)
             z += n_outputs
 
-    # For one output without an L1 penalty. Coordinates that are up to date catch up over
-    # no update, so that there is no branch for the processor to guess.
+    # For one output without an L1 penalty. Coordinates that are up to date catch up
+    # over no update, so that there is no branch for the processor to guess.
 
     cdef void decide_at_one_rate(
         self, const floating* data, const index* indices

@@ -1,37 +1,38 @@
 """Models in training with dense updates, a class for each update rule.
 
-The rules themselves are explained and written down in rules.pxd.
+The rules themselves are explained in rules.pxd and written in rules_template.h.
 """
 
 import numpy as np
 
 from skmbsgd._engine.blas cimport floating
+
 # The rules over arrays, which leave the gradients at 0 for the next batch
 cdef extern from "dense_rules.h":
     void classical_each_double "skmbsgd_classical_each_double" (
-        double* w, double* v, double* g, Py_ssize_t n, double eta, double mu, double lam2
-    ) noexcept nogil
+        double* w, double* v, double* g, Py_ssize_t n,
+        double eta, double mu, double lam2) noexcept nogil
     void classical_each_float "skmbsgd_classical_each_float" (
-        float* w, float* v, float* g, Py_ssize_t n, float eta, float mu, float lam2
-    ) noexcept nogil
+        float* w, float* v, float* g, Py_ssize_t n,
+        float eta, float mu, float lam2) noexcept nogil
     void nesterov_each_double "skmbsgd_nesterov_each_double" (
-        double* w, double* v, double* g, Py_ssize_t n, double eta, double mu, double lam2
-    ) noexcept nogil
+        double* w, double* v, double* g, Py_ssize_t n,
+        double eta, double mu, double lam2) noexcept nogil
     void nesterov_each_float "skmbsgd_nesterov_each_float" (
-        float* w, float* v, float* g, Py_ssize_t n, float eta, float mu, float lam2
-    ) noexcept nogil
+        float* w, float* v, float* g, Py_ssize_t n,
+        float eta, float mu, float lam2) noexcept nogil
     void proximal_classical_each_double "skmbsgd_proximal_classical_each_double" (
-        double* w, double* v, double* g, Py_ssize_t n, double eta, double mu, double lam2, double lam1
-    ) noexcept nogil
+        double* w, double* v, double* g, Py_ssize_t n,
+        double eta, double mu, double lam2, double lam1) noexcept nogil
     void proximal_classical_each_float "skmbsgd_proximal_classical_each_float" (
-        float* w, float* v, float* g, Py_ssize_t n, float eta, float mu, float lam2, float lam1
-    ) noexcept nogil
+        float* w, float* v, float* g, Py_ssize_t n,
+        float eta, float mu, float lam2, float lam1) noexcept nogil
     void proximal_nesterov_each_double "skmbsgd_proximal_nesterov_each_double" (
-        double* w, double* v, double* g, Py_ssize_t n, double eta, double mu, double lam2, double lam1
-    ) noexcept nogil
+        double* w, double* v, double* g, Py_ssize_t n,
+        double eta, double mu, double lam2, double lam1) noexcept nogil
     void proximal_nesterov_each_float "skmbsgd_proximal_nesterov_each_float" (
-        float* w, float* v, float* g, Py_ssize_t n, float eta, float mu, float lam2, float lam1
-    ) noexcept nogil
+        float* w, float* v, float* g, Py_ssize_t n,
+        float eta, float mu, float lam2, float lam1) noexcept nogil
 
 
 cdef void average_each(
