@@ -6,14 +6,12 @@
 enum { SKMBSGD_CACHE_LINE = 64 };
 
 #if defined(__GNUC__)
-#define SKMBSGD_PREFETCH(address) __builtin_prefetch((address), 0, 3)
-/* Into the second-level cache: there more requests can be under way at a time, which
- * counts where whole rows are sent for long before their turn. */
-#define SKMBSGD_PREFETCH_FAR(address) __builtin_prefetch((address), 0, 2)
+/* Into the second-level cache: more requests can be under way there at a time than in
+   the first level, where they would also hold up the reading of what has arrived. */
+#define SKMBSGD_PREFETCH(address) __builtin_prefetch((address), 0, 2)
 #define SKMBSGD_PREFETCH_TO_WRITE(address) __builtin_prefetch((address), 1, 3)
 #else
 #define SKMBSGD_PREFETCH(address) ((void)(address))
-#define SKMBSGD_PREFETCH_FAR(address) ((void)(address))
 #define SKMBSGD_PREFETCH_TO_WRITE(address) ((void)(address))
 #endif
 

@@ -28,10 +28,10 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
    at a time, so that each of the two products sends for its share, step by step. */
 #define SEND_FOR_LINES(column) \
     do { \
-        SKMBSGD_PREFETCH_FAR(a0 + (column)); \
-        SKMBSGD_PREFETCH_FAR(a1 + (column)); \
-        SKMBSGD_PREFETCH_FAR(a2 + (column)); \
-        SKMBSGD_PREFETCH_FAR(a3 + (column)); \
+        SKMBSGD_PREFETCH(a0 + (column)); \
+        SKMBSGD_PREFETCH(a1 + (column)); \
+        SKMBSGD_PREFETCH(a2 + (column)); \
+        SKMBSGD_PREFETCH(a3 + (column)); \
     } while (0)
 
 /* The sum of the numbers of s and of row . w from column j on, less than a VECTOR */
@@ -119,7 +119,7 @@ static TARGET void VARIANT(dot_rows)(
         s += s_next;
         z[i] = (double)VARIANT(complete)(&s, r, w, j, n_columns) + b;
         for (ahead = first_ahead; ahead < stop_ahead; ahead += LINE)
-            SKMBSGD_PREFETCH_FAR(rows_ahead[i] + ahead);
+            SKMBSGD_PREFETCH(rows_ahead[i] + ahead);
     }
 }
 
@@ -179,8 +179,8 @@ static TARGET REAL VARIANT(add_rows)(
         for (; j < n_columns; j++)
             g[j] += r[j] * d0;
         for (ahead = first_ahead; ahead < stop_ahead; ahead += LINE)
-            SKMBSGD_PREFETCH_FAR(rows_ahead[i] + ahead);
-        SKMBSGD_PREFETCH_FAR(rows_ahead[i] + stop_ahead - 1);
+            SKMBSGD_PREFETCH(rows_ahead[i] + ahead);
+        SKMBSGD_PREFETCH(rows_ahead[i] + stop_ahead - 1);
     }
     return sum;
 }

@@ -7,7 +7,7 @@ from skmbsgd._engine.batches cimport Batches
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.gaps cimport CatchUpTable, GapTable, PowerTable
 from skmbsgd._engine.rest cimport RestTable
-from skmbsgd._engine.updates cimport Epoch, Update
+from skmbsgd._engine.updates cimport Update
 
 ctypedef fused index:
     int32_t
