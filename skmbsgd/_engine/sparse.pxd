@@ -44,7 +44,7 @@ cdef class LazyUpdate(Update):
     # The records of the coordinates, and their layout in numbers of float64
     cdef object records_array
     cdef double* records
-    cdef Py_ssize_t stride, v_offset, sum_offset
+    cdef Py_ssize_t stride, v_offset, sum_offset, settled_ahead
 
     cdef object active_array
     cdef int64_t* active
@@ -74,12 +74,19 @@ cdef class LazyUpdate(Update):
     cdef void begin_window(self) noexcept nogil
     cdef int settle_all(self) except -1 nogil
     cdef Py_ssize_t settle(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void settle_at_one_rate(
+        self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void settle_at_varying_rates(
+        self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef double* record_to_settle(self, Py_ssize_t i) noexcept nogil
     cdef void add_to_sums(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void claim(self, const index* columns, Py_ssize_t n) noexcept nogil
     cdef void enlist(self, double* record, int64_t column) noexcept nogil
     cdef Py_ssize_t advance(self, const Group* group, Py_ssize_t stop) noexcept nogil
     cdef void catch_up(
         self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
+    cdef void catch_up_at_one_rate(self, double* record, double clock) noexcept nogil
+    cdef void catch_up_at_varying_rates(self, double* record) noexcept nogil
     cdef Py_ssize_t advance_under_l1(
         self, const Group* group, Py_ssize_t k, Py_ssize_t stop) noexcept nogil
     cdef bint cross_at_once(

@@ -92,6 +92,7 @@ cdef class LazyUpdate(Update):
         self.v_offset = 1 + K
         self.sum_offset = 1 + 3 * K
         self.stride = record_stride(1 + (4 if self.averaged else 3) * K)
+        self.settled_ahead = max(1, SETTLED_AHEAD // self.stride)
         # Zeroed memory costs nothing before it is touched.
         self.records_array = np.zeros(
             self.n_features * self.stride + NUMBERS_PER_LINE - 1
@@ -237,7 +238,6 @@ cdef class LazyUpdate(Update):
         while first < self.n_active:
             stop = min(first + n_together, self.n_active)
             n_steps += self.settle(first, stop)
-            self.add_to_sums(first, stop)
             first = stop
             if n_steps > STEPS_BETWEEN_SIGNALS:
                 n_steps = 0
@@ -246,18 +246,68 @@ cdef class LazyUpdate(Update):
 
     cdef Py_ssize_t settle(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         """Bring coordinates from first to before stop there; return the steps taken."""
-        cdef Py_ssize_t i, now = self.batch - self.window_start
-        cdef Py_ssize_t n_ahead = max(1, SETTLED_AHEAD // self.stride)
+        cdef Py_ssize_t i, n_steps
         cdef Group group
         cdef double* record
+        if self.n_outputs == 1 and self.l1 == 0.0:
+            if self.uniform:
+                self.settle_at_one_rate(first, stop)
+            else:
+                self.settle_at_varying_rates(first, stop)
+            return stop - first
         group.n_records = 0
         for i in range(first, stop):
-            if i + n_ahead < self.n_active:
-                self.send_for_record(self.active[i + n_ahead])
-            record = self.records + self.active[i] * self.stride
+            record = self.record_to_settle(i)
             put(&group, record)
             record[0] = 1.0
-        return self.advance(&group, now)
+        n_steps = self.advance(&group, self.batch - self.window_start)
+        self.add_to_sums(first, stop)
+        return n_steps
+
+    # For one output without an L1 penalty. A record is in the fastest cache only once.
+
+    cdef void settle_at_one_rate(
+        self, Py_ssize_t first, Py_ssize_t stop
+    ) noexcept nogil:
+        """The same where all updates of the window are equal."""
+        cdef double clock = self.batch - self.window_start + 1
+        cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
+        cdef double* record
+        cdef Py_ssize_t i
+        for i in range(first, stop):
+            record = self.record_to_settle(i)
+            self.catch_up_at_one_rate(record, clock)
+            record[0] = 1.0
+            squares += record[1] * record[1]
+            absolutes += fabs(record[1])
+            velocities += fabs(record[2])
+        self.squares += squares
+        self.absolutes += absolutes
+        self.velocities += velocities
+
+    cdef void settle_at_varying_rates(
+        self, Py_ssize_t first, Py_ssize_t stop
+    ) noexcept nogil:
+        """The same where they differ."""
+        cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
+        cdef double* record
+        cdef Py_ssize_t i
+        for i in range(first, stop):
+            record = self.record_to_settle(i)
+            self.catch_up_at_varying_rates(record)
+            record[0] = 1.0
+            squares += record[1] * record[1]
+            absolutes += fabs(record[1])
+            velocities += fabs(record[2])
+        self.squares += squares
+        self.absolutes += absolutes
+        self.velocities += velocities
+
+    cdef inline double* record_to_settle(self, Py_ssize_t i) noexcept nogil:
+        """The i-th active record, while one to come is sent for."""
+        if i + self.settled_ahead < self.n_active:
+            self.send_for_record(self.active[i + self.settled_ahead])
+        return self.records + self.active[i] * self.stride
 
     cdef void add_to_sums(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         cdef Py_ssize_t i, k
@@ -353,6 +403,34 @@ cdef class LazyUpdate(Update):
                 total[k] += weight_sum(
                     self.catch_ups.block_sums + block, w[k], v[k], 0.0)
             apply_map(self.catch_ups.block_maps + block, w + k, v + k)
+
+    # The same for one output. A record that is up to date catches up over no update, so
+    # that there is no branch for the processor to guess.
+
+    cdef inline void catch_up_at_one_rate(
+        self, double* record, double clock
+    ) noexcept nogil:
+        """Take a record to the update of a clock, all updates of the window equal."""
+        cdef Py_ssize_t n_updates = <Py_ssize_t>(clock - record[0])
+        if self.averaged:
+            record[4] += weight_sum(
+                self.powers.sums + n_updates, record[1], record[2], record[3])
+        apply_catch_up(
+            self.powers.catch_ups + n_updates, record + 1, record + 2, record + 3)
+
+    cdef inline void catch_up_at_varying_rates(self, double* record) noexcept nogil:
+        """Take a record to the present update."""
+        cdef Py_ssize_t t = <Py_ssize_t>record[0] - 1
+        cdef Py_ssize_t block = t >> self.catch_ups.shift
+        if self.averaged:
+            record[4] += weight_sum(
+                self.catch_ups.sums + t, record[1], record[2], record[3])
+        apply_catch_up(
+            self.catch_ups.catch_ups + t, record + 1, record + 2, record + 3)
+        if self.averaged:
+            record[4] += weight_sum(
+                self.catch_ups.block_sums + block, record[1], record[2], 0.0)
+        apply_map(self.catch_ups.block_maps + block, record + 1, record + 2)
 
     # With an L1 penalty the map of an update changes with the sign of the weight. Most
     # weights keep their sign or come to rest at 0, which is found out without a branch
@@ -664,19 +742,15 @@ cdef class CSRBatches(Batches):
                 add_multiple(data[p], weights + indices[p] * stride, z, n_outputs)
             z += n_outputs
 
-    # For one output without an L1 penalty. Coordinates that are up to date catch up
-    # over no update, so that there is no branch for the processor to guess.
+    # For one output without an L1 penalty
 
     cdef void decide_at_one_rate(
         self, const floating* data, const index* indices
     ) noexcept nogil:
         """The same where all updates of the window are equal."""
-        cdef Py_ssize_t i, n_updates, stride = self.model.stride
+        cdef Py_ssize_t i, stride = self.model.stride
         cdef double claimed = self.model.batch - self.model.window_start + 1
-        cdef bint averaged = self.model.averaged
         cdef double* records = self.model.records
-        cdef const CatchUp* catch_ups = self.model.powers.catch_ups
-        cdef const Sum* sums = self.model.powers.sums
         cdef int64_t p
         cdef double* record
         cdef double z
@@ -687,13 +761,8 @@ cdef class CSRBatches(Batches):
                 record = records + indices[p] * stride
                 if record[0] == 0.0:
                     self.model.enlist(record, indices[p])
-                n_updates = <Py_ssize_t>(claimed - record[0])
+                self.model.catch_up_at_one_rate(record, claimed)
                 record[0] = claimed
-                if averaged:
-                    record[4] += weight_sum(
-                        sums + n_updates, record[1], record[2], record[3])
-                apply_catch_up(
-                    catch_ups + n_updates, record + 1, record + 2, record + 3)
                 z += data[p] * record[1]
             self.z[i] = z
 
@@ -701,15 +770,9 @@ cdef class CSRBatches(Batches):
         self, const floating* data, const index* indices
     ) noexcept nogil:
         """The same where they differ."""
-        cdef Py_ssize_t i, t, block, stride = self.model.stride
+        cdef Py_ssize_t i, stride = self.model.stride
         cdef double claimed = self.model.batch - self.model.window_start + 1
-        cdef bint averaged = self.model.averaged
         cdef double* records = self.model.records
-        cdef const CatchUp* catch_ups = self.model.catch_ups.catch_ups
-        cdef const Sum* sums = self.model.catch_ups.sums
-        cdef const Map* block_maps = self.model.catch_ups.block_maps
-        cdef const Sum* block_sums = self.model.catch_ups.block_sums
-        cdef Py_ssize_t shift = self.model.catch_ups.shift
         cdef int64_t p
         cdef double* record
         cdef double z
@@ -720,17 +783,8 @@ cdef class CSRBatches(Batches):
                 record = records + indices[p] * stride
                 if record[0] == 0.0:
                     self.model.enlist(record, indices[p])
-                t = <Py_ssize_t>record[0] - 1
-                block = t >> shift
+                self.model.catch_up_at_varying_rates(record)
                 record[0] = claimed
-                if averaged:
-                    record[4] += weight_sum(
-                        sums + t, record[1], record[2], record[3])
-                apply_catch_up(catch_ups + t, record + 1, record + 2, record + 3)
-                if averaged:
-                    record[4] += weight_sum(
-                        block_sums + block, record[1], record[2], 0.0)
-                apply_map(block_maps + block, record + 1, record + 2)
                 z += data[p] * record[1]
             self.z[i] = z
 
