@@ -120,7 +120,7 @@ def compare_columns(repeats):
     for power in (18, 20, 22, 24):
         X, y = zipf_data_labels(2**power)
         measurements[power] = functools.partial(
-            seconds_per_epoch, ours(**NESTEROV), X, y, epochs=(2, 12)
+            seconds_per_epoch, ours(**NESTEROV), X, y, epochs=(2, 52)
         )
     medians = interleaved(measurements, repeats)
     print("\nlog2(columns), milliseconds per epoch, ratio to 2^18")

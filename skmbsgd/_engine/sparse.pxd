@@ -133,8 +133,8 @@ cdef class CSRBatches(Batches):
     cdef void decide_at_varying_rates(
         self, const floating* data, const index* indices) noexcept nogil
     cdef void add(self, const floating* data, const index* indices) noexcept nogil
-    cdef void send_ahead(
+    cdef uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil
+    cdef void send_for_rows(
         self, Py_ssize_t i, const floating* data, const index* indices) noexcept nogil
-    cdef void send_for_row(
-        self, uint32_t row, const floating* data, const index* indices) noexcept nogil
-    cdef void send_for_records(self, uint32_t row, const index* indices) noexcept nogil
+    cdef void send_for_records(
+        self, int64_t first, int64_t stop, const index* indices) noexcept nogil

@@ -724,6 +724,7 @@ cdef class CSRBatches(Batches):
         cdef Py_ssize_t i, k, n_outputs = self.model.n_outputs
         cdef Py_ssize_t stride = self.model.stride
         cdef int64_t p, start, stop
+        cdef uint32_t row
         cdef const double* weights = self.model.records + 1
         cdef double* z = self.z
         if n_outputs == 1 and self.model.l1 == 0.0:
@@ -733,7 +734,9 @@ cdef class CSRBatches(Batches):
                 self.decide_at_varying_rates(data, indices)
             return
         for i in range(self.n_rows):
-            self.send_ahead(i, data, indices)
+            self.send_for_rows(i, data, indices)
+            row = self.row_ahead(i, RECORDS_AHEAD)
+            self.send_for_records(self.indptr[row], self.indptr[row + 1], indices)
             for k in range(n_outputs):
                 z[k] = self.model.b[k]
             start, stop = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
@@ -751,19 +754,26 @@ cdef class CSRBatches(Batches):
         cdef Py_ssize_t i, stride = self.model.stride
         cdef double claimed = self.model.batch - self.model.window_start + 1
         cdef double* records = self.model.records
-        cdef int64_t p
+        cdef int64_t p, ahead, stop_ahead
+        cdef uint32_t row_ahead
         cdef double* record
         cdef double z
         for i in range(self.n_rows):
-            self.send_ahead(i, data, indices)
+            self.send_for_rows(i, data, indices)
+            row_ahead = self.row_ahead(i, RECORDS_AHEAD)
+            ahead, stop_ahead = self.indptr[row_ahead], self.indptr[row_ahead + 1]
             z = self.model.b[0]
             for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
+                if ahead < stop_ahead:
+                    prefetch(records + indices[ahead] * stride)
+                    ahead += 1
                 record = records + indices[p] * stride
                 if record[0] == 0.0:
                     self.model.enlist(record, indices[p])
                 self.model.catch_up_at_one_rate(record, claimed)
                 record[0] = claimed
                 z += data[p] * record[1]
+            self.send_for_records(ahead, stop_ahead, indices)
             self.z[i] = z
 
     cdef void decide_at_varying_rates(
@@ -773,19 +783,26 @@ cdef class CSRBatches(Batches):
         cdef Py_ssize_t i, stride = self.model.stride
         cdef double claimed = self.model.batch - self.model.window_start + 1
         cdef double* records = self.model.records
-        cdef int64_t p
+        cdef int64_t p, ahead, stop_ahead
+        cdef uint32_t row_ahead
         cdef double* record
         cdef double z
         for i in range(self.n_rows):
-            self.send_ahead(i, data, indices)
+            self.send_for_rows(i, data, indices)
+            row_ahead = self.row_ahead(i, RECORDS_AHEAD)
+            ahead, stop_ahead = self.indptr[row_ahead], self.indptr[row_ahead + 1]
             z = self.model.b[0]
             for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
+                if ahead < stop_ahead:
+                    prefetch(records + indices[ahead] * stride)
+                    ahead += 1
                 record = records + indices[p] * stride
                 if record[0] == 0.0:
                     self.model.enlist(record, indices[p])
                 self.model.catch_up_at_varying_rates(record)
                 record[0] = claimed
                 z += data[p] * record[1]
+            self.send_for_records(ahead, stop_ahead, indices)
             self.z[i] = z
 
     cdef void add(self, const floating* data, const index* indices) noexcept nogil:
@@ -803,37 +820,30 @@ cdef class CSRBatches(Batches):
                 add_multiple(data[p], d, gradients + indices[p] * stride, n_outputs)
             d += n_outputs
 
-    cdef inline void send_ahead(
+    cdef inline uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+        """The row to come n visits after the block's i-th, or the last."""
+        return self.order.rows[min(self.first + i + n, self.order.n_rows - 1)]
+
+    cdef inline void send_for_rows(
         self, Py_ssize_t i, const floating* data, const index* indices
     ) noexcept nogil:
-        """Ask for what the rows some visits after the block's i-th will need."""
-        cdef Py_ssize_t last = self.order.n_rows - 1, visit = self.first + i
-        prefetch(self.indptr + self.order.rows[min(visit + LOOK_UPS_AHEAD, last)])
-        self.send_for_row(
-            self.order.rows[min(visit + ROWS_AHEAD, last)], data, indices)
-        self.send_for_records(
-            self.order.rows[min(visit + RECORDS_AHEAD, last)], indices)
-
-    cdef inline void send_for_row(
-        self, uint32_t row, const floating* data, const index* indices
-    ) noexcept nogil:
-        """Ask for the non-zeros and the target of a row."""
+        """Ask for a row's beginning, and for another's non-zeros and target."""
+        cdef uint32_t row = self.row_ahead(i, ROWS_AHEAD)
         cdef int64_t start = self.indptr[row]
         cdef int64_t n = min(self.indptr[row + 1] - start, <int64_t>MAX_PREFETCHED)
+        prefetch(self.indptr + self.row_ahead(i, LOOK_UPS_AHEAD))
         if self.model.n_outputs > 1:
             self.targets.prefetch(row)
         send_for(data + start, n * sizeof(data[0]))
         send_for(indices + start, n * sizeof(indices[0]))
 
     cdef inline void send_for_records(
-        self, uint32_t row, const index* indices
+        self, int64_t first, int64_t stop, const index* indices
     ) noexcept nogil:
-        """Ask for the records of a row."""
-        cdef int64_t p = self.indptr[row]
-        cdef int64_t stop = min(self.indptr[row + 1], p + MAX_PREFETCHED)
-        while p < stop:
+        """Ask for the records of these non-zeros."""
+        cdef int64_t p
+        for p in range(first, min(stop, first + MAX_PREFETCHED)):
             self.model.send_for_record(indices[p])
-            p += 1
 
 
 cdef inline void send_for(const void* start, size_t n_bytes) noexcept nogil:
