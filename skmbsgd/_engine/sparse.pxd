@@ -74,10 +74,7 @@ cdef class LazyUpdate(Update):
     cdef void begin_window(self) noexcept nogil
     cdef int settle_all(self) except -1 nogil
     cdef Py_ssize_t settle(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
-    cdef void settle_at_one_rate(
-        self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
-    cdef void settle_at_varying_rates(
-        self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void settle_single(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef double* record_to_settle(self, Py_ssize_t i) noexcept nogil
     cdef void add_to_sums(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void claim(self, const index* columns, Py_ssize_t n) noexcept nogil
@@ -85,8 +82,7 @@ cdef class LazyUpdate(Update):
     cdef Py_ssize_t advance(self, const Group* group, Py_ssize_t stop) noexcept nogil
     cdef void catch_up(
         self, double* record, Py_ssize_t t, Py_ssize_t stop) noexcept nogil
-    cdef void catch_up_at_one_rate(self, double* record, double clock) noexcept nogil
-    cdef void catch_up_at_varying_rates(self, double* record) noexcept nogil
+    cdef void catch_up_single(self, double* record, double now) noexcept nogil
     cdef Py_ssize_t advance_under_l1(
         self, const Group* group, Py_ssize_t k, Py_ssize_t stop) noexcept nogil
     cdef bint cross_at_once(
@@ -128,9 +124,7 @@ cdef class CSRBatches(Batches):
     cdef Py_ssize_t first
 
     cdef void decide(self, const floating* data, const index* indices) noexcept nogil
-    cdef void decide_at_one_rate(
-        self, const floating* data, const index* indices) noexcept nogil
-    cdef void decide_at_varying_rates(
+    cdef void decide_single(
         self, const floating* data, const index* indices) noexcept nogil
     cdef void add(self, const floating* data, const index* indices) noexcept nogil
     cdef uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil

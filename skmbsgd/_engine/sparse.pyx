@@ -250,10 +250,7 @@ cdef class LazyUpdate(Update):
         cdef Group group
         cdef double* record
         if self.n_outputs == 1 and self.l1 == 0.0:
-            if self.uniform:
-                self.settle_at_one_rate(first, stop)
-            else:
-                self.settle_at_varying_rates(first, stop)
+            self.settle_single(first, stop)
             return stop - first
         group.n_records = 0
         for i in range(first, stop):
@@ -264,37 +261,15 @@ cdef class LazyUpdate(Update):
         self.add_to_sums(first, stop)
         return n_steps
 
-    # For one output without an L1 penalty. A record is in the fastest cache only once.
-
-    cdef void settle_at_one_rate(
-        self, Py_ssize_t first, Py_ssize_t stop
-    ) noexcept nogil:
-        """The same where all updates of the window are equal."""
-        cdef double clock = self.batch - self.window_start + 1
+    cdef void settle_single(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        """The same for one output without an L1 penalty, in one visit to each record."""
+        cdef double now = self.batch - self.window_start + 1
         cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
         cdef double* record
         cdef Py_ssize_t i
         for i in range(first, stop):
             record = self.record_to_settle(i)
-            self.catch_up_at_one_rate(record, clock)
-            record[0] = 1.0
-            squares += record[1] * record[1]
-            absolutes += fabs(record[1])
-            velocities += fabs(record[2])
-        self.squares += squares
-        self.absolutes += absolutes
-        self.velocities += velocities
-
-    cdef void settle_at_varying_rates(
-        self, Py_ssize_t first, Py_ssize_t stop
-    ) noexcept nogil:
-        """The same where they differ."""
-        cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
-        cdef double* record
-        cdef Py_ssize_t i
-        for i in range(first, stop):
-            record = self.record_to_settle(i)
-            self.catch_up_at_varying_rates(record)
+            self.catch_up_single(record, now)
             record[0] = 1.0
             squares += record[1] * record[1]
             absolutes += fabs(record[1])
@@ -404,24 +379,23 @@ cdef class LazyUpdate(Update):
                     self.catch_ups.block_sums + block, w[k], v[k], 0.0)
             apply_map(self.catch_ups.block_maps + block, w + k, v + k)
 
-    # The same for one output. A record that is up to date catches up over no update, so
-    # that there is no branch for the processor to guess.
+    cdef inline void catch_up_single(self, double* record, double now) noexcept nogil:
+        """The same for one output; now is the clock of a record that is up to date.
 
-    cdef inline void catch_up_at_one_rate(
-        self, double* record, double clock
-    ) noexcept nogil:
-        """Take a record to the update of a clock, all updates of the window equal."""
-        cdef Py_ssize_t n_updates = <Py_ssize_t>(clock - record[0])
-        if self.averaged:
-            record[4] += weight_sum(
-                self.powers.sums + n_updates, record[1], record[2], record[3])
-        apply_catch_up(
-            self.powers.catch_ups + n_updates, record + 1, record + 2, record + 3)
-
-    cdef inline void catch_up_at_varying_rates(self, double* record) noexcept nogil:
-        """Take a record to the present update."""
-        cdef Py_ssize_t t = <Py_ssize_t>record[0] - 1
-        cdef Py_ssize_t block = t >> self.catch_ups.shift
+        It catches up over no update, so that there is no branch for the processor to
+        guess but the choice of the table, which is always the same.
+        """
+        cdef Py_ssize_t t, block
+        if self.uniform:
+            t = <Py_ssize_t>(now - record[0])
+            if self.averaged:
+                record[4] += weight_sum(
+                    self.powers.sums + t, record[1], record[2], record[3])
+            apply_catch_up(
+                self.powers.catch_ups + t, record + 1, record + 2, record + 3)
+            return
+        t = <Py_ssize_t>record[0] - 1
+        block = t >> self.catch_ups.shift
         if self.averaged:
             record[4] += weight_sum(
                 self.catch_ups.sums + t, record[1], record[2], record[3])
@@ -728,10 +702,7 @@ cdef class CSRBatches(Batches):
         cdef const double* weights = self.model.records + 1
         cdef double* z = self.z
         if n_outputs == 1 and self.model.l1 == 0.0:
-            if self.model.uniform:
-                self.decide_at_one_rate(data, indices)
-            else:
-                self.decide_at_varying_rates(data, indices)
+            self.decide_single(data, indices)
             return
         for i in range(self.n_rows):
             self.send_for_rows(i, data, indices)
@@ -745,62 +716,34 @@ cdef class CSRBatches(Batches):
                 add_multiple(data[p], weights + indices[p] * stride, z, n_outputs)
             z += n_outputs
 
-    # For one output without an L1 penalty
-
-    cdef void decide_at_one_rate(
+    cdef void decide_single(
         self, const floating* data, const index* indices
     ) noexcept nogil:
-        """The same where all updates of the window are equal."""
+        """The same for one output without an L1 penalty.
+
+        Records to come are sent for one by one: many requests at once have to wait.
+        """
         cdef Py_ssize_t i, stride = self.model.stride
-        cdef double claimed = self.model.batch - self.model.window_start + 1
+        cdef double now = self.model.batch - self.model.window_start + 1
         cdef double* records = self.model.records
         cdef int64_t p, ahead, stop_ahead
-        cdef uint32_t row_ahead
+        cdef uint32_t row, row_ahead
         cdef double* record
         cdef double z
         for i in range(self.n_rows):
             self.send_for_rows(i, data, indices)
-            row_ahead = self.row_ahead(i, RECORDS_AHEAD)
+            row, row_ahead = self.rows[i], self.row_ahead(i, RECORDS_AHEAD)
             ahead, stop_ahead = self.indptr[row_ahead], self.indptr[row_ahead + 1]
             z = self.model.b[0]
-            for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
+            for p in range(self.indptr[row], self.indptr[row + 1]):
                 if ahead < stop_ahead:
                     prefetch(records + indices[ahead] * stride)
                     ahead += 1
                 record = records + indices[p] * stride
                 if record[0] == 0.0:
                     self.model.enlist(record, indices[p])
-                self.model.catch_up_at_one_rate(record, claimed)
-                record[0] = claimed
-                z += data[p] * record[1]
-            self.send_for_records(ahead, stop_ahead, indices)
-            self.z[i] = z
-
-    cdef void decide_at_varying_rates(
-        self, const floating* data, const index* indices
-    ) noexcept nogil:
-        """The same where they differ."""
-        cdef Py_ssize_t i, stride = self.model.stride
-        cdef double claimed = self.model.batch - self.model.window_start + 1
-        cdef double* records = self.model.records
-        cdef int64_t p, ahead, stop_ahead
-        cdef uint32_t row_ahead
-        cdef double* record
-        cdef double z
-        for i in range(self.n_rows):
-            self.send_for_rows(i, data, indices)
-            row_ahead = self.row_ahead(i, RECORDS_AHEAD)
-            ahead, stop_ahead = self.indptr[row_ahead], self.indptr[row_ahead + 1]
-            z = self.model.b[0]
-            for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
-                if ahead < stop_ahead:
-                    prefetch(records + indices[ahead] * stride)
-                    ahead += 1
-                record = records + indices[p] * stride
-                if record[0] == 0.0:
-                    self.model.enlist(record, indices[p])
-                self.model.catch_up_at_varying_rates(record)
-                record[0] = claimed
+                self.model.catch_up_single(record, now)
+                record[0] = now
                 z += data[p] * record[1]
             self.send_for_records(ahead, stop_ahead, indices)
             self.z[i] = z
