@@ -59,9 +59,8 @@ cdef enum:
     ROWS_BETWEEN_SIGNALS = 1048576
     # A block of rows: enough of them to be worth the calls it takes, and few enough to
     # stay in the first-level cache from the first product to the second.
-    MIN_BLOCK_ROWS = 4
-    MAX_BLOCK_ROWS = 64
-    BLOCK_ELEMENTS = 4096
+    MAX_BLOCK_ROWS = 32
+    BLOCK_ELEMENTS = 2048
     # Rows to come are sent for so many visits ahead, more of them if they are short:
     # early enough to arrive in time, late enough not to be evicted again.
     MIN_LOOKAHEAD_ROWS = 32
@@ -570,9 +569,10 @@ cdef class DenseBatches(Batches):
 cdef Py_ssize_t rows_of_block(Py_ssize_t n_features, Py_ssize_t n_outputs):
     """How many rows are worked on at a time."""
     # A matrix product gains more from a larger block than it loses in the cache.
-    factor = 1 if n_outputs == 1 else 2
-    rows = max(MIN_BLOCK_ROWS, factor * BLOCK_ELEMENTS // n_features)
-    return min(rows, factor * MAX_BLOCK_ROWS)
+    factor = 1 if n_outputs == 1 else 4
+    rows = min(factor * BLOCK_ELEMENTS // n_features, factor * MAX_BLOCK_ROWS)
+    # The products take four rows at a time.
+    return max(4, rows // 4 * 4)
 
 
 cdef Py_ssize_t lookahead_rows(Py_ssize_t bytes_of_row):
