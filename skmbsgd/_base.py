@@ -383,7 +383,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
         # In a single batch the order of rows does not matter.
         if self.shuffle and n_batches > 1:
-            batches.order.shuffle(np.random.PCG64([state.seed, state.n_epochs]))
+            seeds = np.random.SeedSequence([state.seed, state.n_epochs])
+            batches.order.shuffle(seeds.generate_state(1, np.uint64)[0])
         with np.errstate(over="ignore", invalid="ignore"):
             data_loss = run_epoch(
                 batches,

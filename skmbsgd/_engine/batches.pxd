@@ -1,8 +1,7 @@
 """Declarations of the row order, the targets and the batches; see batches.pyx."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t
-from numpy.random cimport bitgen_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.updates cimport DenseUpdate, Update
@@ -24,8 +23,7 @@ cdef class RowOrder:
     cdef uint8_t* piles
     cdef Py_ssize_t* ends
     cdef Py_ssize_t n_piles, pile
-    cdef object bit_generator
-    cdef bitgen_t* random_bits
+    cdef uint64_t random_state
 
     cdef void make_room(self)
     cdef void choose_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
@@ -89,7 +87,7 @@ cdef class DenseBatches(Batches):
     cdef DenseUpdate model
     cdef object addresses, gathered_array, converted_array
     cdef bint single_precision
-    cdef Py_ssize_t n_features, lookahead, half_ahead, columns_ahead
+    cdef Py_ssize_t n_features, lookahead, first_share, columns_ahead
     cdef size_t bytes_of_row
     cdef const char* first_row
     cdef const void** rows_here

@@ -12,10 +12,8 @@ import numpy as np
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
-from numpy.random cimport bitgen_t
 
 from skmbsgd._engine.blas cimport (
     add_outer_products, floating, rows_times_weights,
@@ -70,6 +68,9 @@ cdef enum:
     # Of a very long row only the start is sent for; the processor's own prefetcher
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
+    # Of a shorter row the first product, which reads the rows at hand for the first
+    # time, does not send for any part: its own reads would have to wait.
+    ROW_WORTH_SHARING = 512
 
 
 cdef void* address_of(array, dtype) except NULL:
@@ -122,16 +123,13 @@ cdef class RowOrder:
         while self.n_piles < MAX_PILES and self.n_piles * ROWS_OF_PILE < self.n_rows:
             self.n_piles *= 2
 
-    def shuffle(self, bit_generator):
+    def shuffle(self, uint64_t seed):
         """Put the given rows into a random order, with a look at the signals.
 
-        The piles are shuffled later, by `settle`, with the same bit generator.
+        The piles are shuffled later, by `settle`.
         """
         cdef Py_ssize_t first, stop
-        self.bit_generator = bit_generator
-        self.random_bits = <bitgen_t*>PyCapsule_GetPointer(
-            bit_generator.capsule, "BitGenerator"
-        )
+        self.random_state = seed
         self.make_room()
         self.pile, self.n_settled = 0, 0
         self.ends_array[:] = 0
@@ -172,16 +170,17 @@ cdef class RowOrder:
         # Names of their own: the compiler must assume that bytes written change self.
         cdef uint8_t* piles = self.piles
         cdef Py_ssize_t* sizes = self.ends
-        cdef bitgen_t* random_bits = self.random_bits
+        cdef uint64_t random_state = self.random_state
         i = first
         while i < stop:
-            bits = random_bits.next_uint64(random_bits.state)
+            bits = next_uint64(&random_state)
             for k in range(min(<Py_ssize_t>8, stop - i)):
                 pile = <uint8_t>bits & mask
                 piles[i + k] = pile
                 sizes[pile] += 1
                 bits >>= 8
             i += 8
+        self.random_state = random_state
 
     cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         """Copy rows and values to the ends of their piles."""
@@ -224,14 +223,14 @@ cdef class RowOrder:
         cdef double value
         cdef uint32_t* rows = self.rows
         cdef double* values = self.values
-        cdef bitgen_t* random_bits = self.random_bits
+        cdef uint64_t random_state = self.random_state
         self.send_for_next_pile(first, stop)
         for i in range((n_places + 1) // 2):
-            draws[i] = random_bits.next_uint64(random_bits.state)
+            draws[i] = next_uint64(&random_state)
         for i in range(n_places):
             draw = <uint32_t>(draws[i // 2] >> (32 * (i % 2)))
             partner = first + i + random_below(
-                <uint32_t>(end - first - i), draw, random_bits)
+                <uint32_t>(end - first - i), draw, &random_state)
             row = rows[partner]
             rows[partner] = rows[first + i]
             rows[first + i] = row
@@ -239,6 +238,7 @@ cdef class RowOrder:
                 value = values[partner]
                 values[partner] = values[first + i]
                 values[first + i] = value
+        self.random_state = random_state
         self.n_settled = stop
 
     cdef inline void send_for_next_pile(
@@ -255,8 +255,22 @@ cdef class RowOrder:
                 prefetch(self.values + place)
 
 
+cdef inline uint64_t next_uint64(uint64_t* state) noexcept nogil:
+    """A uniform integer of 64 bits by SplitMix64.
+
+    G. L. Steele, D. Lea and C. H. Flood, OOPSLA 2014. NumPy's generators cannot be
+    inlined, and a call takes longer than what it has to do for a row.
+    """
+    cdef uint64_t z
+    state[0] += 0x9E3779B97F4A7C15ULL
+    z = state[0]
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL
+    return z ^ (z >> 31)
+
+
 cdef inline uint32_t random_below(
-    uint32_t bound, uint32_t draw, bitgen_t* random_bits
+    uint32_t bound, uint32_t draw, uint64_t* random_state
 ) noexcept nogil:
     """A uniform integer in [0, bound), without bias (Lemire, arXiv:1805.10941).
 
@@ -267,7 +281,7 @@ cdef inline uint32_t random_below(
     if <uint32_t>product < bound:
         threshold = (0 - bound) % bound
         while <uint32_t>product < threshold:
-            draw = random_bits.next_uint32(random_bits.state)
+            draw = <uint32_t>next_uint64(random_state)
             product = <uint64_t>draw * bound
     return <uint32_t>(product >> 32)
 
@@ -466,9 +480,7 @@ cdef class DenseBatches(Batches):
         self.columns_ahead = min(
             self.n_features, MAX_PREFETCHED_BYTES // X.dtype.itemsize
         )
-        # Half of them by the first product, and up to the end of a cache line
-        line = CACHE_LINE // X.dtype.itemsize
-        self.half_ahead = (self.columns_ahead + 2 * line - 1) // (2 * line) * line
+        self.first_share = first_share(self.bytes_of_row) // X.dtype.itemsize
         self.addresses = np.empty((2, self.max_rows), dtype=np.uintp)
         self.rows_here = <const void**><size_t>self.addresses.ctypes.data
         self.rows_ahead = self.rows_here + self.max_rows
@@ -540,11 +552,11 @@ cdef class DenseBatches(Batches):
         elif floating is double:
             dot_rows_double(
                 <const double**>self.rows_here, <const double**>self.rows_ahead,
-                self.n_rows, self.n_features, 0, self.half_ahead, w, b[0], self.z)
+                self.n_rows, self.n_features, 0, self.first_share, w, b[0], self.z)
         else:
             dot_rows_float(
                 <const float**>self.rows_here, <const float**>self.rows_ahead,
-                self.n_rows, self.n_features, 0, self.half_ahead, w, b[0], self.z)
+                self.n_rows, self.n_features, 0, self.first_share, w, b[0], self.z)
 
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil:
         """g += d^T X, and b_g += the sum of d"""
@@ -557,12 +569,12 @@ cdef class DenseBatches(Batches):
         elif floating is double:
             b_g[0] += add_rows_double(
                 <const double**>self.rows_here, <const double**>self.rows_ahead,
-                self.n_rows, self.n_features, self.half_ahead, self.columns_ahead,
+                self.n_rows, self.n_features, self.first_share, self.columns_ahead,
                 self.d, g)
         else:
             b_g[0] += add_rows_float(
                 <const float**>self.rows_here, <const float**>self.rows_ahead,
-                self.n_rows, self.n_features, self.half_ahead, self.columns_ahead,
+                self.n_rows, self.n_features, self.first_share, self.columns_ahead,
                 self.d, g)
 
 
@@ -579,6 +591,13 @@ cdef Py_ssize_t lookahead_rows(Py_ssize_t bytes_of_row):
     """How many visits before its turn a row is sent for."""
     rows = max(MIN_LOOKAHEAD_ROWS, LOOKAHEAD_BYTES // bytes_of_row)
     return max(1, min(rows, MAX_LOOKAHEAD_ROWS, MAX_LOOKAHEAD_BYTES // bytes_of_row))
+
+
+cdef Py_ssize_t first_share(Py_ssize_t bytes_of_row):
+    """How many bytes of a row to come the first product sends for."""
+    if bytes_of_row < ROW_WORTH_SHARING:
+        return 0
+    return min(bytes_of_row, MAX_PREFETCHED_BYTES) // 2 // CACHE_LINE * CACHE_LINE
 
 
 cdef inline void prefetch_bytes(const void* address, size_t n_bytes) noexcept nogil:
