@@ -96,7 +96,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         "power_t": [Interval(Real, 0, np.inf, closed="left")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterov": ["boolean"],
-        "shuffle": ["boolean"],
+        "shuffle": ["boolean", StrOptions({"blocks"})],
         "verbose": ["verbose"],
         "epsilon": [Interval(Real, 0, np.inf, closed="left")],
         "random_state": ["random_state"],
@@ -315,7 +315,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             state = TrainingState.start(coef, intercept, seed, bool(self.average))
             self._begin_history()
         update = self._make_update(state, data)
-        objective = self._run_epoch(state, data.batches(update))
+        objective = self._run_epoch(state, self._make_batches(data, update))
         update.store()
         self._adopt(state)
         self._record(state, objective)
@@ -327,7 +327,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             self.validation_scores_ = []
         patience = Patience(self.tol, self.n_iter_no_change)
         update = self._make_update(state, data)
-        batches = data.batches(update)
+        batches = self._make_batches(data, update)
         make_attributes = partial(self._attributes_in_training, state, update)
         best_state = None
         for _ in range(self.max_iter):
@@ -370,6 +370,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             nesterov=self.nesterov,
             fit_intercept=self.fit_intercept,
         )
+
+    def _make_batches(self, data, update):
+        """Batches of the data, to be shuffled as the parameter says."""
+        in_blocks = isinstance(self.shuffle, str) and self.shuffle == "blocks"
+        return data.batches(update, in_blocks=in_blocks)
 
     def _run_epoch(self, state, batches):
         """Move the model and the clocks by one epoch; return the training objective."""

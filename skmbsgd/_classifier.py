@@ -31,7 +31,14 @@ from skmbsgd._engine.losses import (
     SquaredHinge,
 )
 from skmbsgd._training import TrainingData, unchanged_on_error
-from skmbsgd._typing import EpochsDrop, MatrixLike, Method, PenaltyName, Schedule
+from skmbsgd._typing import (
+    EpochsDrop,
+    MatrixLike,
+    Method,
+    PenaltyName,
+    Schedule,
+    Shuffle,
+)
 
 ClassifierLoss: TypeAlias = Literal[
     "log_loss",
@@ -181,7 +188,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         power_t: float = 0.5,
         momentum: float = 0.0,
         nesterov: bool = False,
-        shuffle: bool = True,
+        shuffle: Shuffle = True,
         verbose: int = 0,
         epsilon: float = 0.1,
         random_state: int | np.random.RandomState | None = None,

@@ -61,8 +61,11 @@ momentum : float, default=0.0
     Share of the velocity that lives on from update to update, in [0, 1).
 nesterov : bool, default=False
     Whether to use Nesterov's momentum.
-shuffle : bool, default=True
-    Whether each epoch visits the rows in a new random order.
+shuffle : bool or "blocks", default=True
+    Whether each epoch visits the rows in a new random order. True makes all orders
+    equally likely. "blocks" takes blocks of neighbouring rows in random order, 16 KB of
+    `X` each, and shuffles the rows of 2 MB of blocks at a time: faster where `X` is
+    larger than the processor's caches, and nearly as good a mixture.
 verbose : int, default=0
     If not 0, print a line per epoch of `fit`.
 epsilon : float, default=0.1

@@ -20,7 +20,7 @@ from skmbsgd._engine.losses import (
     SquaredError,
 )
 from skmbsgd._training import TrainingData, unchanged_on_error
-from skmbsgd._typing import EpochsDrop, MatrixLike, PenaltyName, Schedule
+from skmbsgd._typing import EpochsDrop, MatrixLike, PenaltyName, Schedule, Shuffle
 
 RegressorLoss: TypeAlias = Literal[
     "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"
@@ -123,7 +123,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         power_t: float = 0.25,
         momentum: float = 0.0,
         nesterov: bool = False,
-        shuffle: bool = True,
+        shuffle: Shuffle = True,
         verbose: int = 0,
         epsilon: float = 0.1,
         random_state: int | np.random.RandomState | None = None,

@@ -9,6 +9,7 @@ from scipy.sparse import issparse
 
 from skmbsgd._engine import epoch as engine
 from skmbsgd._engine.batches import (
+    BlockOrder,
     ClassTargets,
     DenseBatches,
     RealTargets,
@@ -218,13 +219,24 @@ class TrainingData:
         """The entries of a per-sample array that belong to the rows taking part."""
         return values if self.rows is None or values is None else values[self.rows]
 
-    def batches(self, update):
-        """Batches of the rows, in their order."""
+    @property
+    def bytes_of_row(self):
+        """How much of X there is to read for a row, on average, rounded up."""
+        X = self.X
+        n_bytes = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
+        return max(1, -(-n_bytes // X.shape[0]))
+
+    def batches(self, update, *, in_blocks=False):
+        """Batches of the rows, in their order, which may be shuffled by blocks."""
         rows = self.rows
         if rows is None:
             rows = np.arange(self.n_rows, dtype=np.uint32)
         single = self.targets.single
-        order = RowOrder(rows, None if single is None else self.taken(single))
+        values = None if single is None else self.taken(single)
+        if in_blocks:
+            order = BlockOrder(rows, values, self.bytes_of_row)
+        else:
+            order = RowOrder(rows, values)
         layout = CSRBatches if issparse(self.X) else DenseBatches
         return layout(self.X, order, self.targets, self.sample_weight, update)
 

@@ -16,6 +16,7 @@ else:  # sparray is younger than the oldest SciPy supported.
 # A decorated method keeps its type.
 Method = TypeVar("Method", bound=Callable[..., Any])
 
+Shuffle: TypeAlias = bool | Literal["blocks"]
 PenaltyName: TypeAlias = Literal["l2", "l1", "elasticnet"]
 Schedule: TypeAlias = (
     Literal[

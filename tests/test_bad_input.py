@@ -199,7 +199,7 @@ BAD_PARAMETERS = {
     "power_t": [-0.5, math.inf, *NOT_NUMBERS],
     "momentum": [-0.1, 1, 1.0, math.inf, *NOT_NUMBERS],
     "nesterov": NOT_BOOLEANS,
-    "shuffle": NOT_BOOLEANS,
+    "shuffle": [*NOT_BOOLEANS, "block"],
     "verbose": [-1, "yes", None, 1.5],
     "epsilon": [-0.1, math.inf, *NOT_NUMBERS],
     "random_state": [-1, 2**32, 0.5, "seed", np.random.default_rng(0)],

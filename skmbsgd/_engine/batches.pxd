@@ -7,7 +7,6 @@ from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
 
-@cython.final
 cdef class RowOrder:
     cdef readonly object given_rows, given_values
     cdef uint32_t* unshuffled_rows
@@ -23,15 +22,27 @@ cdef class RowOrder:
     cdef uint8_t* piles
     cdef Py_ssize_t* ends
     cdef Py_ssize_t n_piles, pile
+    # Rows of a pile that is made of blocks; 0 if there are no blocks
+    cdef readonly Py_ssize_t pile_rows
     cdef uint64_t random_state
 
-    cdef void make_room(self)
+    cdef void make_room_for_rows(self)
     cdef void choose_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void settle(self, Py_ssize_t stop) noexcept nogil
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil
     cdef void send_for_next_pile(
         self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+
+
+@cython.final
+cdef class BlockOrder(RowOrder):
+    cdef object blocks_array
+    cdef uint32_t* blocks
+    cdef readonly Py_ssize_t block_rows, n_blocks
+
+    cdef Py_ssize_t place_blocks(
+        self, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t n_placed) noexcept nogil
 
 
 cdef class Targets:
@@ -96,6 +107,7 @@ cdef class DenseBatches(Batches):
     cdef const void* block
     cdef void* converted
 
+    cdef void send_for_next_pile(self, Py_ssize_t first) noexcept nogil
     cdef void find_rows(self, Py_ssize_t first) noexcept nogil
     cdef void gather_rows(self, Py_ssize_t first) noexcept nogil
     cdef void multiply(self, const floating* w, const floating* b) noexcept nogil

@@ -1,0 +1,176 @@
+"""The orders in which an epoch visits the rows.
+
+A matrix whose only column has the numbers of the rows, and a weight of 1, make the
+decisions tell the order.
+"""
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+from scipy.stats import chi2
+
+from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+from skmbsgd._engine.batches import BlockOrder, DenseBatches, RealTargets, RowOrder
+from skmbsgd._engine.epoch import compute_decisions
+from skmbsgd._training import Penalty, TrainingState, make_update
+
+# As in batches.pyx
+BLOCK_BYTES = 2**14
+PILE_BYTES = 2**21
+
+
+def batches_in(order, n_samples):
+    """Batches whose decisions are the numbers of the rows."""
+    state = TrainingState.start(np.ones((1, 1)), np.zeros(1), seed=0, averaged=False)
+    update = make_update(
+        state,
+        Penalty(l2=0.0, l1=0.0),
+        sparse=False,
+        momentum=0.0,
+        nesterov=False,
+        fit_intercept=False,
+    )
+    X = np.arange(n_samples, dtype=float)[:, np.newaxis]
+    return DenseBatches(X, order, RealTargets(X.copy()), None, update)
+
+
+def visited(batches):
+    """The numbers of the rows, in the order of the visits."""
+    decisions = np.empty((batches.order.n_rows, 1))
+    compute_decisions(batches, decisions)
+    return decisions[:, 0].astype(int)
+
+
+def random_rows(n_rows, n_samples):
+    """Rows that take part, some left out, and a number for each."""
+    rng = np.random.default_rng(0)
+    rows = np.sort(rng.permutation(n_samples)[:n_rows]).astype(np.uint32)
+    return rows, rng.standard_normal(n_rows)
+
+
+ORDERS = {
+    "rows": RowOrder,
+    "blocks": lambda rows, values: BlockOrder(rows, values, 1000),
+    "blocks of one row": lambda rows, values: BlockOrder(rows, values, BLOCK_BYTES),
+    "long rows": lambda rows, values: BlockOrder(rows, values, 3 * PILE_BYTES),
+}
+
+
+@pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize("n_rows", [1, 2, 15, 17, 2097, 2098, 10_000, 70_001])
+def test_every_row_is_visited_once(make_order, n_rows):
+    rows, values = random_rows(n_rows, n_rows + 7)
+    batches = batches_in(make_order(rows, values), n_rows + 7)
+    orders = []
+    for seed in range(3):
+        batches.order.shuffle(seed)
+        orders.append(visited(batches))
+        np.testing.assert_array_equal(np.sort(orders[-1]), rows)
+    if n_rows > 15:
+        assert len({tuple(order) for order in orders}) == 3
+    batches.order.shuffle(0)
+    np.testing.assert_array_equal(visited(batches), orders[0])
+
+
+@pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
+def test_all_orders_of_a_few_rows_are_equally_likely(make_order):
+    rows = np.arange(5, dtype=np.uint32)
+    batches = batches_in(make_order(rows, np.zeros(5)), 5)
+    counts = Counter()
+    for seed in np.random.default_rng(0).integers(2**63, size=12_000):
+        batches.order.shuffle(seed)
+        counts[tuple(visited(batches))] += 1
+    expected = 12_000 / 120
+    observed = [counts[order] for order in itertools.permutations(range(5))]
+    statistic = sum((count - expected) ** 2 / expected for count in observed)
+    # Too even would be as suspicious as too uneven.
+    assert chi2.ppf(0.001, 119) < statistic < chi2.ppf(0.999, 119)
+
+
+@pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
+def test_a_row_may_come_at_any_time(make_order):
+    """The mean position of each tenth of the rows is that of a uniform draw."""
+    n_rows, n_epochs = 20_000, 200
+    rows, values = random_rows(n_rows, n_rows)
+    batches = batches_in(make_order(rows, values), n_rows)
+    positions = np.zeros(n_rows)
+    for seed in range(n_epochs):
+        batches.order.shuffle(seed)
+        positions[visited(batches)] += np.arange(n_rows) / n_rows / n_epochs
+    # Rows of one block are not independent of each other: 16 of them at most.
+    deviation = np.sqrt(1 / 12 / n_epochs / (n_rows / 10 / 16))
+    tenths = positions.reshape(10, -1).mean(axis=1)
+    np.testing.assert_allclose(tenths, 0.5, atol=4 * deviation)
+
+
+def test_a_pile_is_made_of_blocks_of_neighbours():
+    n_rows, bytes_of_row = 50_000, 1000
+    block_rows, pile_rows = BLOCK_BYTES // bytes_of_row, PILE_BYTES // bytes_of_row
+    rows, values = random_rows(n_rows, n_rows)
+    order = BlockOrder(rows, values, bytes_of_row)
+    batches = batches_in(order, n_rows)
+    assert (order.block_rows, order.pile_rows) == (block_rows, pile_rows)
+    order.shuffle(1)
+    blocks = visited(batches) // block_rows
+    for start in range(0, n_rows, pile_rows):
+        pile = blocks[start : start + pile_rows]
+        sizes = np.sort(np.unique(pile, return_counts=True)[1])
+        # All blocks are whole but the first and the last, and the one with the last row
+        assert np.all(sizes[3:] == block_rows)
+        assert len(sizes) <= pile_rows // block_rows + 3
+    # In its pile the rows of a block lie anywhere: a third of it apart on average.
+    place = np.argsort(visited(batches))
+    distances = np.abs(np.diff(place[:block_rows]))
+    assert 0.1 * pile_rows < distances.mean() < 0.7 * pile_rows
+
+
+# The estimators
+
+
+@pytest.mark.parametrize("layout", [np.asarray, csr_array])
+def test_rows_sorted_by_class_are_learnt_as_well(layout):
+    """Blocks of one class each, a pile of many blocks: as good as any order."""
+    rng = np.random.default_rng(0)
+    y = np.sort(rng.integers(3, size=6000))
+    X = rng.standard_normal((6000, 300)) + 0.1 * rng.standard_normal((3, 300))[y]
+    scores = {
+        shuffle: MiniBatchSGDClassifier(
+            shuffle=shuffle, eta0=0.1, max_iter=2, tol=None, random_state=0
+        )
+        .fit(layout(X), y)
+        .score(X, y)
+        for shuffle in (True, "blocks", False)
+    }
+    assert scores["blocks"] > scores[True] - 0.02
+    assert scores[False] < scores[True] - 0.1
+
+
+@pytest.mark.parametrize("layout", [np.asarray, csr_array])
+def test_blocks_in_a_resumed_stream(layout):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((3000, 300)), rng.standard_normal(3000)
+    settings = {"shuffle": "blocks", "momentum": 0.9, "random_state": 3, "eta0": 1e-3}
+    by_fit = MiniBatchSGDRegressor(max_iter=3, tol=None, **settings).fit(layout(X), y)
+    by_parts = MiniBatchSGDRegressor(**settings)
+    for _ in range(3):
+        by_parts.partial_fit(layout(X), y)
+    np.testing.assert_array_equal(by_parts.coef_, by_fit.coef_)
+    other = MiniBatchSGDRegressor(max_iter=3, tol=None, **settings)
+    other.set_params(shuffle=True).fit(layout(X), y)
+    assert not np.array_equal(other.coef_, by_fit.coef_)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, csr_array])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_one_batch_of_all_rows_needs_no_order(layout, n_outputs):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 4)), rng.standard_normal((50, n_outputs))
+    settings = {"batch_size": "full", "max_iter": 3, "tol": None, "random_state": 0}
+    fits = [
+        MiniBatchSGDRegressor(shuffle=shuffle, **settings).fit(layout(X), y)
+        for shuffle in (False, "blocks")
+    ]
+    np.testing.assert_array_equal(fits[0].coef_, fits[1].coef_)
