@@ -17,14 +17,17 @@ from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
 SETTINGS = {"momentum": 0.9, "nesterov": True, "eta0": 1e-4, "random_state": 0}
 
-# rows, columns, type, batch_size; then the largest ratios to X @ w and to
+# rows, columns, type, batch_size, shuffle; then the largest ratios to X @ w and to
 # scikit-learn that are asked for
 REGRESSIONS = [
-    (300_000, 100, "float64", 32, 1.9, 0.19),
-    (300_000, 100, "float32", 32, 1.5, 0.10),
-    (1_000_000, 20, "float64", 32, 2.8, 0.17),
-    (30_000, 1000, "float64", 32, 2.0, None),
-    (300_000, 100, "float64", 1, None, 0.40),
+    (300_000, 100, "float64", 32, True, 1.9, 0.19),
+    (300_000, 100, "float32", 32, True, 1.5, 0.10),
+    (1_000_000, 20, "float64", 32, True, 2.8, 0.17),
+    (30_000, 1000, "float64", 32, True, 2.0, None),
+    (300_000, 100, "float64", 1, True, None, 0.40),
+    (300_000, 100, "float64", 32, "blocks", 1.9, 0.19),
+    (300_000, 100, "float32", 32, "blocks", 1.5, 0.10),
+    (1_000_000, 20, "float64", 32, "blocks", 2.8, 0.17),
 ]
 
 
@@ -41,7 +44,7 @@ def report(name, measurements, repeats, asked_product, asked_sklearn):
     to_product = f"{ours / product:6.2f}"
     to_sklearn = f"{ours / medians['sklearn']:6.3f}"
     print(
-        f"{name:<42} {ours * 1e3:8.1f} ms {product * 1e3:7.1f} ms "
+        f"{name:<46} {ours * 1e3:8.1f} ms {product * 1e3:7.1f} ms "
         f"{to_product} ({asked_product or '-'})  {to_sklearn} ({asked_sklearn or '-'})",
         flush=True,
     )
@@ -49,11 +52,15 @@ def report(name, measurements, repeats, asked_product, asked_sklearn):
 
 def compare_regressions(repeats):
     """The regression rows of the table."""
-    for n, d, dtype, batch_size, asked_product, asked_sklearn in REGRESSIONS:
+    for row in REGRESSIONS:
+        n, d, dtype, batch_size, shuffle, asked_product, asked_sklearn = row
         X, scores = regression_data(n, d, dtype)
         y = scores[:, 0]
         ours = functools.partial(
-            MiniBatchSGDRegressor, batch_size=batch_size, **SETTINGS
+            MiniBatchSGDRegressor,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            **SETTINGS,
         )
         theirs = functools.partial(
             SGDRegressor, learning_rate="constant", eta0=1e-5, random_state=0
@@ -66,6 +73,7 @@ def compare_regressions(repeats):
             ),
         }
         name = f"{n:,} x {d} {dtype}, batch_size={batch_size}"
+        name += ", blocks" if shuffle == "blocks" else ""
         report(name, measurements, repeats, asked_product, asked_sklearn)
 
 
@@ -122,7 +130,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats
     warnings.simplefilter("ignore")
-    print(f"{'':42} {'epoch':>11} {'X @ w':>10}  ratio (asked)  to sklearn (asked)")
+    print(f"{'':46} {'epoch':>11} {'X @ w':>10}  ratio (asked)  to sklearn (asked)")
     with threadpool_limits(1):
         compare_regressions(repeats)
         compare_classifications(repeats)

@@ -79,6 +79,7 @@ REGRESSORS = [
         penalty=None, learning_rate="constant", momentum=0.5, fit_intercept=False
     ),
     MiniBatchSGDRegressor(momentum=0.9, nesterov=True, batch_size=64, shuffle=False),
+    MiniBatchSGDRegressor(momentum=0.9, shuffle="blocks", learning_rate="step"),
     MiniBatchSGDRegressor(learning_rate="step", epochs_drop=100),
     MiniBatchSGDRegressor(
         learning_rate="exponential", decay=1e-4, decay_unit="update", eta0=0.02
@@ -87,7 +88,7 @@ REGRESSORS = [
         "huber", epsilon=1.0, learning_rate="cosine", eta0=0.1, max_iter=100, tol=None
     ),
     MiniBatchSGDRegressor(learning_rate="invscaling", eta0=0.1, batch_size="full"),
-    MiniBatchSGDRegressor("epsilon_insensitive", learning_rate="optimal", alpha=0.01),
+    MiniBatchSGDRegressor("epsilon_insensitive", learning_rate="optimal", average=True),
     MiniBatchSGDRegressor(learning_rate=SlowingRate(), average=10),
 ]
 

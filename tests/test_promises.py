@@ -274,6 +274,7 @@ STREAMS = {
     "averaging": {"average": True, "momentum": 0.9},
     "averaging that starts later": {"average": 100, "momentum": 0.9},
     "no shuffling": {"shuffle": False, "momentum": 0.9},
+    "shuffled blocks": {"shuffle": "blocks", "momentum": 0.9},
     "full batches": {"batch_size": "full", "momentum": 0.9},
     "single rows": {"batch_size": 1},
     "no intercept": {"fit_intercept": False},
@@ -743,10 +744,11 @@ def read_only(array):
         {},
         {"average": True},
         {"shuffle": False},
+        {"shuffle": "blocks"},
         {"batch_size": "full"},
         {"max_iter": 1},
     ],
-    ids=["default", "averaged", "in order", "full batches", "one epoch"],
+    ids=["default", "averaged", "in order", "in blocks", "full batches", "one epoch"],
 )
 def test_inputs_are_not_written_to(kind, method, dtype, settings):
     X, y = problem(kind, 60, 4, 3, dtype)
