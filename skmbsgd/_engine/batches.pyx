@@ -18,12 +18,10 @@ from libc.string cimport memcpy
 from skmbsgd._engine.blas cimport (
     add_outer_products, floating, rows_times_weights,
 )
+from skmbsgd._engine.prefetch cimport (
+    CACHE_LINE, prefetch, prefetch_bytes, prefetch_to_write,
+)
 from skmbsgd._engine.updates cimport DenseUpdate, Update
-
-cdef extern from "prefetch.h":
-    void prefetch "SKMBSGD_PREFETCH" (const void* address) noexcept nogil
-    void prefetch_to_write "SKMBSGD_PREFETCH_TO_WRITE" (
-        const void* address) noexcept nogil
 
 cdef extern from "row_kernels.h":
     void dot_rows_double "skmbsgd_dot_rows_double" (
@@ -45,7 +43,6 @@ cdef extern from "row_kernels.h":
 
 
 cdef enum:
-    CACHE_LINE = 64
     # Rows of a pile, which all but fill the first-level cache; at most as many piles as
     # a byte can tell apart and the processor can write to in turn
     ROWS_OF_PILE = 4096
@@ -687,14 +684,6 @@ cdef Py_ssize_t first_share(Py_ssize_t bytes_of_row):
     if bytes_of_row < ROW_WORTH_SHARING:
         return 0
     return min(bytes_of_row, MAX_PREFETCHED_BYTES) // 2 // CACHE_LINE * CACHE_LINE
-
-
-cdef inline void prefetch_bytes(const void* address, size_t n_bytes) noexcept nogil:
-    cdef size_t offset = 0
-    while offset < n_bytes:
-        prefetch(<const char*>address + offset)
-        offset += CACHE_LINE
-    prefetch(<const char*>address + n_bytes - 1)
 
 
 cdef void add_intercept(

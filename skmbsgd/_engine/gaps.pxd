@@ -28,10 +28,6 @@ updates are equal, their powers take the table's place.
 
 cimport cython
 
-cdef enum:
-    CACHE_LINE = 64
-
-
 cdef struct Map:
     # w' = ww w + wv v,  v' = vw w + vv v
     double ww, wv, vw, vv

@@ -5,6 +5,8 @@ import numpy as np
 cimport cython
 from libc.math cimport M_PI, acos, sqrt
 
+from skmbsgd._engine.prefetch cimport CACHE_LINE
+
 
 cdef inline Map map_of_update(
     double eta, double mu, double lam2, bint nesterov

@@ -25,17 +25,15 @@ from libc.string cimport memset
 from skmbsgd._engine.batches cimport Batches, RowOrder, Targets
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.gaps cimport (
-    CACHE_LINE, CatchUp, CatchUpTable, GapTable, Map, Parts, PowerTable, Sum,
+    CatchUp, CatchUpTable, GapTable, Map, Parts, PowerTable, Sum,
     affine_weight_sum, aligned, apply_affine, apply_catch_up, apply_map, weight_sum,
 )
+from skmbsgd._engine.prefetch cimport prefetch, prefetch_bytes
 from skmbsgd._engine.rest cimport RestTable
 from skmbsgd._engine.rules cimport (
     classical, nesterov, proximal_classical, proximal_nesterov,
 )
 from skmbsgd._engine.updates cimport Epoch, Update
-
-cdef extern from "prefetch.h":
-    void prefetch "SKMBSGD_PREFETCH" (const void* address) noexcept nogil
 
 
 cdef enum:
@@ -777,8 +775,9 @@ cdef class CSRBatches(Batches):
         prefetch(self.indptr + self.row_ahead(i, LOOK_UPS_AHEAD))
         if self.model.n_outputs > 1:
             self.targets.prefetch(row)
-        send_for(data + start, n * sizeof(data[0]))
-        send_for(indices + start, n * sizeof(indices[0]))
+        if n > 0:
+            prefetch_bytes(data + start, n * sizeof(data[0]))
+            prefetch_bytes(indices + start, n * sizeof(indices[0]))
 
     cdef inline void send_for_records(
         self, int64_t first, int64_t stop, const index* indices
@@ -787,13 +786,6 @@ cdef class CSRBatches(Batches):
         cdef int64_t p
         for p in range(first, min(stop, first + MAX_PREFETCHED)):
             self.model.send_for_record(indices[p])
-
-
-cdef inline void send_for(const void* start, size_t n_bytes) noexcept nogil:
-    cdef size_t offset = 0
-    while offset < n_bytes:
-        prefetch(<const char*>start + offset)
-        offset += CACHE_LINE
 
 
 cdef inline void add_multiple(

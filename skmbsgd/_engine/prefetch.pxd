@@ -1,0 +1,18 @@
+"""Asking for memory before it is needed; see prefetch.h."""
+
+cdef extern from "prefetch.h":
+    enum:
+        CACHE_LINE "SKMBSGD_CACHE_LINE"
+    void prefetch "SKMBSGD_PREFETCH" (const void* address) noexcept nogil
+    void prefetch_to_write "SKMBSGD_PREFETCH_TO_WRITE" (
+        const void* address) noexcept nogil
+
+
+cdef inline void prefetch_bytes(const void* start, size_t n_bytes) noexcept nogil:
+    """Ask for so many bytes, at least 1."""
+    cdef size_t offset = 0
+    while offset < n_bytes:
+        prefetch(<const char*>start + offset)
+        offset += CACHE_LINE
+    # They need not begin with a cache line: their end may lie in one more.
+    prefetch(<const char*>start + n_bytes - 1)
