@@ -88,7 +88,9 @@ REGRESSORS = [
         "huber", epsilon=1.0, learning_rate="cosine", eta0=0.1, max_iter=100, tol=None
     ),
     MiniBatchSGDRegressor(learning_rate="invscaling", eta0=0.1, batch_size="full"),
-    MiniBatchSGDRegressor("epsilon_insensitive", learning_rate="optimal", average=True),
+    MiniBatchSGDRegressor(
+        "epsilon_insensitive", learning_rate="optimal", tol=1e-5, n_iter_no_change=20
+    ),
     MiniBatchSGDRegressor(learning_rate=SlowingRate(), average=10),
 ]
 

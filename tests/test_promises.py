@@ -557,6 +557,12 @@ LONG_TASKS = {
     "full batches": (MiniBatchSGDRegressor(batch_size="full"), 500_000, 20, 1),
     "single rows": (MiniBatchSGDRegressor(batch_size=1), 300_000, 20, 1),
     "one column": (MiniBatchSGDRegressor(batch_size=1), 1_000_000, 1, 1),
+    "one column, blocks": (
+        MiniBatchSGDRegressor(batch_size=1024, shuffle="blocks"),
+        10_000_000,
+        1,
+        1,
+    ),
     "many columns": (MiniBatchSGDRegressor(batch_size=1, eta0=1e-9), 1000, 20_000, 1),
     "averages and L1": (
         MiniBatchSGDRegressor(

@@ -9,6 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import reference
 from scipy.sparse import csr_array
 from scipy.stats import chi2
 
@@ -108,11 +109,12 @@ def test_a_row_may_come_at_any_time(make_order):
 
 def test_a_pile_is_made_of_blocks_of_neighbours():
     n_rows, bytes_of_row = 50_000, 1000
-    block_rows, pile_rows = BLOCK_BYTES // bytes_of_row, PILE_BYTES // bytes_of_row
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, bytes_of_row)
     batches = batches_in(order, n_rows)
-    assert (order.block_rows, order.pile_rows) == (block_rows, pile_rows)
+    block_rows, pile_rows = order.block_rows, order.pile_rows
+    assert block_rows == BLOCK_BYTES // bytes_of_row
+    assert 0.9 * PILE_BYTES < pile_rows * bytes_of_row <= PILE_BYTES
     order.shuffle(1)
     blocks = visited(batches) // block_rows
     for start in range(0, n_rows, pile_rows):
@@ -127,7 +129,67 @@ def test_a_pile_is_made_of_blocks_of_neighbours():
     assert 0.1 * pile_rows < distances.mean() < 0.7 * pile_rows
 
 
+@pytest.mark.parametrize("n_rows", [2100, 4200, 6300, 50_000])
+def test_the_last_pile_is_as_large_as_the_others(n_rows):
+    rows, values = random_rows(n_rows, n_rows)
+    order = BlockOrder(rows, values, 1000)
+    batches = batches_in(order, n_rows)
+    n_blocks = []
+    for seed in range(50):
+        order.shuffle(seed)
+        n_blocks.append(len(np.unique(visited(batches)[-32:] // order.block_rows)))
+    # 32 rows of about 60 blocks or more; of a hundred blocks they meet 27 on average.
+    assert np.mean(n_blocks) > 20
+
+
 # The estimators
+
+
+@pytest.mark.parametrize("layout", [np.asarray, csr_array])
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_an_epoch_in_blocks_is_that_of_the_reference(layout, n_targets):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((1500, 300))
+    y = X[:, :n_targets] + rng.standard_normal((1500, n_targets))
+    weights = rng.uniform(0.5, 2.0, 1500)
+    settings = {"eta0": 1e-3, "momentum": 0.9, "nesterov": True, "max_iter": 2}
+    model = MiniBatchSGDRegressor(
+        shuffle="blocks", random_state=7, tol=None, **settings
+    ).fit(layout(X), y.squeeze(), sample_weight=weights)
+    # The seeds of the two epochs
+    seed = np.random.RandomState(7).randint(np.iinfo(np.int32).max)
+    bytes_of_row = 300 * (8 if layout is np.asarray else 12)
+    order = BlockOrder(np.arange(1500, dtype=np.uint32), np.zeros(1500), bytes_of_row)
+    assert order.pile_rows < 1500
+    orders = []
+    for epoch in range(2):
+        order.shuffle(np.random.SeedSequence([seed, epoch]).generate_state(1, "u8")[0])
+        orders.append(visited(batches_in(order, 1500)))
+    expected = reference.train(
+        X,
+        y,
+        loss="squared_error",
+        sample_weight=weights,
+        orders=orders,
+        **settings,
+    )
+    scale = np.abs(expected.coef).max()
+    np.testing.assert_allclose(
+        np.atleast_2d(model.coef_), expected.coef, rtol=0, atol=1e-10 * scale
+    )
+    np.testing.assert_allclose(
+        model.intercept_, expected.intercept, rtol=0, atol=1e-10 * scale
+    )
+
+
+def test_blocks_of_the_rows_that_are_not_held_out():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((3000, 200)), rng.standard_normal(3000)
+    settings = {"eta0": 1e-3, "max_iter": 2, "tol": None, "random_state": 0}
+    model = MiniBatchSGDRegressor(shuffle="blocks", early_stopping=True, **settings)
+    model.fit(X, y)
+    assert len(model.validation_scores_) == 2
+    assert model.t_ == 2 * -(-2700 // 32)
 
 
 @pytest.mark.parametrize("layout", [np.asarray, csr_array])

@@ -20,6 +20,7 @@ MiniBatchSGDClassifier(class_weight={"yes": 2, "no": 1})
 MiniBatchSGDClassifier(class_weight={0: 0.5, 1: 1.5})
 MiniBatchSGDClassifier(class_weight="balanced", random_state=np.random.RandomState(0))
 MiniBatchSGDRegressor(learning_rate="step", epochs_drop=[3, 6], average=10)
+MiniBatchSGDRegressor(shuffle="blocks")
 MiniBatchSGDRegressor(learning_rate=lambda epoch: 0.1 * 0.9**epoch)
 
 MiniBatchSGDClassifier("hing")  # type: ignore[arg-type]
@@ -27,6 +28,7 @@ MiniBatchSGDRegressor("log_loss")  # type: ignore[arg-type]
 MiniBatchSGDRegressor("huber", "l2")  # type: ignore[call-arg]
 MiniBatchSGDRegressor(penalty="l3")  # type: ignore[arg-type]
 MiniBatchSGDRegressor(batch_size="half")  # type: ignore[arg-type]
+MiniBatchSGDRegressor(shuffle="rows")  # type: ignore[arg-type]
 MiniBatchSGDRegressor(eta0="auto")  # type: ignore[arg-type]
 MiniBatchSGDRegressor(learning_rate="linear")  # type: ignore[arg-type]
 MiniBatchSGDRegressor(learning_rate=lambda: 0.1)  # type: ignore[arg-type, misc]

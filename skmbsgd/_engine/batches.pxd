@@ -22,8 +22,8 @@ cdef class RowOrder:
     cdef uint8_t* piles
     cdef Py_ssize_t* ends
     cdef Py_ssize_t n_piles, pile
-    # Rows of a pile that is made of blocks; 0 if there are no blocks
-    cdef readonly Py_ssize_t pile_rows
+    # How far ahead the rows still stand in blocks of neighbours; 0 if nowhere
+    cdef Py_ssize_t distance_to_blocks
     cdef uint64_t random_state
 
     cdef void make_room_for_rows(self)
@@ -39,7 +39,7 @@ cdef class RowOrder:
 cdef class BlockOrder(RowOrder):
     cdef object blocks_array
     cdef uint32_t* blocks
-    cdef readonly Py_ssize_t block_rows, n_blocks
+    cdef readonly Py_ssize_t block_rows, pile_rows, n_blocks
 
     cdef Py_ssize_t place_blocks(
         self, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t n_placed) noexcept nogil
@@ -107,7 +107,7 @@ cdef class DenseBatches(Batches):
     cdef const void* block
     cdef void* converted
 
-    cdef void send_for_next_pile(self, Py_ssize_t first) noexcept nogil
+    cdef void send_for_blocks(self, Py_ssize_t first) noexcept nogil
     cdef void find_rows(self, Py_ssize_t first) noexcept nogil
     cdef void gather_rows(self, Py_ssize_t first) noexcept nogil
     cdef void multiply(self, const floating* w, const floating* b) noexcept nogil

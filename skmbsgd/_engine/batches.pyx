@@ -47,17 +47,18 @@ cdef enum:
     # a byte can tell apart and the processor can write to in turn
     ROWS_OF_PILE = 4096
     MAX_PILES = 256
-    # A block of neighbours, long enough for the memory to deliver it at speed; a pile of
-    # blocks, which stays in the cache that the cores of a processor share; and blocks
-    # placed between two looks at the signals
+    # A block of neighbours, long enough for the memory to deliver it at speed; a pile
+    # of blocks, which stays in the cache that the cores of a processor share; and what
+    # the number and the target of a row take in it
     BLOCK_BYTES = 16384
     PILE_BYTES = 2097152
-    BLOCKS_BETWEEN_SIGNALS = 65536
+    BYTES_OF_PLACE = 12
     # Random draws, each good for two rows, and rows that are shuffled at once
     SHUFFLE_DRAWS = 64
     SHUFFLE_BLOCK = 2 * SHUFFLE_DRAWS
-    # Rows dealt between two looks at the signals
+    # Rows dealt, and blocks placed, between two looks at the signals
     ROWS_BETWEEN_SIGNALS = 1048576
+    BLOCKS_BETWEEN_SIGNALS = 65536
     # A block of rows: enough of them to be worth the calls it takes, and few enough to
     # stay in the first-level cache from the first product to the second.
     MAX_BLOCK_ROWS = 32
@@ -283,9 +284,11 @@ cdef class BlockOrder(RowOrder):
     def __init__(self, rows, values, Py_ssize_t bytes_of_row):
         super().__init__(rows, values)
         self.block_rows = max(1, BLOCK_BYTES // bytes_of_row)
-        self.pile_rows = max(self.block_rows, PILE_BYTES // bytes_of_row)
-        self.n_piles = (self.n_rows + self.pile_rows - 1) // self.pile_rows
         self.n_blocks = (self.n_rows + self.block_rows - 1) // self.block_rows
+        pile_rows = max(self.block_rows, PILE_BYTES // (bytes_of_row + BYTES_OF_PLACE))
+        self.n_piles = (self.n_rows + pile_rows - 1) // pile_rows
+        # All of one size: a small last pile would consist of a block or two.
+        self.pile_rows = (self.n_rows + self.n_piles - 1) // self.n_piles
 
     def make_room(self):
         self.make_room_for_rows()
@@ -298,11 +301,14 @@ cdef class BlockOrder(RowOrder):
         self.blocks_array[:] = np.arange(self.n_blocks, dtype=np.uint32)
         ends = np.arange(1, self.n_piles + 1) * self.pile_rows
         self.ends_array[:] = np.minimum(ends, self.n_rows)
-        for first in range(0, self.n_blocks, BLOCKS_BETWEEN_SIGNALS):
-            stop = min(first + BLOCKS_BETWEEN_SIGNALS, self.n_blocks)
+        n_together = min(BLOCKS_BETWEEN_SIGNALS, ROWS_BETWEEN_SIGNALS // self.block_rows)
+        for first in range(0, self.n_blocks, n_together):
+            stop = min(first + n_together, self.n_blocks)
             with nogil:
                 n_placed = self.place_blocks(first, stop, n_placed)
             PyErr_CheckSignals()
+        if self.block_rows > 1:
+            self.distance_to_blocks = self.pile_rows
 
     cdef Py_ssize_t place_blocks(
         self, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t n_placed
@@ -571,8 +577,8 @@ cdef class DenseBatches(Batches):
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.order.settle(first + self.n_rows + self.lookahead)
-        if self.order.pile_rows > 0:
-            self.send_for_next_pile(first)
+        if self.order.distance_to_blocks > 0:
+            self.send_for_blocks(first)
         self.find_rows(first)
         if self.model.n_outputs == 1:
             return
@@ -582,12 +588,12 @@ cdef class DenseBatches(Batches):
             self.gather_rows(first)
             self.block = self.gathered
 
-    cdef void send_for_next_pile(self, Py_ssize_t first) noexcept nogil:
+    cdef void send_for_blocks(self, Py_ssize_t first) noexcept nogil:
         """Ask for rows of the pile after this one, which still are in their blocks."""
-        cdef Py_ssize_t i, start = first + self.order.pile_rows
+        cdef Py_ssize_t i, start = first + self.order.distance_to_blocks
         for i in range(start, min(start + self.n_rows, self.order.n_rows)):
             prefetch_bytes(self.first_row + self.order.rows[i] * self.bytes_of_row,
-                           min(self.bytes_of_row, <size_t>MAX_PREFETCHED_BYTES))
+                           self.bytes_of_row)
 
     cdef void find_rows(self, Py_ssize_t first) noexcept nogil:
         """Find the addresses of the block's rows, and of the rows to send for."""

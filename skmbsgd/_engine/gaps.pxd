@@ -28,6 +28,7 @@ updates are equal, their powers take the table's place.
 
 cimport cython
 
+
 cdef struct Map:
     # w' = ww w + wv v,  v' = vw w + vv v
     double ww, wv, vw, vv

@@ -33,8 +33,8 @@ subdifferential of |x'|. Let x and v be of one sign, say not negative.
    rest comes within 3 + 2 E / (q f^2 + min(q f^2, k c^2 / m^2)) more updates.
 
 Fast swings lose much energy each, which 3 does not know; slow ones need not get slower
-by 2. So the bound is that of 1, some swings, and 3 for what is left. It depends on x and
-v through y alone, and rises with it by (1 - m) / c at least.
+by 2. So the bound is that of 1, some swings, and 3 for what is left. It depends on x
+and v through y alone, and rises with it by (1 - m) / c at least.
 
 4. Against the sign. Let v = -s be negative instead, and V = (c + a x) / (1 - m). If
    s <= V, all of 1 holds with x for y. Otherwise s is the largest speed while x is

@@ -61,7 +61,7 @@ cdef class RestTable:
             self.reach[n] = max(y, nearest) if y > 0.0 else nearest
 
     cdef double updates_after_loss(self, double y, double most) noexcept nogil:
-        """From the loss of the sign to rest; infinite where it may be more than most."""
+        """From the loss of the sign to rest; infinite if it may be more than most."""
         cdef double V = (self.c + self.a * y) / (1.0 - self.m), fewest = INFINITY
         cdef Swing swing, next_swing
         if not (self.c > 0.0 and self.a < 1.0 and self.k > 0.0):

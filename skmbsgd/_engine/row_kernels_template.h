@@ -25,7 +25,8 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
 #define LINE ((ptrdiff_t)(SKMBSGD_CACHE_LINE / sizeof(REAL)))
 
 /* A cache line of each of four rows to come. The memory can deliver only so many lines
-   at a time, so that each of the two products sends for its share, step by step. */
+   at a time, so that they are sent for step by step, and those of long rows by both
+   products. */
 #define SEND_FOR_LINES(column) \
     do { \
         SKMBSGD_PREFETCH(a0 + (column)); \

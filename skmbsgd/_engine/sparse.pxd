@@ -44,7 +44,7 @@ cdef class LazyUpdate(Update):
     # The records of the coordinates, and their layout in numbers of float64
     cdef object records_array
     cdef double* records
-    cdef Py_ssize_t stride, v_offset, sum_offset, settled_ahead
+    cdef Py_ssize_t stride, v_offset, sum_offset
 
     cdef object active_array
     cdef int64_t* active
@@ -75,7 +75,6 @@ cdef class LazyUpdate(Update):
     cdef int settle_all(self) except -1 nogil
     cdef Py_ssize_t settle(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void settle_single(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
-    cdef double* record_to_settle(self, Py_ssize_t i) noexcept nogil
     cdef void add_to_sums(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void claim(self, const index* columns, Py_ssize_t n) noexcept nogil
     cdef void enlist(self, double* record, int64_t column) noexcept nogil

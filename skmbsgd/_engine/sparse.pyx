@@ -25,7 +25,7 @@ from libc.string cimport memset
 from skmbsgd._engine.batches cimport Batches, RowOrder, Targets
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.gaps cimport (
-    CatchUp, CatchUpTable, GapTable, Map, Parts, PowerTable, Sum,
+    CatchUp, CatchUpTable, GapTable, Parts, PowerTable, Sum,
     affine_weight_sum, aligned, apply_affine, apply_catch_up, apply_map, weight_sum,
 )
 from skmbsgd._engine.prefetch cimport prefetch, prefetch_bytes
@@ -90,7 +90,6 @@ cdef class LazyUpdate(Update):
         self.v_offset = 1 + K
         self.sum_offset = 1 + 3 * K
         self.stride = record_stride(1 + (4 if self.averaged else 3) * K)
-        self.settled_ahead = max(1, SETTLED_AHEAD // self.stride)
         # Zeroed memory costs nothing before it is touched.
         self.records_array = np.zeros(
             self.n_features * self.stride + NUMBERS_PER_LINE - 1
@@ -244,7 +243,7 @@ cdef class LazyUpdate(Update):
 
     cdef Py_ssize_t settle(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         """Bring coordinates from first to before stop there; return the steps taken."""
-        cdef Py_ssize_t i, n_steps
+        cdef Py_ssize_t i, n_steps, n_ahead = max(1, SETTLED_AHEAD // self.stride)
         cdef Group group
         cdef double* record
         if self.n_outputs == 1 and self.l1 == 0.0:
@@ -252,7 +251,9 @@ cdef class LazyUpdate(Update):
             return stop - first
         group.n_records = 0
         for i in range(first, stop):
-            record = self.record_to_settle(i)
+            if i + n_ahead < self.n_active:
+                self.send_for_record(self.active[i + n_ahead])
+            record = self.records + self.active[i] * self.stride
             put(&group, record)
             record[0] = 1.0
         n_steps = self.advance(&group, self.batch - self.window_start)
@@ -260,13 +261,17 @@ cdef class LazyUpdate(Update):
         return n_steps
 
     cdef void settle_single(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-        """The same for one output without an L1 penalty, in one visit to each record."""
+        """The same for one output without an L1 penalty, with one visit to a record."""
         cdef double now = self.batch - self.window_start + 1
         cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
+        cdef double* records = self.records
+        cdef const int64_t* active = self.active
         cdef double* record
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, stride = self.stride, last = self.n_active - 1
+        cdef Py_ssize_t ahead = SETTLED_AHEAD // stride
         for i in range(first, stop):
-            record = self.record_to_settle(i)
+            prefetch(records + active[min(i + ahead, last)] * stride)
+            record = records + active[i] * stride
             self.catch_up_single(record, now)
             record[0] = 1.0
             squares += record[1] * record[1]
@@ -275,12 +280,6 @@ cdef class LazyUpdate(Update):
         self.squares += squares
         self.absolutes += absolutes
         self.velocities += velocities
-
-    cdef inline double* record_to_settle(self, Py_ssize_t i) noexcept nogil:
-        """The i-th active record, while one to come is sent for."""
-        if i + self.settled_ahead < self.n_active:
-            self.send_for_record(self.active[i + self.settled_ahead])
-        return self.records + self.active[i] * self.stride
 
     cdef void add_to_sums(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         cdef Py_ssize_t i, k
@@ -380,8 +379,8 @@ cdef class LazyUpdate(Update):
     cdef inline void catch_up_single(self, double* record, double now) noexcept nogil:
         """The same for one output; now is the clock of a record that is up to date.
 
-        It catches up over no update, so that there is no branch for the processor to
-        guess but the choice of the table, which is always the same.
+        Even that catches up, over no update, so that there is no branch for the
+        processor to guess: the others are the same for all records.
         """
         cdef Py_ssize_t t, block
         if self.uniform:
