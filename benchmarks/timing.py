@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 # A difference of two times is at least so long, in seconds, or it would drown in noise.
-SHORTEST_DIFFERENCE = 0.2
+SHORTEST_DIFFERENCE = 0.8
 MOST_EPOCHS = 1000
 FEWEST_ROWS = 100
 
