@@ -25,7 +25,12 @@ cdef class RowOrder:
     # How far ahead the rows still stand in blocks of neighbours; 0 if nowhere
     cdef Py_ssize_t distance_to_blocks
     cdef uint64_t random_state
+    # The rows of X, and how much of each the shuffle is to send for, and sends for
+    cdef const char* first_row
+    cdef Py_ssize_t bytes_of_row, bytes_to_send, bytes_sent
 
+    cdef void send_for_rows(
+        self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes)
     cdef void make_room_for_rows(self)
     cdef void choose_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
@@ -98,8 +103,8 @@ cdef class DenseBatches(Batches):
     cdef DenseUpdate model
     cdef object addresses, gathered_array, converted_array
     cdef bint single_precision
-    cdef Py_ssize_t n_features, lookahead, first_share, columns_ahead
-    cdef size_t bytes_of_row
+    cdef Py_ssize_t n_features, lookahead, itemsize, bytes_of_row
+    cdef Py_ssize_t first_share, second_start, columns_ahead
     cdef const char* first_row
     cdef const void** rows_here
     cdef const void** rows_ahead

@@ -19,7 +19,7 @@ from skmbsgd._engine.blas cimport (
     add_outer_products, floating, rows_times_weights,
 )
 from skmbsgd._engine.prefetch cimport (
-    CACHE_LINE, prefetch, prefetch_bytes, prefetch_to_write,
+    CACHE_LINE, prefetch, prefetch_bytes, prefetch_lines, prefetch_to_write,
 )
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
@@ -73,8 +73,9 @@ cdef enum:
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
     # Of a shorter row the first product, which reads the rows at hand for the first
-    # time, does not send for any part: its own reads would have to wait.
-    ROW_WORTH_SHARING = 512
+    # time, does not send for any part: its own reads would have to wait. The shuffle,
+    # which reads no rows, does.
+    LONG_ROW = 1024
 
 
 cdef void* address_of(array, dtype) except NULL:
@@ -132,10 +133,22 @@ cdef class RowOrder:
         The piles are shuffled later, by `settle`.
         """
         self.random_state = seed
+        self.bytes_sent = self.bytes_to_send
         if self.rows_array is None:
             self.make_room()
         self.pile, self.n_settled = 0, 0
         self.make_piles()
+
+    cdef void send_for_rows(
+        self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes
+    ):
+        """Ask for so many bytes of a row of X as soon as a shuffle knows its turn.
+
+        One after the other, so that the requests for the rest of the row, which follow
+        later, need not wait for the translation of its address.
+        """
+        self.first_row, self.bytes_of_row = first_row, bytes_of_row
+        self.bytes_to_send = n_bytes
 
     def make_piles(self):
         """Deal the rows into piles."""
@@ -230,6 +243,9 @@ cdef class RowOrder:
         cdef uint64_t draws[SHUFFLE_DRAWS]
         cdef uint32_t draw, row
         cdef double value
+        cdef Py_ssize_t bytes_of_row = self.bytes_of_row
+        cdef Py_ssize_t bytes_sent = self.bytes_sent
+        cdef const char* first_row = self.first_row
         cdef uint32_t* rows = self.rows
         cdef double* values = self.values
         cdef uint64_t random_state = self.random_state
@@ -243,6 +259,7 @@ cdef class RowOrder:
             row = rows[partner]
             rows[partner] = rows[first + i]
             rows[first + i] = row
+            prefetch_lines(first_row + row * bytes_of_row, bytes_sent)
             if values != NULL:
                 value = values[partner]
                 values[partner] = values[first + i]
@@ -563,7 +580,13 @@ cdef class DenseBatches(Batches):
         self.columns_ahead = min(
             self.n_features, MAX_PREFETCHED_BYTES // X.dtype.itemsize
         )
-        self.first_share = first_share(self.bytes_of_row) // X.dtype.itemsize
+        self.itemsize = X.dtype.itemsize
+        self.first_share = 0
+        half = half_in_lines(min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES))
+        if self.bytes_of_row >= LONG_ROW:
+            self.first_share = half // self.itemsize
+        elif targets.n_outputs == 1:
+            order.send_for_rows(self.first_row, self.bytes_of_row, half)
         self.addresses = np.empty((2, self.max_rows), dtype=np.uintp)
         self.rows_here = <const void**><size_t>self.addresses.ctypes.data
         self.rows_ahead = self.rows_here + self.max_rows
@@ -577,6 +600,7 @@ cdef class DenseBatches(Batches):
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.order.settle(first + self.n_rows + self.lookahead)
+        self.second_start = self.first_share + self.order.bytes_sent // self.itemsize
         if self.order.distance_to_blocks > 0:
             self.send_for_blocks(first)
         self.find_rows(first)
@@ -617,7 +641,7 @@ cdef class DenseBatches(Batches):
             ahead = min(first + i + self.lookahead, last)
             self.targets.prefetch(self.order.rows[ahead])
             prefetch_bytes(self.rows_ahead[i],
-                           min(self.bytes_of_row, <size_t>MAX_PREFETCHED_BYTES))
+                           min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES))
             memcpy(self.gathered + i * self.bytes_of_row, self.rows_here[i],
                    self.bytes_of_row)
 
@@ -661,12 +685,12 @@ cdef class DenseBatches(Batches):
         elif floating is double:
             b_g[0] += add_rows_double(
                 <const double**>self.rows_here, <const double**>self.rows_ahead,
-                self.n_rows, self.n_features, self.first_share, self.columns_ahead,
+                self.n_rows, self.n_features, self.second_start, self.columns_ahead,
                 self.d, g)
         else:
             b_g[0] += add_rows_float(
                 <const float**>self.rows_here, <const float**>self.rows_ahead,
-                self.n_rows, self.n_features, self.first_share, self.columns_ahead,
+                self.n_rows, self.n_features, self.second_start, self.columns_ahead,
                 self.d, g)
 
 
@@ -685,11 +709,9 @@ cdef Py_ssize_t lookahead_rows(Py_ssize_t bytes_of_row):
     return max(1, min(rows, MAX_LOOKAHEAD_ROWS, MAX_LOOKAHEAD_BYTES // bytes_of_row))
 
 
-cdef Py_ssize_t first_share(Py_ssize_t bytes_of_row):
-    """How many bytes of a row to come the first product sends for."""
-    if bytes_of_row < ROW_WORTH_SHARING:
-        return 0
-    return min(bytes_of_row, MAX_PREFETCHED_BYTES) // 2 // CACHE_LINE * CACHE_LINE
+cdef Py_ssize_t half_in_lines(Py_ssize_t n_bytes):
+    """Half of them, to whole cache lines."""
+    return (n_bytes + CACHE_LINE) // (2 * CACHE_LINE) * CACHE_LINE
 
 
 cdef void add_intercept(

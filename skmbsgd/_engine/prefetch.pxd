@@ -8,11 +8,16 @@ cdef extern from "prefetch.h":
         const void* address) noexcept nogil
 
 
-cdef inline void prefetch_bytes(const void* start, size_t n_bytes) noexcept nogil:
-    """Ask for so many bytes, at least 1."""
+cdef inline void prefetch_lines(const void* start, size_t n_bytes) noexcept nogil:
+    """Ask for the cache lines of the first byte and of every 64th after it."""
     cdef size_t offset = 0
     while offset < n_bytes:
         prefetch(<const char*>start + offset)
         offset += CACHE_LINE
+
+
+cdef inline void prefetch_bytes(const void* start, size_t n_bytes) noexcept nogil:
+    """Ask for so many bytes, at least 1."""
+    prefetch_lines(start, n_bytes)
     # They need not begin with a cache line: their end may lie in one more.
     prefetch(<const char*>start + n_bytes - 1)
