@@ -18,8 +18,7 @@ cdef class RowOrder:
     cdef readonly bint consecutive
     cdef Py_ssize_t n_settled
 
-    cdef object rows_array, values_array, piles_array, ends_array
-    cdef uint8_t* piles
+    cdef object rows_array, values_array, ends_array
     cdef Py_ssize_t* ends
     cdef Py_ssize_t n_piles, pile
     # How far ahead the rows still stand in blocks of neighbours; 0 if nowhere
@@ -31,8 +30,8 @@ cdef class RowOrder:
 
     cdef void send_for_rows(
         self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes)
-    cdef void make_room_for_rows(self)
-    cdef void choose_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void count_rows_of_piles(
+        self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void settle(self, Py_ssize_t stop) noexcept nogil
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil

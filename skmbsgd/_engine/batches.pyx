@@ -151,17 +151,23 @@ cdef class RowOrder:
         self.bytes_to_send = n_bytes
 
     def make_piles(self):
-        """Deal the rows into piles."""
+        """Deal the rows into piles.
+
+        The piles are drawn twice, the same both times: to write them down for each row
+        and to read them again takes longer.
+        """
         cdef Py_ssize_t first, stop
+        cdef uint64_t random_state = self.random_state
         self.ends_array[:] = 0
         for first in range(0, self.n_rows, ROWS_BETWEEN_SIGNALS):
             stop = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
             with nogil:
-                self.choose_piles(first, stop)
+                self.count_rows_of_piles(first, stop)
             PyErr_CheckSignals()
         # The piles' beginnings, which dealing turns into their ends
         sizes = self.ends_array.copy()
         self.ends_array[:] = np.cumsum(sizes) - sizes
+        self.random_state = random_state
         for first in range(0, self.n_rows, ROWS_BETWEEN_SIGNALS):
             stop = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
             with nogil:
@@ -170,11 +176,6 @@ cdef class RowOrder:
 
     def make_room(self):
         """Make arrays for the shuffled order, the same for all epochs."""
-        self.make_room_for_rows()
-        self.piles_array = np.empty(self.n_rows, dtype=np.uint8)
-        self.piles = <uint8_t*>address_of(self.piles_array, np.uint8)
-
-    cdef void make_room_for_rows(self):
         self.consecutive = False
         self.rows_array = np.empty(self.n_rows, dtype=np.uint32)
         self.rows = <uint32_t*>address_of(self.rows_array, np.uint32)
@@ -184,44 +185,48 @@ cdef class RowOrder:
         self.ends_array = np.empty(self.n_piles, dtype=np.intp)
         self.ends = <Py_ssize_t*>address_of(self.ends_array, np.intp)
 
-    cdef void choose_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-        """Draw a pile for each row, and count the rows of each pile."""
+    cdef void count_rows_of_piles(
+        self, Py_ssize_t first, Py_ssize_t stop
+    ) noexcept nogil:
+        """Draw a pile for each row, eight of one random number."""
         cdef Py_ssize_t i, k
-        cdef uint8_t mask = <uint8_t>(self.n_piles - 1), pile
+        cdef uint8_t mask = <uint8_t>(self.n_piles - 1)
         cdef uint64_t bits
-        # Names of their own: the compiler must assume that bytes written change self.
-        cdef uint8_t* piles = self.piles
+        # Names of their own, or the compiler would assume that they change.
         cdef Py_ssize_t* sizes = self.ends
         cdef uint64_t random_state = self.random_state
-        i = first
-        while i < stop:
+        for i in range(first, stop, 8):
             bits = next_uint64(&random_state)
             for k in range(min(<Py_ssize_t>8, stop - i)):
-                pile = <uint8_t>bits & mask
-                piles[i + k] = pile
-                sizes[pile] += 1
+                sizes[<uint8_t>bits & mask] += 1
                 bits >>= 8
-            i += 8
         self.random_state = random_state
 
     cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-        """Copy rows and values to the ends of their piles."""
-        cdef Py_ssize_t i, place
-        cdef const uint8_t* piles = self.piles
+        """Draw a pile for each row, and copy row and value to its end."""
+        cdef Py_ssize_t i, k, place
+        cdef uint8_t mask = <uint8_t>(self.n_piles - 1), pile
+        cdef uint64_t bits
         cdef Py_ssize_t* ends = self.ends
         cdef const uint32_t* unshuffled_rows = self.unshuffled_rows
         cdef const double* unshuffled_values = self.unshuffled_values
         cdef uint32_t* rows = self.rows
         cdef double* values = self.values
-        for i in range(first, stop):
-            place = ends[piles[i]]
-            ends[piles[i]] = place + 1
-            rows[place] = unshuffled_rows[i]
-            # A store that has to wait for its cache line holds up all those after it.
-            prefetch_to_write(rows + place + 16)
-            if values != NULL:
-                values[place] = unshuffled_values[i]
-                prefetch_to_write(values + place + 8)
+        cdef uint64_t random_state = self.random_state
+        for i in range(first, stop, 8):
+            bits = next_uint64(&random_state)
+            for k in range(min(<Py_ssize_t>8, stop - i)):
+                pile = <uint8_t>bits & mask
+                bits >>= 8
+                place = ends[pile]
+                ends[pile] = place + 1
+                rows[place] = unshuffled_rows[i + k]
+                # A store that has to wait for its cache line holds up all after it.
+                prefetch_to_write(rows + place + 16)
+                if values != NULL:
+                    values[place] = unshuffled_values[i + k]
+                    prefetch_to_write(values + place + 8)
+        self.random_state = random_state
 
     cdef void settle(self, Py_ssize_t stop) noexcept nogil:
         """Decide the order of the rows before stop, and perhaps of some more."""
@@ -308,7 +313,7 @@ cdef class BlockOrder(RowOrder):
         self.pile_rows = (self.n_rows + self.n_piles - 1) // self.n_piles
 
     def make_room(self):
-        self.make_room_for_rows()
+        RowOrder.make_room(self)
         self.blocks_array = np.empty(self.n_blocks, dtype=np.uint32)
         self.blocks = <uint32_t*>address_of(self.blocks_array, np.uint32)
 
