@@ -100,19 +100,19 @@ cdef class Batches:
 cdef class DenseBatches(Batches):
     cdef readonly object X
     cdef DenseUpdate model
-    cdef object addresses, gathered_array, converted_array
+    cdef object gathered_array, converted_array
     cdef bint single_precision
     cdef Py_ssize_t n_features, lookahead, itemsize, bytes_of_row
     cdef Py_ssize_t first_share, second_start, columns_ahead
     cdef const char* first_row
-    cdef const void** rows_here
-    cdef const void** rows_ahead
+    # The rows some visits after those of the block
+    cdef const uint32_t* rows_ahead
     cdef char* gathered
     cdef const void* block
     cdef void* converted
 
     cdef void send_for_blocks(self, Py_ssize_t first) noexcept nogil
-    cdef void find_rows(self, Py_ssize_t first) noexcept nogil
-    cdef void gather_rows(self, Py_ssize_t first) noexcept nogil
+    cdef void gather_rows(self) noexcept nogil
+    cdef const char* address_of_row(self, uint32_t row) noexcept nogil
     cdef void multiply(self, const floating* w, const floating* b) noexcept nogil
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil

@@ -25,19 +25,19 @@ from skmbsgd._engine.updates cimport DenseUpdate, Update
 
 cdef extern from "row_kernels.h":
     void dot_rows_double "skmbsgd_dot_rows_double" (
-        const double** rows, const double** rows_ahead, Py_ssize_t n_rows,
+        const double* x, const uint32_t* rows, const uint32_t* rows_ahead, Py_ssize_t n_rows,
         Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const double* w, double b, double* z) noexcept nogil
     void dot_rows_float "skmbsgd_dot_rows_float" (
-        const float** rows, const float** rows_ahead, Py_ssize_t n_rows,
+        const float* x, const uint32_t* rows, const uint32_t* rows_ahead, Py_ssize_t n_rows,
         Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const float* w, float b, double* z) noexcept nogil
     double add_rows_double "skmbsgd_add_rows_double" (
-        const double** rows, const double** rows_ahead, Py_ssize_t n_rows,
+        const double* x, const uint32_t* rows, const uint32_t* rows_ahead, Py_ssize_t n_rows,
         Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const double* d, double* g) noexcept nogil
     float add_rows_float "skmbsgd_add_rows_float" (
-        const float** rows, const float** rows_ahead, Py_ssize_t n_rows,
+        const float* x, const uint32_t* rows, const uint32_t* rows_ahead, Py_ssize_t n_rows,
         Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const double* d, float* g) noexcept nogil
 
@@ -592,9 +592,6 @@ cdef class DenseBatches(Batches):
             self.first_share = half // self.itemsize
         elif targets.n_outputs == 1:
             order.send_for_rows(self.first_row, self.bytes_of_row, half)
-        self.addresses = np.empty((2, self.max_rows), dtype=np.uintp)
-        self.rows_here = <const void**><size_t>self.addresses.ctypes.data
-        self.rows_ahead = self.rows_here + self.max_rows
         gathers = targets.n_outputs > 1
         self.gathered_array = np.empty(
             (self.max_rows if gathers else 0, self.n_features), X.dtype
@@ -608,47 +605,35 @@ cdef class DenseBatches(Batches):
         self.second_start = self.first_share + self.order.bytes_sent // self.itemsize
         if self.order.distance_to_blocks > 0:
             self.send_for_blocks(first)
-        self.find_rows(first)
+        self.rows_ahead = self.order.rows + min(
+            first + self.lookahead, self.order.n_rows - self.n_rows)
         if self.model.n_outputs == 1:
             return
         if self.order.consecutive:
-            self.block = self.rows_here[0]
+            self.block = self.address_of_row(self.rows[0])
         else:
-            self.gather_rows(first)
+            self.gather_rows()
             self.block = self.gathered
 
     cdef void send_for_blocks(self, Py_ssize_t first) noexcept nogil:
         """Ask for rows of the pile after this one, which still are in their blocks."""
         cdef Py_ssize_t i, start = first + self.order.distance_to_blocks
         for i in range(start, min(start + self.n_rows, self.order.n_rows)):
-            prefetch_bytes(self.first_row + self.order.rows[i] * self.bytes_of_row,
-                           self.bytes_of_row)
+            prefetch_bytes(
+                self.address_of_row(self.order.rows[i]), self.bytes_of_row)
 
-    cdef void find_rows(self, Py_ssize_t first) noexcept nogil:
-        """Find the addresses of the block's rows, and of the rows to send for."""
-        cdef Py_ssize_t i, ahead, last = self.order.n_rows - 1
-        # Names of their own, or the compiler would assume that they change.
-        cdef const uint32_t* rows = self.order.rows
-        cdef const char* first_row = self.first_row
-        cdef size_t bytes_of_row = self.bytes_of_row
-        cdef const void** rows_here = self.rows_here
-        cdef const void** rows_ahead = self.rows_ahead
-        cdef Py_ssize_t lookahead = self.lookahead
-        for i in range(self.n_rows):
-            ahead = min(first + i + lookahead, last)
-            rows_here[i] = first_row + rows[first + i] * bytes_of_row
-            rows_ahead[i] = first_row + rows[ahead] * bytes_of_row
-
-    cdef void gather_rows(self, Py_ssize_t first) noexcept nogil:
+    cdef void gather_rows(self) noexcept nogil:
         """Copy the block's rows, and send for those to come and their targets."""
-        cdef Py_ssize_t i, ahead, last = self.order.n_rows - 1
+        cdef Py_ssize_t i
         for i in range(self.n_rows):
-            ahead = min(first + i + self.lookahead, last)
-            self.targets.prefetch(self.order.rows[ahead])
-            prefetch_bytes(self.rows_ahead[i],
+            self.targets.prefetch(self.rows_ahead[i])
+            prefetch_bytes(self.address_of_row(self.rows_ahead[i]),
                            min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES))
-            memcpy(self.gathered + i * self.bytes_of_row, self.rows_here[i],
-                   self.bytes_of_row)
+            memcpy(self.gathered + i * self.bytes_of_row,
+                   self.address_of_row(self.rows[i]), self.bytes_of_row)
+
+    cdef inline const char* address_of_row(self, uint32_t row) noexcept nogil:
+        return self.first_row + row * self.bytes_of_row
 
     cdef void decisions(self) noexcept nogil:
         if self.single_precision:
@@ -672,11 +657,11 @@ cdef class DenseBatches(Batches):
                           self.n_rows, self.model.n_outputs)
         elif floating is double:
             dot_rows_double(
-                <const double**>self.rows_here, <const double**>self.rows_ahead,
+                <const double*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, 0, self.first_share, w, b[0], self.z)
         else:
             dot_rows_float(
-                <const float**>self.rows_here, <const float**>self.rows_ahead,
+                <const float*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, 0, self.first_share, w, b[0], self.z)
 
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil:
@@ -689,12 +674,12 @@ cdef class DenseBatches(Batches):
                 self.n_rows, self.n_features, self.model.n_outputs)
         elif floating is double:
             b_g[0] += add_rows_double(
-                <const double**>self.rows_here, <const double**>self.rows_ahead,
+                <const double*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, self.second_start, self.columns_ahead,
                 self.d, g)
         else:
             b_g[0] += add_rows_float(
-                <const float**>self.rows_here, <const float**>self.rows_ahead,
+                <const float*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, self.second_start, self.columns_ahead,
                 self.d, g)
 

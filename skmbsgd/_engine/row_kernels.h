@@ -12,6 +12,7 @@
 #define SKMBSGD_ROW_KERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "multiversioned.h"
 #include "prefetch.h"

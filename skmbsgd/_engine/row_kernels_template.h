@@ -22,6 +22,7 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
 #define CONST_AT(TYPE, address) (*(const TYPE *)(address))
 #define LANES(TYPE) ((ptrdiff_t)(sizeof(TYPE) / sizeof(REAL)))
 #define FITS(TYPE) (j + LANES(TYPE) <= n_columns)
+#define ROW(row) (x + (ptrdiff_t)(row) * n_columns)
 #define LINE ((ptrdiff_t)(SKMBSGD_CACHE_LINE / sizeof(REAL)))
 
 /* A cache line of each of four rows to come. The memory can deliver only so many lines
@@ -35,64 +36,62 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
         SKMBSGD_PREFETCH(a3 + (column)); \
     } while (0)
 
-/* The sum of the numbers of s and of row . w from column j on, less than a VECTOR */
-static SKMBSGD_INLINE TARGET REAL VARIANT(complete)(
-    const VECTOR *s, const REAL *row, const REAL *w, ptrdiff_t j, ptrdiff_t n_columns)
-{
-    REAL sum = 0;
-#if VECTOR_BYTES
-    ptrdiff_t lane;
-    QUARTER quarter;
 #if VECTOR_BYTES > 32
-    union { VECTOR whole; HALF parts[2]; } vector = {*s};
-    union { HALF whole; QUARTER parts[2]; } half;
-    half.whole = vector.parts[0] + vector.parts[1];
-    if (FITS(HALF)) {
-        half.whole += CONST_AT(HALF, row + j) * CONST_AT(HALF, w + j);
-        j += LANES(HALF);
-    }
-#elif VECTOR_BYTES > 16
-    union { VECTOR whole; QUARTER parts[2]; } half = {*s};
+static SKMBSGD_INLINE TARGET HALF VARIANT(sum_of_halves)(const VECTOR *v)
+{
+    union { VECTOR whole; HALF parts[2]; } vector = {*v};
+    return vector.parts[0] + vector.parts[1];
+}
 #endif
+
 #if VECTOR_BYTES > 16
-    quarter = half.parts[0] + half.parts[1];
-    if (FITS(QUARTER)) {
-        quarter += CONST_AT(QUARTER, row + j) * CONST_AT(QUARTER, w + j);
-        j += LANES(QUARTER);
-    }
-#else
-    quarter = *s;
+static SKMBSGD_INLINE TARGET QUARTER VARIANT(sum_of_quarters)(const HALF *v)
+{
+    union { HALF whole; QUARTER parts[2]; } vector = {*v};
+    return vector.parts[0] + vector.parts[1];
+}
 #endif
-    for (lane = 0; lane < LANES(QUARTER); lane++)
-        sum += quarter[lane];
-#else
-    sum = *s;
-#endif
-    for (; j < n_columns; j++)
-        sum += row[j] * w[j];
+
+#if VECTOR_BYTES
+static SKMBSGD_INLINE TARGET REAL VARIANT(sum_of_lanes)(const QUARTER *v)
+{
+    REAL sum = (*v)[0];
+    ptrdiff_t lane;
+    for (lane = 1; lane < LANES(QUARTER); lane++)
+        sum += (*v)[lane];
     return sum;
 }
+#endif
+
+/* The next columns of the products of four rows with w */
+#define MULTIPLY_FOUR_ROWS(TYPE, s) \
+    do { \
+        const TYPE w_here = CONST_AT(TYPE, w + j); \
+        s##0 += CONST_AT(TYPE, r0 + j) * w_here; \
+        s##1 += CONST_AT(TYPE, r1 + j) * w_here; \
+        s##2 += CONST_AT(TYPE, r2 + j) * w_here; \
+        s##3 += CONST_AT(TYPE, r3 + j) * w_here; \
+        j += LANES(TYPE); \
+    } while (0)
 
 static TARGET void VARIANT(dot_rows)(
-    const REAL *const *rows, const REAL *const *rows_ahead,
+    const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
     ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const REAL *w, REAL b, double *z)
 {
     ptrdiff_t i = 0, j, ahead;
     /* Four rows at once read w once, and their sums do not wait for each other. */
     for (; i + 4 <= n_rows; i += 4) {
-        const REAL *r0 = rows[i], *r1 = rows[i + 1];
-        const REAL *r2 = rows[i + 2], *r3 = rows[i + 3];
-        const REAL *a0 = rows_ahead[i], *a1 = rows_ahead[i + 1];
-        const REAL *a2 = rows_ahead[i + 2], *a3 = rows_ahead[i + 3];
-        VECTOR s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO;
+        const REAL *r0 = ROW(rows[i]), *r1 = ROW(rows[i + 1]);
+        const REAL *r2 = ROW(rows[i + 2]), *r3 = ROW(rows[i + 3]);
+        const REAL *a0 = ROW(rows_ahead[i]), *a1 = ROW(rows_ahead[i + 1]);
+        const REAL *a2 = ROW(rows_ahead[i + 2]), *a3 = ROW(rows_ahead[i + 3]);
+        REAL sum0, sum1, sum2, sum3;
+        VECTOR v0 = ZERO, v1 = ZERO, v2 = ZERO, v3 = ZERO;
         ahead = first_ahead;
-        for (j = 0; FITS(VECTOR); j += LANES(VECTOR)) {
-            const VECTOR w_here = CONST_AT(VECTOR, w + j);
-            s0 += CONST_AT(VECTOR, r0 + j) * w_here;
-            s1 += CONST_AT(VECTOR, r1 + j) * w_here;
-            s2 += CONST_AT(VECTOR, r2 + j) * w_here;
-            s3 += CONST_AT(VECTOR, r3 + j) * w_here;
+        j = 0;
+        while (FITS(VECTOR)) {
+            MULTIPLY_FOUR_ROWS(VECTOR, v);
             if (ahead < stop_ahead) {
                 SEND_FOR_LINES(ahead);
                 ahead += LINE;
@@ -100,14 +99,43 @@ static TARGET void VARIANT(dot_rows)(
         }
         for (; ahead < stop_ahead; ahead += LINE)
             SEND_FOR_LINES(ahead);
-        z[i] = (double)VARIANT(complete)(&s0, r0, w, j, n_columns) + b;
-        z[i + 1] = (double)VARIANT(complete)(&s1, r1, w, j, n_columns) + b;
-        z[i + 2] = (double)VARIANT(complete)(&s2, r2, w, j, n_columns) + b;
-        z[i + 3] = (double)VARIANT(complete)(&s3, r3, w, j, n_columns) + b;
+        {
+#if VECTOR_BYTES > 32
+            HALF h0 = VARIANT(sum_of_halves)(&v0), h1 = VARIANT(sum_of_halves)(&v1);
+            HALF h2 = VARIANT(sum_of_halves)(&v2), h3 = VARIANT(sum_of_halves)(&v3);
+            if (FITS(HALF))
+                MULTIPLY_FOUR_ROWS(HALF, h);
+#elif VECTOR_BYTES > 16
+            HALF h0 = v0, h1 = v1, h2 = v2, h3 = v3;
+#endif
+#if VECTOR_BYTES > 16
+            QUARTER q0 = VARIANT(sum_of_quarters)(&h0), q1 = VARIANT(sum_of_quarters)(&h1);
+            QUARTER q2 = VARIANT(sum_of_quarters)(&h2), q3 = VARIANT(sum_of_quarters)(&h3);
+            if (FITS(QUARTER))
+                MULTIPLY_FOUR_ROWS(QUARTER, q);
+#elif VECTOR_BYTES
+            QUARTER q0 = v0, q1 = v1, q2 = v2, q3 = v3;
+#endif
+#if VECTOR_BYTES
+            sum0 = VARIANT(sum_of_lanes)(&q0);
+            sum1 = VARIANT(sum_of_lanes)(&q1);
+            sum2 = VARIANT(sum_of_lanes)(&q2);
+            sum3 = VARIANT(sum_of_lanes)(&q3);
+#else
+            sum0 = v0, sum1 = v1, sum2 = v2, sum3 = v3;
+#endif
+        }
+        while (FITS(REAL))
+            MULTIPLY_FOUR_ROWS(REAL, sum);
+        z[i] = (double)sum0 + b;
+        z[i + 1] = (double)sum1 + b;
+        z[i + 2] = (double)sum2 + b;
+        z[i + 3] = (double)sum3 + b;
     }
     for (; i < n_rows; i++) {
-        const REAL *r = rows[i];
+        const REAL *r = ROW(rows[i]);
         VECTOR s = ZERO, s_next = ZERO;
+        REAL sum = 0;
         for (j = 0; j + 2 * LANES(VECTOR) <= n_columns; j += 2 * LANES(VECTOR)) {
             s += CONST_AT(VECTOR, r + j) * CONST_AT(VECTOR, w + j);
             s_next += CONST_AT(VECTOR, r + j + LANES(VECTOR))
@@ -118,9 +146,17 @@ static TARGET void VARIANT(dot_rows)(
             j += LANES(VECTOR);
         }
         s += s_next;
-        z[i] = (double)VARIANT(complete)(&s, r, w, j, n_columns) + b;
+#if VECTOR_BYTES
+        for (ahead = 0; ahead < LANES(VECTOR); ahead++)
+            sum += s[ahead];
+#else
+        sum = s;
+#endif
+        for (; j < n_columns; j++)
+            sum += r[j] * w[j];
+        z[i] = (double)sum + b;
         for (ahead = first_ahead; ahead < stop_ahead; ahead += LINE)
-            SKMBSGD_PREFETCH(rows_ahead[i] + ahead);
+            SKMBSGD_PREFETCH(ROW(rows_ahead[i]) + ahead);
     }
 }
 
@@ -134,17 +170,17 @@ static TARGET void VARIANT(dot_rows)(
     } while (0)
 
 static TARGET REAL VARIANT(add_rows)(
-    const REAL *const *rows, const REAL *const *rows_ahead,
+    const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
     ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const double *d, REAL *g)
 {
     ptrdiff_t i = 0, j, ahead;
     REAL sum = 0;
     for (; i + 4 <= n_rows; i += 4) {
-        const REAL *r0 = rows[i], *r1 = rows[i + 1];
-        const REAL *r2 = rows[i + 2], *r3 = rows[i + 3];
-        const REAL *a0 = rows_ahead[i], *a1 = rows_ahead[i + 1];
-        const REAL *a2 = rows_ahead[i + 2], *a3 = rows_ahead[i + 3];
+        const REAL *r0 = ROW(rows[i]), *r1 = ROW(rows[i + 1]);
+        const REAL *r2 = ROW(rows[i + 2]), *r3 = ROW(rows[i + 3]);
+        const REAL *a0 = ROW(rows_ahead[i]), *a1 = ROW(rows_ahead[i + 1]);
+        const REAL *a2 = ROW(rows_ahead[i + 2]), *a3 = ROW(rows_ahead[i + 3]);
         const REAL d0 = (REAL)d[i], d1 = (REAL)d[i + 1];
         const REAL d2 = (REAL)d[i + 2], d3 = (REAL)d[i + 3];
         sum += (d0 + d1) + (d2 + d3);
@@ -173,22 +209,24 @@ static TARGET REAL VARIANT(add_rows)(
             ADD_FOUR_ROWS(REAL);
     }
     for (; i < n_rows; i++) {
-        const REAL *r = rows[i], d0 = (REAL)d[i];
+        const REAL *r = ROW(rows[i]), d0 = (REAL)d[i];
         sum += d0;
         for (j = 0; FITS(VECTOR); j += LANES(VECTOR))
             AT(VECTOR, g + j) += CONST_AT(VECTOR, r + j) * d0;
         for (; j < n_columns; j++)
             g[j] += r[j] * d0;
         for (ahead = first_ahead; ahead < stop_ahead; ahead += LINE)
-            SKMBSGD_PREFETCH(rows_ahead[i] + ahead);
-        SKMBSGD_PREFETCH(rows_ahead[i] + stop_ahead - 1);
+            SKMBSGD_PREFETCH(ROW(rows_ahead[i]) + ahead);
+        SKMBSGD_PREFETCH(ROW(rows_ahead[i]) + stop_ahead - 1);
     }
     return sum;
 }
 
 #undef ADD_FOUR_ROWS
+#undef MULTIPLY_FOUR_ROWS
 #undef SEND_FOR_LINES
 #undef LINE
+#undef ROW
 #undef FITS
 #undef LANES
 #undef CONST_AT

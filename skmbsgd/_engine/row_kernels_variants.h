@@ -40,26 +40,26 @@
 #define CHOOSE(function, ...) NAME(function##_baseline)(__VA_ARGS__)
 #endif
 
-/* z[i] = rows[i] . w + b
+/* z[i] = x[rows[i]] . w + b
 
    Meanwhile the columns from first_ahead to before stop_ahead of rows_ahead, as many as
    there are rows, are sent for. */
 static void NAME(skmbsgd_dot_rows)(
-    const REAL *const *rows, const REAL *const *rows_ahead,
+    const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
     ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const REAL *w, REAL b, double *z)
 {
-    CHOOSE(dot_rows, rows, rows_ahead, n_rows, n_columns, first_ahead, stop_ahead,
+    CHOOSE(dot_rows, x, rows, rows_ahead, n_rows, n_columns, first_ahead, stop_ahead,
            w, b, z);
 }
 
-/* g += sum over i of d[i] * rows[i]; returns the sum of d. It sends for rows, too. */
+/* g += sum over i of d[i] * x[rows[i]]; returns the sum of d. It sends for rows, too. */
 static REAL NAME(skmbsgd_add_rows)(
-    const REAL *const *rows, const REAL *const *rows_ahead,
+    const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
     ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const double *d, REAL *g)
 {
-    return CHOOSE(add_rows, rows, rows_ahead, n_rows, n_columns, first_ahead,
+    return CHOOSE(add_rows, x, rows, rows_ahead, n_rows, n_columns, first_ahead,
                   stop_ahead, d, g);
 }
 
