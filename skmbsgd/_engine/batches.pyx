@@ -53,9 +53,8 @@ cdef enum:
     BLOCK_BYTES = 16384
     PILE_BYTES = 2097152
     BYTES_OF_PLACE = 12
-    # Random draws, each good for two rows, and rows that are shuffled at once
-    SHUFFLE_DRAWS = 64
-    SHUFFLE_BLOCK = 2 * SHUFFLE_DRAWS
+    # Rows that are shuffled at once
+    SHUFFLE_BLOCK = 128
     # Rows dealt, and blocks placed, between two looks at the signals
     ROWS_BETWEEN_SIGNALS = 1048576
     BLOCKS_BETWEEN_SIGNALS = 65536
@@ -244,31 +243,30 @@ cdef class RowOrder:
 
         R. Durstenfeld, CACM 7(7), 1964. At most SHUFFLE_BLOCK places.
         """
-        cdef Py_ssize_t first = self.n_settled, n_places = stop - first, i, partner
-        cdef uint64_t draws[SHUFFLE_DRAWS]
-        cdef uint32_t draw, row
+        cdef Py_ssize_t place, partner, first = self.n_settled
+        cdef uint64_t random_state = self.random_state, draws = 0
+        cdef uint32_t row
         cdef double value
-        cdef Py_ssize_t bytes_of_row = self.bytes_of_row
-        cdef Py_ssize_t bytes_sent = self.bytes_sent
-        cdef const char* first_row = self.first_row
+        # Names of their own, or the compiler would assume that they change.
         cdef uint32_t* rows = self.rows
         cdef double* values = self.values
-        cdef uint64_t random_state = self.random_state
+        cdef const char* first_row = self.first_row
+        cdef Py_ssize_t bytes_of_row = self.bytes_of_row
+        cdef Py_ssize_t bytes_sent = self.bytes_sent
         self.send_for_next_pile(first, stop)
-        for i in range((n_places + 1) // 2):
-            draws[i] = next_uint64(&random_state)
-        for i in range(n_places):
-            draw = <uint32_t>(draws[i // 2] >> (32 * (i % 2)))
-            partner = first + i + random_below(
-                <uint32_t>(end - first - i), draw, &random_state)
+        for place in range(first, stop):
+            # A draw is good for two rows.
+            draws = draws >> 32 if (place - first) & 1 else next_uint64(&random_state)
+            partner = place + random_below(
+                <uint32_t>(end - place), <uint32_t>draws, &random_state)
             row = rows[partner]
-            rows[partner] = rows[first + i]
-            rows[first + i] = row
+            rows[partner] = rows[place]
+            rows[place] = row
             prefetch_lines(first_row + row * bytes_of_row, bytes_sent)
             if values != NULL:
                 value = values[partner]
-                values[partner] = values[first + i]
-                values[first + i] = value
+                values[partner] = values[place]
+                values[place] = value
         self.random_state = random_state
         self.n_settled = stop
 
