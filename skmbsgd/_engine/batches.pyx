@@ -25,20 +25,24 @@ from skmbsgd._engine.updates cimport DenseUpdate, Update
 
 cdef extern from "row_kernels.h":
     void dot_rows_double "skmbsgd_dot_rows_double" (
-        const double* x, const uint32_t* rows, const uint32_t* rows_ahead, Py_ssize_t n_rows,
-        Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
+        const double* x, const uint32_t* rows, const uint32_t* rows_ahead,
+        Py_ssize_t n_rows, Py_ssize_t n_columns,
+        Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const double* w, double b, double* z) noexcept nogil
     void dot_rows_float "skmbsgd_dot_rows_float" (
-        const float* x, const uint32_t* rows, const uint32_t* rows_ahead, Py_ssize_t n_rows,
-        Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
+        const float* x, const uint32_t* rows, const uint32_t* rows_ahead,
+        Py_ssize_t n_rows, Py_ssize_t n_columns,
+        Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const float* w, float b, double* z) noexcept nogil
     double add_rows_double "skmbsgd_add_rows_double" (
-        const double* x, const uint32_t* rows, const uint32_t* rows_ahead, Py_ssize_t n_rows,
-        Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
+        const double* x, const uint32_t* rows, const uint32_t* rows_ahead,
+        Py_ssize_t n_rows, Py_ssize_t n_columns,
+        Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const double* d, double* g) noexcept nogil
     float add_rows_float "skmbsgd_add_rows_float" (
-        const float* x, const uint32_t* rows, const uint32_t* rows_ahead, Py_ssize_t n_rows,
-        Py_ssize_t n_columns, Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
+        const float* x, const uint32_t* rows, const uint32_t* rows_ahead,
+        Py_ssize_t n_rows, Py_ssize_t n_columns,
+        Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
         const double* d, float* g) noexcept nogil
 
 

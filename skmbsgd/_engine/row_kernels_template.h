@@ -63,16 +63,38 @@ static SKMBSGD_INLINE TARGET REAL VARIANT(sum_of_lanes)(const QUARTER *v)
 }
 #endif
 
-/* The next columns of the products of four rows with w */
-#define MULTIPLY_FOUR_ROWS(TYPE, s) \
-    do { \
-        const TYPE w_here = CONST_AT(TYPE, w + j); \
-        s##0 += CONST_AT(TYPE, r0 + j) * w_here; \
-        s##1 += CONST_AT(TYPE, r1 + j) * w_here; \
-        s##2 += CONST_AT(TYPE, r2 + j) * w_here; \
-        s##3 += CONST_AT(TYPE, r3 + j) * w_here; \
-        j += LANES(TYPE); \
-    } while (0)
+/* The sum of the numbers of s and of row . w from column j on, less than a VECTOR */
+static SKMBSGD_INLINE TARGET REAL VARIANT(complete)(
+    const VECTOR *s, const REAL *row, const REAL *w, ptrdiff_t j, ptrdiff_t n_columns)
+{
+    REAL sum;
+#if VECTOR_BYTES > 32
+    HALF half = VARIANT(sum_of_halves)(s);
+    if (FITS(HALF)) {
+        half += CONST_AT(HALF, row + j) * CONST_AT(HALF, w + j);
+        j += LANES(HALF);
+    }
+#elif VECTOR_BYTES > 16
+    HALF half = *s;
+#endif
+#if VECTOR_BYTES > 16
+    QUARTER quarter = VARIANT(sum_of_quarters)(&half);
+    if (FITS(QUARTER)) {
+        quarter += CONST_AT(QUARTER, row + j) * CONST_AT(QUARTER, w + j);
+        j += LANES(QUARTER);
+    }
+#elif VECTOR_BYTES
+    QUARTER quarter = *s;
+#endif
+#if VECTOR_BYTES
+    sum = VARIANT(sum_of_lanes)(&quarter);
+#else
+    sum = *s;
+#endif
+    for (; j < n_columns; j++)
+        sum += row[j] * w[j];
+    return sum;
+}
 
 static TARGET void VARIANT(dot_rows)(
     const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
@@ -86,12 +108,14 @@ static TARGET void VARIANT(dot_rows)(
         const REAL *r2 = ROW(rows[i + 2]), *r3 = ROW(rows[i + 3]);
         const REAL *a0 = ROW(rows_ahead[i]), *a1 = ROW(rows_ahead[i + 1]);
         const REAL *a2 = ROW(rows_ahead[i + 2]), *a3 = ROW(rows_ahead[i + 3]);
-        REAL sum0, sum1, sum2, sum3;
-        VECTOR v0 = ZERO, v1 = ZERO, v2 = ZERO, v3 = ZERO;
+        VECTOR s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO;
         ahead = first_ahead;
-        j = 0;
-        while (FITS(VECTOR)) {
-            MULTIPLY_FOUR_ROWS(VECTOR, v);
+        for (j = 0; FITS(VECTOR); j += LANES(VECTOR)) {
+            const VECTOR w_here = CONST_AT(VECTOR, w + j);
+            s0 += CONST_AT(VECTOR, r0 + j) * w_here;
+            s1 += CONST_AT(VECTOR, r1 + j) * w_here;
+            s2 += CONST_AT(VECTOR, r2 + j) * w_here;
+            s3 += CONST_AT(VECTOR, r3 + j) * w_here;
             if (ahead < stop_ahead) {
                 SEND_FOR_LINES(ahead);
                 ahead += LINE;
@@ -99,43 +123,14 @@ static TARGET void VARIANT(dot_rows)(
         }
         for (; ahead < stop_ahead; ahead += LINE)
             SEND_FOR_LINES(ahead);
-        {
-#if VECTOR_BYTES > 32
-            HALF h0 = VARIANT(sum_of_halves)(&v0), h1 = VARIANT(sum_of_halves)(&v1);
-            HALF h2 = VARIANT(sum_of_halves)(&v2), h3 = VARIANT(sum_of_halves)(&v3);
-            if (FITS(HALF))
-                MULTIPLY_FOUR_ROWS(HALF, h);
-#elif VECTOR_BYTES > 16
-            HALF h0 = v0, h1 = v1, h2 = v2, h3 = v3;
-#endif
-#if VECTOR_BYTES > 16
-            QUARTER q0 = VARIANT(sum_of_quarters)(&h0), q1 = VARIANT(sum_of_quarters)(&h1);
-            QUARTER q2 = VARIANT(sum_of_quarters)(&h2), q3 = VARIANT(sum_of_quarters)(&h3);
-            if (FITS(QUARTER))
-                MULTIPLY_FOUR_ROWS(QUARTER, q);
-#elif VECTOR_BYTES
-            QUARTER q0 = v0, q1 = v1, q2 = v2, q3 = v3;
-#endif
-#if VECTOR_BYTES
-            sum0 = VARIANT(sum_of_lanes)(&q0);
-            sum1 = VARIANT(sum_of_lanes)(&q1);
-            sum2 = VARIANT(sum_of_lanes)(&q2);
-            sum3 = VARIANT(sum_of_lanes)(&q3);
-#else
-            sum0 = v0, sum1 = v1, sum2 = v2, sum3 = v3;
-#endif
-        }
-        while (FITS(REAL))
-            MULTIPLY_FOUR_ROWS(REAL, sum);
-        z[i] = (double)sum0 + b;
-        z[i + 1] = (double)sum1 + b;
-        z[i + 2] = (double)sum2 + b;
-        z[i + 3] = (double)sum3 + b;
+        z[i] = (double)VARIANT(complete)(&s0, r0, w, j, n_columns) + b;
+        z[i + 1] = (double)VARIANT(complete)(&s1, r1, w, j, n_columns) + b;
+        z[i + 2] = (double)VARIANT(complete)(&s2, r2, w, j, n_columns) + b;
+        z[i + 3] = (double)VARIANT(complete)(&s3, r3, w, j, n_columns) + b;
     }
     for (; i < n_rows; i++) {
         const REAL *r = ROW(rows[i]);
         VECTOR s = ZERO, s_next = ZERO;
-        REAL sum = 0;
         for (j = 0; j + 2 * LANES(VECTOR) <= n_columns; j += 2 * LANES(VECTOR)) {
             s += CONST_AT(VECTOR, r + j) * CONST_AT(VECTOR, w + j);
             s_next += CONST_AT(VECTOR, r + j + LANES(VECTOR))
@@ -146,15 +141,7 @@ static TARGET void VARIANT(dot_rows)(
             j += LANES(VECTOR);
         }
         s += s_next;
-#if VECTOR_BYTES
-        for (ahead = 0; ahead < LANES(VECTOR); ahead++)
-            sum += s[ahead];
-#else
-        sum = s;
-#endif
-        for (; j < n_columns; j++)
-            sum += r[j] * w[j];
-        z[i] = (double)sum + b;
+        z[i] = (double)VARIANT(complete)(&s, r, w, j, n_columns) + b;
         for (ahead = first_ahead; ahead < stop_ahead; ahead += LINE)
             SKMBSGD_PREFETCH(ROW(rows_ahead[i]) + ahead);
     }
@@ -223,7 +210,6 @@ static TARGET REAL VARIANT(add_rows)(
 }
 
 #undef ADD_FOUR_ROWS
-#undef MULTIPLY_FOUR_ROWS
 #undef SEND_FOR_LINES
 #undef LINE
 #undef ROW
