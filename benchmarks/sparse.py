@@ -17,6 +17,7 @@ from benchmarks.timing import interleaved, seconds_between_epochs, seconds_per_e
 from skmbsgd import MiniBatchSGDClassifier
 
 N_ROWS = 100_000
+ETA0 = 0.01
 
 NESTEROV = {"momentum": 0.9, "nesterov": True}
 # name, parameters, largest ratio asked for
@@ -36,7 +37,7 @@ SETTINGS = [
 def ours(**parameters):
     """Measured estimator: log_loss, batches of 32."""
     return functools.partial(
-        MiniBatchSGDClassifier, eta0=0.01, random_state=0, **parameters
+        MiniBatchSGDClassifier, eta0=ETA0, random_state=0, **parameters
     )
 
 
@@ -46,7 +47,7 @@ def theirs():
         SGDClassifier,
         loss="log_loss",
         learning_rate="constant",
-        eta0=0.01,
+        eta0=ETA0,
         random_state=0,
     )
 
@@ -120,7 +121,7 @@ def compare_columns(repeats):
     for power in (18, 20, 22, 24):
         X, y = zipf_data_labels(2**power)
         measurements[power] = functools.partial(
-            seconds_between_epochs, ours(**NESTEROV), X, y
+            seconds_between_epochs, ours(**NESTEROV), X, y, ETA0
         )
     medians = interleaved(measurements, repeats)
     print("\nlog2(columns), milliseconds per epoch, ratio to 2^18")

@@ -44,18 +44,19 @@ def difference_per_epoch(run, epochs):
     return (times[1] - times[0]) / (long - short)
 
 
-def seconds_between_epochs(make_estimator, X, y, n_epochs=40):
+def seconds_between_epochs(make_estimator, X, y, rate, n_epochs=40):
     """Median time from an epoch's beginning to the next one's, within one fit.
 
-    The estimator gets a constant learning rate that takes the time. For a model of many
-    columns the system has to find and clear memory, which takes as long as many epochs,
-    and differs so much from fit to fit that the difference of two shows little else.
+    The estimator gets a constant learning rate, which takes the time. For a model of
+    many columns the system has to find and clear memory, which takes as long as many
+    epochs, and differs so much from fit to fit that the difference of two shows little
+    else.
     """
     beginnings = []
 
     def learning_rate(epoch):
         beginnings.append(time.perf_counter())
-        return 0.01
+        return rate
 
     settings = {"learning_rate": learning_rate, "max_iter": n_epochs, "tol": None}
     make_estimator(**settings).fit(X, y)

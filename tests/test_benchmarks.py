@@ -80,6 +80,24 @@ def test_seconds_per_epoch_leave_out_what_is_done_once(clock, seconds_each, scal
     assert plan.seconds_per_epoch() == pytest.approx(30.0)
 
 
+def test_seconds_between_epochs_leave_out_what_is_done_once(clock):
+    class Estimator:
+        """5 seconds before the first epoch, 2 for each, 7 after the last."""
+
+        def __init__(self, learning_rate, max_iter, tol):
+            self.learning_rate, self.max_iter = learning_rate, max_iter
+            assert tol is None
+
+        def fit(self, X, y):
+            clock.now += 5.0
+            for epoch in range(self.max_iter):
+                assert self.learning_rate(epoch) == 0.3
+                clock.now += 2.0
+            clock.now += 7.0
+
+    assert timing.seconds_between_epochs(Estimator, None, None, 0.3) == 2.0
+
+
 def test_measurements_take_turns():
     calls = []
     measurements = {name: lambda name=name: calls.append(name) or 1.0 for name in "ab"}

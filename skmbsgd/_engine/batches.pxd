@@ -1,7 +1,7 @@
 """Declarations of the row order, the targets and the batches; see batches.pyx."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.updates cimport DenseUpdate, Update
@@ -24,11 +24,12 @@ cdef class RowOrder:
     # How far ahead the rows still stand in blocks of neighbours; 0 if nowhere
     cdef Py_ssize_t distance_to_blocks
     cdef uint64_t random_state
-    # The rows of X, and how much of each the shuffle is to send for, and sends for
+    # Where X begins, the length of its rows, how much of each the shuffles to come send
+    # for, and how much the last one did
     cdef const char* first_row
     cdef Py_ssize_t bytes_of_row, bytes_to_send, bytes_sent
 
-    cdef void send_for_rows(
+    cdef void let_shuffle_send(
         self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes)
     cdef void count_rows_of_piles(
         self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
@@ -103,6 +104,8 @@ cdef class DenseBatches(Batches):
     cdef object gathered_array, converted_array
     cdef bint single_precision
     cdef Py_ssize_t n_features, lookahead, itemsize, bytes_of_row
+    # Columns of a row to come: the first product sends for those before first_share,
+    # the second for those from second_start to before columns_ahead.
     cdef Py_ssize_t first_share, second_start, columns_ahead
     cdef const char* first_row
     # The rows some visits after those of the block

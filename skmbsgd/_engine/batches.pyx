@@ -75,9 +75,9 @@ cdef enum:
     # Of a very long row only the start is sent for; the processor's own prefetcher
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
-    # Of a shorter row the first product, which reads the rows at hand for the first
-    # time, does not send for any part: its own reads would have to wait. The shuffle,
-    # which reads no rows, does.
+    # Of a row of fewer bytes the first product, which reads the rows at hand for the
+    # first time, does not send for any part: its own reads would have to wait. If there
+    # is one output, the shuffle, which reads no rows, does.
     LONG_ROW = 1024
 
 
@@ -142,13 +142,13 @@ cdef class RowOrder:
         self.pile, self.n_settled = 0, 0
         self.make_piles()
 
-    cdef void send_for_rows(
+    cdef void let_shuffle_send(
         self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes
     ):
-        """Ask for so many bytes of a row of X as soon as a shuffle knows its turn.
+        """Have shuffles ask for so many bytes of a row of X when they know its turn.
 
-        One after the other, so that the requests for the rest of the row, which follow
-        later, need not wait for the translation of its address.
+        The rest of the row is sent for later, and need not wait for the translation of
+        its address any more.
         """
         self.first_row, self.bytes_of_row = first_row, bytes_of_row
         self.bytes_to_send = n_bytes
@@ -191,36 +191,32 @@ cdef class RowOrder:
     cdef void count_rows_of_piles(
         self, Py_ssize_t first, Py_ssize_t stop
     ) noexcept nogil:
-        """Draw a pile for each row, eight of one random number."""
+        """Draw a pile for each row, and count the rows of each pile."""
         cdef Py_ssize_t i, k
-        cdef uint8_t mask = <uint8_t>(self.n_piles - 1)
-        cdef uint64_t bits
+        cdef uint64_t bits, random_state = self.random_state
         # Names of their own, or the compiler would assume that they change.
         cdef Py_ssize_t* sizes = self.ends
-        cdef uint64_t random_state = self.random_state
+        cdef Py_ssize_t n_piles = self.n_piles
         for i in range(first, stop, 8):
             bits = next_uint64(&random_state)
             for k in range(min(<Py_ssize_t>8, stop - i)):
-                sizes[<uint8_t>bits & mask] += 1
-                bits >>= 8
+                sizes[next_pile(&bits, n_piles)] += 1
         self.random_state = random_state
 
     cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-        """Draw a pile for each row, and copy row and value to its end."""
-        cdef Py_ssize_t i, k, place
-        cdef uint8_t mask = <uint8_t>(self.n_piles - 1), pile
-        cdef uint64_t bits
+        """Draw the same piles again, and copy rows and values to their ends."""
+        cdef Py_ssize_t i, k, pile, place
+        cdef uint64_t bits, random_state = self.random_state
         cdef Py_ssize_t* ends = self.ends
+        cdef Py_ssize_t n_piles = self.n_piles
         cdef const uint32_t* unshuffled_rows = self.unshuffled_rows
         cdef const double* unshuffled_values = self.unshuffled_values
         cdef uint32_t* rows = self.rows
         cdef double* values = self.values
-        cdef uint64_t random_state = self.random_state
         for i in range(first, stop, 8):
             bits = next_uint64(&random_state)
             for k in range(min(<Py_ssize_t>8, stop - i)):
-                pile = <uint8_t>bits & mask
-                bits >>= 8
+                pile = next_pile(&bits, n_piles)
                 place = ends[pile]
                 ends[pile] = place + 1
                 rows[place] = unshuffled_rows[i + k]
@@ -245,7 +241,7 @@ cdef class RowOrder:
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil:
         """Fill the places up to stop from those up to end (Fisher-Yates).
 
-        R. Durstenfeld, CACM 7(7), 1964. At most SHUFFLE_BLOCK places.
+        R. Durstenfeld, CACM 7(7), 1964. Sends for the rows of X that come there.
         """
         cdef Py_ssize_t place, partner, first = self.n_settled
         cdef uint64_t random_state = self.random_state, draws = 0
@@ -266,7 +262,8 @@ cdef class RowOrder:
             row = rows[partner]
             rows[partner] = rows[place]
             rows[place] = row
-            prefetch_lines(first_row + row * bytes_of_row, bytes_sent)
+            if bytes_sent > 0:
+                prefetch_lines(first_row + row * bytes_of_row, bytes_sent)
             if values != NULL:
                 value = values[partner]
                 values[partner] = values[place]
@@ -325,7 +322,8 @@ cdef class BlockOrder(RowOrder):
         self.blocks_array[:] = np.arange(self.n_blocks, dtype=np.uint32)
         ends = np.arange(1, self.n_piles + 1) * self.pile_rows
         self.ends_array[:] = np.minimum(ends, self.n_rows)
-        n_together = min(BLOCKS_BETWEEN_SIGNALS, ROWS_BETWEEN_SIGNALS // self.block_rows)
+        n_together = min(
+            BLOCKS_BETWEEN_SIGNALS, ROWS_BETWEEN_SIGNALS // self.block_rows)
         for first in range(0, self.n_blocks, n_together):
             stop = min(first + n_together, self.n_blocks)
             with nogil:
@@ -360,6 +358,13 @@ cdef class BlockOrder(RowOrder):
             n_placed += n
         self.random_state = random_state
         return n_placed
+
+
+cdef inline uint8_t next_pile(uint64_t* bits, Py_ssize_t n_piles) noexcept nogil:
+    """One of at most 256 piles, a power of two, by the next byte of a random number."""
+    cdef uint8_t pile = <uint8_t>bits[0] & <uint8_t>(n_piles - 1)
+    bits[0] >>= 8
+    return pile
 
 
 cdef inline uint64_t next_uint64(uint64_t* state) noexcept nogil:
@@ -576,7 +581,8 @@ cdef class DenseBatches(Batches):
         self.X = X
         self.single_precision = X.dtype == np.float32
         self.n_features = X.shape[1]
-        self.bytes_of_row = X.shape[1] * X.dtype.itemsize
+        self.itemsize = X.dtype.itemsize
+        self.bytes_of_row = self.n_features * self.itemsize
         self.first_row = <const char*><size_t>X.ctypes.data
         # The work of one row, in units of about a nanosecond
         self.cost_of_row = targets.n_outputs * (self.n_features + 16)
@@ -584,16 +590,13 @@ cdef class DenseBatches(Batches):
         block_rows = rows_of_block(self.n_features, targets.n_outputs)
         self.allocate(min(block_rows, order.n_rows))
         self.lookahead = lookahead_rows(self.bytes_of_row)
-        self.columns_ahead = min(
-            self.n_features, MAX_PREFETCHED_BYTES // X.dtype.itemsize
-        )
-        self.itemsize = X.dtype.itemsize
-        self.first_share = 0
+        self.columns_ahead = min(self.n_features, MAX_PREFETCHED_BYTES // self.itemsize)
         half = half_in_lines(min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES))
-        if self.bytes_of_row >= LONG_ROW:
-            self.first_share = half // self.itemsize
-        elif targets.n_outputs == 1:
-            order.send_for_rows(self.first_row, self.bytes_of_row, half)
+        is_long = self.bytes_of_row >= LONG_ROW
+        self.first_share = half // self.itemsize if is_long else 0
+        order.let_shuffle_send(
+            self.first_row, self.bytes_of_row,
+            0 if is_long or targets.n_outputs > 1 else half)
         gathers = targets.n_outputs > 1
         self.gathered_array = np.empty(
             (self.max_rows if gathers else 0, self.n_features), X.dtype
@@ -702,7 +705,7 @@ cdef Py_ssize_t lookahead_rows(Py_ssize_t bytes_of_row):
 
 
 cdef Py_ssize_t half_in_lines(Py_ssize_t n_bytes):
-    """Half of them, to whole cache lines."""
+    """Half of them, to the nearest number of whole cache lines."""
     return (n_bytes + CACHE_LINE) // (2 * CACHE_LINE) * CACHE_LINE
 
 

@@ -1,8 +1,8 @@
 /* Products of scattered rows with one vector, in either precision.
 
    BLAS wants the rows of a matrix evenly spaced, and does not send for the ones to
-   come. Here the rows may lie anywhere, are read where they lie, and the wait for the
-   memory is spent on arithmetic. docs/performance.rst has the figures.
+   come. Here they are any rows of an array, in any order, read where they lie, and the
+   wait for the memory is spent on arithmetic. docs/performance.rst has the figures.
 
    The functions are compiled for each width of SIMD registers, not left to the
    compiler's versions of one function: a vector wider than the registers would be kept

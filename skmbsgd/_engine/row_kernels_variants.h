@@ -49,18 +49,18 @@ static void NAME(skmbsgd_dot_rows)(
     ptrdiff_t n_rows, ptrdiff_t n_columns,
     ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const REAL *w, REAL b, double *z)
 {
-    CHOOSE(dot_rows, x, rows, rows_ahead, n_rows, n_columns, first_ahead, stop_ahead,
-           w, b, z);
+    CHOOSE(dot_rows, x, rows, rows_ahead, n_rows, n_columns,
+           first_ahead, stop_ahead, w, b, z);
 }
 
-/* g += sum over i of d[i] * x[rows[i]]; returns the sum of d. It sends for rows, too. */
+/* g += sum over i of d[i] * x[rows[i]]; returns the sum of d. Sends for rows, too. */
 static REAL NAME(skmbsgd_add_rows)(
     const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
     ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const double *d, REAL *g)
 {
-    return CHOOSE(add_rows, x, rows, rows_ahead, n_rows, n_columns, first_ahead,
-                  stop_ahead, d, g);
+    return CHOOSE(add_rows, x, rows, rows_ahead, n_rows, n_columns,
+                  first_ahead, stop_ahead, d, g);
 }
 
 #undef CHOOSE
