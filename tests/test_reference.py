@@ -644,3 +644,24 @@ def test_partial_fit_float64(classifier, loss, data, n_chunks):
 def test_partial_fit_float32(classifier, loss, data, n_chunks):
     problem = data.draw(problems(classifier, loss, np.float32, partial=True))
     check_partial_fit(problem, n_chunks, np.float32)
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, 36, 37, 38, 39])
+@pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_rows_of_every_width(dtype, rtol, n_rows):
+    """The products take 16 columns and four rows at a time, then what is left."""
+    rng = np.random.default_rng(0)
+    for n_features in range(1, 70):
+        X = rng.standard_normal((n_rows, n_features)).astype(dtype)
+        y = rng.standard_normal(n_rows)
+        model = MiniBatchSGDRegressor(
+            penalty=None, batch_size="full", eta0=0.1, max_iter=2, tol=None
+        ).fit(X, y)
+        coef, intercept = np.zeros(n_features), 0.0
+        for _ in range(2):
+            residual = X.astype(np.float64) @ coef + intercept - y
+            coef = coef - 0.1 * residual @ X / n_rows
+            intercept -= 0.1 * residual.mean()
+        atol = rtol * np.abs(coef).max()
+        assert_allclose(model.coef_, coef, rtol=0, atol=atol)
+        assert_allclose(model.intercept_, intercept, rtol=0, atol=rtol)
