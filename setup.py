@@ -82,7 +82,12 @@ class BuildEngine(build_ext):
     def build_extensions(self):
         if self.compiler.compiler_type == "unix":
             for extension in self.extensions:
-                extension.extra_compile_args = ["-O0" if COVERAGE else "-O3"]
+                # Nobody traps floating-point exceptions: a choice between two results
+                # need not be a branch.
+                extension.extra_compile_args = [
+                    "-O0" if COVERAGE else "-O3",
+                    "-fno-trapping-math",
+                ]
                 if extension.name != PRODUCTS:
                     # A fused multiply-add would leave a rounding error where a
                     # coefficient that L1 removes must become exactly 0.

@@ -76,7 +76,9 @@ cdef class Batches:
     cdef bint weighted
     cdef object block_array
     cdef Py_ssize_t max_rows
-    cdef double cost_of_row
+    # How many rows ahead of the block their order must be known
+    cdef Py_ssize_t lookahead
+    cdef double cost_of_row, batch_share
 
     # The block of rows at hand, at most max_rows of them
     cdef Py_ssize_t n_rows
@@ -103,10 +105,10 @@ cdef class DenseBatches(Batches):
     cdef DenseUpdate model
     cdef object gathered_array, converted_array
     cdef bint single_precision
-    cdef Py_ssize_t n_features, lookahead, itemsize, bytes_of_row
-    # Columns of a row to come: the first product sends for those before first_share,
-    # the second for those from second_start to before columns_ahead.
-    cdef Py_ssize_t first_share, second_start, columns_ahead
+    cdef Py_ssize_t n_features, bytes_of_row
+    # Of a row to come the first product sends for so many bytes, and the second for
+    # those up to bytes_ahead which neither the first nor the shuffle has sent for.
+    cdef Py_ssize_t first_share, bytes_ahead
     cdef const char* first_row
     # The rows some visits after those of the block
     cdef const uint32_t* rows_ahead

@@ -54,7 +54,7 @@ cdef enum:
     # A block of neighbours, long enough for the memory to deliver it at speed; a pile
     # of blocks, which stays in the cache that the cores of a processor share; and what
     # the number and the target of a row take in it
-    BLOCK_BYTES = 16384
+    BYTES_OF_NEIGHBOURS = 16384
     PILE_BYTES = 2097152
     BYTES_OF_PLACE = 12
     # Rows that are shuffled at once
@@ -65,12 +65,10 @@ cdef enum:
     # A block of rows: enough of them to be worth the calls it takes, and few enough to
     # stay in the first-level cache from the first product to the second.
     MAX_BLOCK_ROWS = 32
-    BLOCK_ELEMENTS = 2048
-    # Rows to come are sent for so many visits ahead, more of them if they are short:
-    # early enough to arrive in time, late enough not to be evicted again.
-    MIN_LOOKAHEAD_ROWS = 32
-    MAX_LOOKAHEAD_ROWS = 64
-    LOOKAHEAD_BYTES = 12288
+    MAX_BLOCK_BYTES = 16384
+    # Rows to come are sent for so many visits ahead: early enough to arrive in time, late
+    # enough not to be evicted again.
+    LOOKAHEAD_ROWS = 64
     MAX_LOOKAHEAD_BYTES = 262144
     # Of a very long row only the start is sent for; the processor's own prefetcher
     # does the rest.
@@ -304,7 +302,7 @@ cdef class BlockOrder(RowOrder):
 
     def __init__(self, rows, values, Py_ssize_t bytes_of_row):
         super().__init__(rows, values)
-        self.block_rows = max(1, BLOCK_BYTES // bytes_of_row)
+        self.block_rows = max(1, BYTES_OF_NEIGHBOURS // bytes_of_row)
         self.n_blocks = (self.n_rows + self.block_rows - 1) // self.block_rows
         pile_rows = max(self.block_rows, PILE_BYTES // (bytes_of_row + BYTES_OF_PLACE))
         self.n_piles = (self.n_rows + pile_rows - 1) // pile_rows
@@ -509,6 +507,7 @@ cdef class Batches:
         self.losses = self.z + size
         self.d = self.losses + size
         self.scale = self.d + size
+        self.batch_share = 0.0  # that of no batch
 
     cdef Py_ssize_t load(
         self, Py_ssize_t first, Py_ssize_t stop, double batch_share
@@ -518,7 +517,7 @@ cdef class Batches:
         batch_share is what a row of weight 1 adds to its batch's mean.
         """
         self.n_rows = min(stop - first, self.max_rows)
-        self.order.settle(first + self.n_rows)
+        self.order.settle(first + self.n_rows + self.lookahead)
         self.rows = self.order.rows + first
         self.fetch_rows(first)
         if self.targets.n_outputs == 1:
@@ -531,11 +530,13 @@ cdef class Batches:
     cdef void load_scale(self, double batch_share) noexcept nogil:
         cdef Py_ssize_t i
         cdef double* scale = self.scale
-        for i in range(self.n_rows):
-            scale[i] = batch_share
         if self.weighted:
             for i in range(self.n_rows):
-                scale[i] *= self.sample_weight[self.rows[i]]
+                scale[i] = batch_share * self.sample_weight[self.rows[i]]
+        elif batch_share != self.batch_share:
+            self.batch_share = batch_share
+            for i in range(self.max_rows):
+                scale[i] = batch_share
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         """Bring the block's rows of X to hand, and send for those after them."""
@@ -581,19 +582,18 @@ cdef class DenseBatches(Batches):
         self.X = X
         self.single_precision = X.dtype == np.float32
         self.n_features = X.shape[1]
-        self.itemsize = X.dtype.itemsize
-        self.bytes_of_row = self.n_features * self.itemsize
+        self.bytes_of_row = self.n_features * X.dtype.itemsize
         self.first_row = <const char*><size_t>X.ctypes.data
         # The work of one row, in units of about a nanosecond
         self.cost_of_row = targets.n_outputs * (self.n_features + 16)
 
-        block_rows = rows_of_block(self.n_features, targets.n_outputs)
+        block_rows = rows_of_block(self.bytes_of_row, targets.n_outputs)
         self.allocate(min(block_rows, order.n_rows))
         self.lookahead = lookahead_rows(self.bytes_of_row)
-        self.columns_ahead = min(self.n_features, MAX_PREFETCHED_BYTES // self.itemsize)
-        half = half_in_lines(min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES))
+        self.bytes_ahead = min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
+        half = half_in_lines(self.bytes_ahead)
         is_long = self.bytes_of_row >= LONG_ROW
-        self.first_share = half // self.itemsize if is_long else 0
+        self.first_share = half if is_long else 0
         order.let_shuffle_send(
             self.first_row, self.bytes_of_row,
             0 if is_long or targets.n_outputs > 1 else half)
@@ -606,8 +606,6 @@ cdef class DenseBatches(Batches):
         self.converted = <void*><size_t>self.converted_array.ctypes.data
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
-        self.order.settle(first + self.n_rows + self.lookahead)
-        self.second_start = self.first_share + self.order.bytes_sent // self.itemsize
         if self.order.distance_to_blocks > 0:
             self.send_for_blocks(first)
         self.rows_ahead = self.order.rows + min(
@@ -632,8 +630,7 @@ cdef class DenseBatches(Batches):
         cdef Py_ssize_t i
         for i in range(self.n_rows):
             self.targets.prefetch(self.rows_ahead[i])
-            prefetch_bytes(self.address_of_row(self.rows_ahead[i]),
-                           min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES))
+            prefetch_bytes(self.address_of_row(self.rows_ahead[i]), self.bytes_ahead)
             memcpy(self.gathered + i * self.bytes_of_row,
                    self.address_of_row(self.rows[i]), self.bytes_of_row)
 
@@ -680,33 +677,32 @@ cdef class DenseBatches(Batches):
         elif floating is double:
             b_g[0] += add_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, self.second_start, self.columns_ahead,
-                self.d, g)
+                self.n_rows, self.n_features, self.first_share + self.order.bytes_sent,
+                self.bytes_ahead, self.d, g)
         else:
             b_g[0] += add_rows_float(
                 <const float*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, self.second_start, self.columns_ahead,
-                self.d, g)
+                self.n_rows, self.n_features, self.first_share + self.order.bytes_sent,
+                self.bytes_ahead, self.d, g)
 
 
-cdef Py_ssize_t rows_of_block(Py_ssize_t n_features, Py_ssize_t n_outputs):
+cdef Py_ssize_t rows_of_block(Py_ssize_t bytes_of_row, Py_ssize_t n_outputs):
     """How many rows are worked on at a time."""
     # A matrix product gains more from a larger block than it loses in the cache.
     factor = 1 if n_outputs == 1 else 4
-    rows = min(factor * BLOCK_ELEMENTS // n_features, factor * MAX_BLOCK_ROWS)
+    rows = factor * min(MAX_BLOCK_BYTES // bytes_of_row, MAX_BLOCK_ROWS)
     # The products take four rows at a time.
     return max(4, rows // 4 * 4)
 
 
 cdef Py_ssize_t lookahead_rows(Py_ssize_t bytes_of_row):
     """How many visits before its turn a row is sent for."""
-    rows = max(MIN_LOOKAHEAD_ROWS, LOOKAHEAD_BYTES // bytes_of_row)
-    return max(1, min(rows, MAX_LOOKAHEAD_ROWS, MAX_LOOKAHEAD_BYTES // bytes_of_row))
+    return max(1, min(LOOKAHEAD_ROWS, MAX_LOOKAHEAD_BYTES // bytes_of_row))
 
 
 cdef Py_ssize_t half_in_lines(Py_ssize_t n_bytes):
-    """Half of them, to the nearest number of whole cache lines."""
-    return (n_bytes + CACHE_LINE) // (2 * CACHE_LINE) * CACHE_LINE
+    """Half of them, rounded up to whole cache lines."""
+    return (n_bytes + 2 * CACHE_LINE - 1) // (2 * CACHE_LINE) * CACHE_LINE
 
 
 cdef void add_intercept(

@@ -44,19 +44,17 @@ cdef class Loss:
 
 
 cdef inline double weigh(
-    const double* scale, const double* losses, double* d,
+    const double* scale, double* losses, double* d,
     Py_ssize_t n_rows, Py_ssize_t n_outputs,
 ) noexcept nogil:
-    """Multiply d by scale; return the sum of scale * loss."""
-    cdef double total = 0.0
+    """Multiply losses and d by scale; return the sum of the losses."""
     cdef Py_ssize_t i, k
     for i in range(n_rows):
-        if scale[i] != 0.0:
-            total += scale[i] * sum_of(losses + i * n_outputs, n_outputs)
         for k in range(i * n_outputs, (i + 1) * n_outputs):
             # A row of weight 0 is absent, even if its decision is infinite.
+            losses[k] = scale[i] * losses[k] if scale[i] != 0.0 else 0.0
             d[k] = scale[i] * d[k] if scale[i] != 0.0 else 0.0
-    return total
+    return sum_of(losses, n_rows * n_outputs)
 
 
 # Four numbers at a time, which need not wait for each other

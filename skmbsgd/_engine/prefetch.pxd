@@ -9,8 +9,14 @@ cdef extern from "prefetch.h":
 
 
 cdef inline void prefetch_lines(const void* start, size_t n_bytes) noexcept nogil:
-    """Ask for the cache lines of the first byte and of every 64th after it."""
-    cdef size_t offset = 0
+    """Ask for the cache lines of the first byte, at least 1, and of every 64th after it.
+
+    The first two are asked for without a loop, which takes longer.
+    """
+    cdef size_t offset = 2 * CACHE_LINE
+    prefetch(start)
+    if n_bytes > CACHE_LINE:
+        prefetch(<const char*>start + CACHE_LINE)
     while offset < n_bytes:
         prefetch(<const char*>start + offset)
         offset += CACHE_LINE

@@ -23,17 +23,18 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
 #define LANES(TYPE) ((ptrdiff_t)(sizeof(TYPE) / sizeof(REAL)))
 #define FITS(TYPE) (j + LANES(TYPE) <= n_columns)
 #define ROW(row) (x + (ptrdiff_t)(row) * n_columns)
-#define LINE ((ptrdiff_t)(SKMBSGD_CACHE_LINE / sizeof(REAL)))
+#define BYTE_OF_ROW(row, byte) ((const char *)ROW(row) + (byte))
+#define LINE ((ptrdiff_t)SKMBSGD_CACHE_LINE)
 
 /* A cache line of each of four rows to come. The memory can deliver only so many lines
    at a time, so that they are sent for step by step, and those of long rows by both
    products. */
-#define SEND_FOR_LINES(column) \
+#define SEND_FOR_LINES(byte) \
     do { \
-        SKMBSGD_PREFETCH(a0 + (column)); \
-        SKMBSGD_PREFETCH(a1 + (column)); \
-        SKMBSGD_PREFETCH(a2 + (column)); \
-        SKMBSGD_PREFETCH(a3 + (column)); \
+        SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i], byte)); \
+        SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i + 1], byte)); \
+        SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i + 2], byte)); \
+        SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i + 3], byte)); \
     } while (0)
 
 #if VECTOR_BYTES > 32
@@ -106,8 +107,6 @@ static TARGET void VARIANT(dot_rows)(
     for (; i + 4 <= n_rows; i += 4) {
         const REAL *r0 = ROW(rows[i]), *r1 = ROW(rows[i + 1]);
         const REAL *r2 = ROW(rows[i + 2]), *r3 = ROW(rows[i + 3]);
-        const REAL *a0 = ROW(rows_ahead[i]), *a1 = ROW(rows_ahead[i + 1]);
-        const REAL *a2 = ROW(rows_ahead[i + 2]), *a3 = ROW(rows_ahead[i + 3]);
         VECTOR s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO;
         ahead = first_ahead;
         for (j = 0; FITS(VECTOR); j += LANES(VECTOR)) {
@@ -143,75 +142,91 @@ static TARGET void VARIANT(dot_rows)(
         s += s_next;
         z[i] = (double)VARIANT(complete)(&s, r, w, j, n_columns) + b;
         for (ahead = first_ahead; ahead < stop_ahead; ahead += LINE)
-            SKMBSGD_PREFETCH(ROW(rows_ahead[i]) + ahead);
+            SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i], ahead));
     }
 }
 
-/* The next columns of g += d0 * r0 + ... + d3 * r3 */
-#define ADD_FOUR_ROWS(TYPE) \
+
+/* g += d^T X in the next columns, N of a TYPE, whose sums stay in registers from the
+   first row to the last. A share of what is to be sent for is sent for meanwhile: early,
+   since the next block's first product waits for all that is under way, and line after
+   line of the same rows, since the memory delivers neighbours faster. */
+#define ADD_TO_COLUMNS(TYPE, N) \
     do { \
-        AT(TYPE, g + j) += \
-            (CONST_AT(TYPE, r0 + j) * d0 + CONST_AT(TYPE, r1 + j) * d1) \
-            + (CONST_AT(TYPE, r2 + j) * d2 + CONST_AT(TYPE, r3 + j) * d3); \
-        j += LANES(TYPE); \
+        TYPE sums[N]; \
+        const ptrdiff_t stop = MIN(first_ahead + LINES_OF_SHARE * LINE, stop_ahead); \
+        ptrdiff_t i, k, ahead; \
+        for (k = 0; k < (N); k++) \
+            sums[k] = CONST_AT(TYPE, g + j + k * LANES(TYPE)); \
+        for (i = 0; i + 4 <= n_rows; i += 4) { \
+            const REAL *r0 = ROW(rows[i]) + j, *r1 = ROW(rows[i + 1]) + j; \
+            const REAL *r2 = ROW(rows[i + 2]) + j, *r3 = ROW(rows[i + 3]) + j; \
+            const REAL d0 = (REAL)d[i], d1 = (REAL)d[i + 1]; \
+            const REAL d2 = (REAL)d[i + 2], d3 = (REAL)d[i + 3]; \
+            for (k = 0; k < (N); k++) \
+                sums[k] += (VECTOR_OF(TYPE, r0) * d0 + VECTOR_OF(TYPE, r1) * d1) \
+                           + (VECTOR_OF(TYPE, r2) * d2 + VECTOR_OF(TYPE, r3) * d3); \
+            for (ahead = first_ahead; ahead < stop; ahead += LINE) \
+                SEND_FOR_LINES(MIN(ahead, last)); \
+        } \
+        for (; i < n_rows; i++) { \
+            const REAL *r = ROW(rows[i]) + j, d0 = (REAL)d[i]; \
+            for (k = 0; k < (N); k++) \
+                sums[k] += VECTOR_OF(TYPE, r) * d0; \
+            for (ahead = first_ahead; ahead < stop; ahead += LINE) \
+                SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i], MIN(ahead, last))); \
+        } \
+        for (k = 0; k < (N); k++) \
+            AT(TYPE, g + j + k * LANES(TYPE)) = sums[k]; \
+        j += (N) * LANES(TYPE); \
+        first_ahead = MAX(first_ahead, stop); \
     } while (0)
+#define VECTOR_OF(TYPE, row) CONST_AT(TYPE, (row) + k * LANES(TYPE))
+#define LINES_OF_SHARE 4
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 static TARGET REAL VARIANT(add_rows)(
     const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
     ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const double *d, REAL *g)
 {
-    ptrdiff_t i = 0, j, ahead;
+    const ptrdiff_t last = stop_ahead - 1;
+    ptrdiff_t i, j = 0;
     REAL sum = 0;
-    for (; i + 4 <= n_rows; i += 4) {
-        const REAL *r0 = ROW(rows[i]), *r1 = ROW(rows[i + 1]);
-        const REAL *r2 = ROW(rows[i + 2]), *r3 = ROW(rows[i + 3]);
-        const REAL *a0 = ROW(rows_ahead[i]), *a1 = ROW(rows_ahead[i + 1]);
-        const REAL *a2 = ROW(rows_ahead[i + 2]), *a3 = ROW(rows_ahead[i + 3]);
-        const REAL d0 = (REAL)d[i], d1 = (REAL)d[i + 1];
-        const REAL d2 = (REAL)d[i + 2], d3 = (REAL)d[i + 3];
-        sum += (d0 + d1) + (d2 + d3);
-        ahead = first_ahead;
-        j = 0;
-        while (FITS(VECTOR)) {
-            ADD_FOUR_ROWS(VECTOR);
-            if (ahead < stop_ahead) {
-                SEND_FOR_LINES(ahead);
-                ahead += LINE;
-            }
-        }
-        for (; ahead < stop_ahead; ahead += LINE)
-            SEND_FOR_LINES(ahead);
-        /* A row need not begin with a cache line: its end may lie in one more. */
-        SEND_FOR_LINES(stop_ahead - 1);
+    /* A row need not begin with a cache line: its end may lie in one more. */
+    stop_ahead += LINE - 1;
+    while (j + 4 * LANES(VECTOR) <= n_columns)
+        ADD_TO_COLUMNS(VECTOR, 4);
+    if (j + 2 * LANES(VECTOR) <= n_columns)
+        ADD_TO_COLUMNS(VECTOR, 2);
+    if (FITS(VECTOR))
+        ADD_TO_COLUMNS(VECTOR, 1);
 #if VECTOR_BYTES > 32
-        if (FITS(HALF))
-            ADD_FOUR_ROWS(HALF);
+    if (FITS(HALF))
+        ADD_TO_COLUMNS(HALF, 1);
 #endif
 #if VECTOR_BYTES > 16
-        if (FITS(QUARTER))
-            ADD_FOUR_ROWS(QUARTER);
+    if (FITS(QUARTER))
+        ADD_TO_COLUMNS(QUARTER, 1);
 #endif
-        while (FITS(REAL))
-            ADD_FOUR_ROWS(REAL);
-    }
-    for (; i < n_rows; i++) {
-        const REAL *r = ROW(rows[i]), d0 = (REAL)d[i];
-        sum += d0;
-        for (j = 0; FITS(VECTOR); j += LANES(VECTOR))
-            AT(VECTOR, g + j) += CONST_AT(VECTOR, r + j) * d0;
-        for (; j < n_columns; j++)
-            g[j] += r[j] * d0;
-        for (ahead = first_ahead; ahead < stop_ahead; ahead += LINE)
-            SKMBSGD_PREFETCH(ROW(rows_ahead[i]) + ahead);
-        SKMBSGD_PREFETCH(ROW(rows_ahead[i]) + stop_ahead - 1);
-    }
+    while (FITS(REAL))
+        ADD_TO_COLUMNS(REAL, 1);
+    for (i = 0; i + 4 <= n_rows; i += 4)
+        sum += ((REAL)d[i] + (REAL)d[i + 1]) + ((REAL)d[i + 2] + (REAL)d[i + 3]);
+    for (; i < n_rows; i++)
+        sum += (REAL)d[i];
     return sum;
 }
 
-#undef ADD_FOUR_ROWS
+#undef ADD_TO_COLUMNS
+#undef VECTOR_OF
+#undef LINES_OF_SHARE
+#undef MIN
+#undef MAX
 #undef SEND_FOR_LINES
 #undef LINE
+#undef BYTE_OF_ROW
 #undef ROW
 #undef FITS
 #undef LANES

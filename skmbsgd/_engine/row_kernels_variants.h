@@ -42,8 +42,8 @@
 
 /* z[i] = x[rows[i]] . w + b
 
-   Meanwhile the columns from first_ahead to before stop_ahead of rows_ahead, as many as
-   there are rows, are sent for. */
+   Meanwhile the bytes from first_ahead to before stop_ahead of each of rows_ahead, as
+   many as there are rows, are sent for. */
 static void NAME(skmbsgd_dot_rows)(
     const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,

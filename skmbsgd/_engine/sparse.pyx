@@ -663,10 +663,10 @@ cdef class CSRBatches(Batches):
             16 + 8 * (self.indptr_array[X.shape[0]] // X.shape[0])
         )
         self.allocate(min(BLOCK_ROWS, order.n_rows))
+        self.lookahead = LOOK_UPS_AHEAD
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.first = first
-        self.order.settle(first + self.n_rows + LOOK_UPS_AHEAD)
 
     cdef void decisions(self) noexcept nogil:
         if self.single_precision:
