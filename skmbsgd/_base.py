@@ -425,27 +425,32 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _learning_rates(self, state, n_batches, loss):
         """The rates of an epoch's updates."""
         epoch = state.n_epochs
-        updates = np.arange(state.n_updates, state.n_updates + n_batches, dtype=float)
-        clock = updates if self.decay_unit == "update" else epoch
+
+        def updates():
+            return np.arange(state.n_updates, state.n_updates + n_batches, dtype=float)
+
+        def clock():
+            return updates() if self.decay_unit == "update" else epoch
+
         decay = self.eta0 / self.max_iter if self.decay == "auto" else self.decay
         match self.learning_rate:
             case "time":
-                rate = schedules.time_based(clock, self.eta0, decay)
+                rate = schedules.time_based(clock(), self.eta0, decay)
             case "step":
                 rate = schedules.step(epoch, self.eta0, self.drop, self.epochs_drop)
             case "constant":
                 rate = schedules.constant(epoch, self.eta0)
             case "exponential":
-                rate = schedules.exponential(clock, self.eta0, decay)
+                rate = schedules.exponential(clock(), self.eta0, decay)
             case "cosine":
                 rate = schedules.cosine(epoch, self.eta0, self.max_iter)
             case "invscaling":
-                rate = schedules.inverse_scaling(updates, self.eta0, self.power_t)
+                rate = schedules.inverse_scaling(updates(), self.eta0, self.power_t)
             case "optimal":
                 # Softmax generalises the logistic loss, and has no single derivative.
                 pointwise = loss if isinstance(loss, PointwiseLoss) else Logistic()
                 start = schedules.optimal_start(self.alpha, pointwise.derivative)
-                rate = schedules.optimal(updates, self.alpha, start)
+                rate = schedules.optimal(updates(), self.alpha, start)
             case "adaptive":
                 if state.adaptive_rate is None:
                     state.adaptive_rate = self.eta0

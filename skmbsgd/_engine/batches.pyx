@@ -66,8 +66,8 @@ cdef enum:
     # stay in the first-level cache from the first product to the second.
     MAX_BLOCK_ROWS = 32
     MAX_BLOCK_BYTES = 16384
-    # Rows to come are sent for so many visits ahead: early enough to arrive in time, late
-    # enough not to be evicted again.
+    # Rows to come are sent for so many visits ahead: early enough to arrive in time,
+    # late enough not to be evicted again.
     LOOKAHEAD_ROWS = 64
     MAX_LOOKAHEAD_BYTES = 262144
     # Of a very long row only the start is sent for; the processor's own prefetcher

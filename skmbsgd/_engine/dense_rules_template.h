@@ -5,7 +5,7 @@
 
 SKMBSGD_MULTIVERSIONED
 void NAME(skmbsgd_classical_each)(
-    REAL *restrict w, REAL *restrict v, REAL *restrict g, ptrdiff_t n, REAL eta, REAL mu, REAL lam2)
+    REAL *w, REAL *v, REAL *g, ptrdiff_t n, REAL eta, REAL mu, REAL lam2)
 {
     ptrdiff_t j;
     for (j = 0; j < n; j++) {
@@ -16,7 +16,7 @@ void NAME(skmbsgd_classical_each)(
 
 SKMBSGD_MULTIVERSIONED
 void NAME(skmbsgd_nesterov_each)(
-    REAL *restrict w, REAL *restrict v, REAL *restrict g, ptrdiff_t n, REAL eta, REAL mu, REAL lam2)
+    REAL *w, REAL *v, REAL *g, ptrdiff_t n, REAL eta, REAL mu, REAL lam2)
 {
     ptrdiff_t j;
     for (j = 0; j < n; j++) {
@@ -27,7 +27,7 @@ void NAME(skmbsgd_nesterov_each)(
 
 SKMBSGD_MULTIVERSIONED
 void NAME(skmbsgd_proximal_classical_each)(
-    REAL *restrict w, REAL *restrict v, REAL *restrict g, ptrdiff_t n, REAL eta, REAL mu, REAL lam2, REAL lam1)
+    REAL *w, REAL *v, REAL *g, ptrdiff_t n, REAL eta, REAL mu, REAL lam2, REAL lam1)
 {
     ptrdiff_t j;
     for (j = 0; j < n; j++) {
@@ -38,7 +38,7 @@ void NAME(skmbsgd_proximal_classical_each)(
 
 SKMBSGD_MULTIVERSIONED
 void NAME(skmbsgd_proximal_nesterov_each)(
-    REAL *restrict w, REAL *restrict v, REAL *restrict g, ptrdiff_t n, REAL eta, REAL mu, REAL lam2, REAL lam1)
+    REAL *w, REAL *v, REAL *g, ptrdiff_t n, REAL eta, REAL mu, REAL lam2, REAL lam1)
 {
     ptrdiff_t j;
     for (j = 0; j < n; j++) {

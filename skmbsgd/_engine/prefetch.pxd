@@ -9,9 +9,10 @@ cdef extern from "prefetch.h":
 
 
 cdef inline void prefetch_lines(const void* start, size_t n_bytes) noexcept nogil:
-    """Ask for the cache lines of the first byte, at least 1, and of every 64th after it.
+    """Ask for the cache lines of the first byte and of every 64th after it.
 
-    The first two are asked for without a loop, which takes longer.
+    There is at least one byte. Two lines are asked for without a loop, which takes
+    longer.
     """
     cdef size_t offset = 2 * CACHE_LINE
     prefetch(start)

@@ -146,15 +146,15 @@ static TARGET void VARIANT(dot_rows)(
     }
 }
 
-
 /* g += d^T X in the next columns, N of a TYPE, whose sums stay in registers from the
-   first row to the last. A share of what is to be sent for is sent for meanwhile: early,
-   since the next block's first product waits for all that is under way, and line after
-   line of the same rows, since the memory delivers neighbours faster. */
+   first row to the last. A share of the lines to come is sent for meanwhile: after the
+   rows at hand are read, which would have to wait otherwise; as early as that allows,
+   since the next block's first product waits for all that is under way; and line after
+   line of the same rows, which the memory delivers faster. */
 #define ADD_TO_COLUMNS(TYPE, N) \
     do { \
         TYPE sums[N]; \
-        const ptrdiff_t stop = MIN(first_ahead + LINES_OF_SHARE * LINE, stop_ahead); \
+        const ptrdiff_t stop = MIN(first_ahead + share, stop_ahead); \
         ptrdiff_t i, k, ahead; \
         for (k = 0; k < (N); k++) \
             sums[k] = CONST_AT(TYPE, g + j + k * LANES(TYPE)); \
@@ -182,7 +182,6 @@ static TARGET void VARIANT(dot_rows)(
         first_ahead = MAX(first_ahead, stop); \
     } while (0)
 #define VECTOR_OF(TYPE, row) CONST_AT(TYPE, (row) + k * LANES(TYPE))
-#define LINES_OF_SHARE 4
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
@@ -192,6 +191,8 @@ static TARGET REAL VARIANT(add_rows)(
     ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const double *d, REAL *g)
 {
     const ptrdiff_t last = stop_ahead - 1;
+    /* A short rest at once, a long one in all columns */
+    const ptrdiff_t share = (stop_ahead - first_ahead > 8 * LINE ? 3 : 8) * LINE;
     ptrdiff_t i, j = 0;
     REAL sum = 0;
     /* A row need not begin with a cache line: its end may lie in one more. */
@@ -221,7 +222,6 @@ static TARGET REAL VARIANT(add_rows)(
 
 #undef ADD_TO_COLUMNS
 #undef VECTOR_OF
-#undef LINES_OF_SHARE
 #undef MIN
 #undef MAX
 #undef SEND_FOR_LINES
