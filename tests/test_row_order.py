@@ -19,7 +19,7 @@ from skmbsgd._engine.epoch import compute_decisions
 from skmbsgd._training import Penalty, TrainingState, make_update
 
 # As in batches.pyx
-BLOCK_BYTES = 2**14
+BYTES_OF_NEIGHBOURS = 2**14
 PILE_BYTES = 2**21
 
 
@@ -55,7 +55,9 @@ def random_rows(n_rows, n_samples):
 ORDERS = {
     "rows": RowOrder,
     "blocks": lambda rows, values: BlockOrder(rows, values, 1000),
-    "blocks of one row": lambda rows, values: BlockOrder(rows, values, BLOCK_BYTES),
+    "blocks of one row": lambda rows, values: BlockOrder(
+        rows, values, BYTES_OF_NEIGHBOURS
+    ),
     "long rows": lambda rows, values: BlockOrder(rows, values, 3 * PILE_BYTES),
 }
 
@@ -113,7 +115,7 @@ def test_a_pile_is_made_of_blocks_of_neighbours():
     order = BlockOrder(rows, values, bytes_of_row)
     batches = batches_in(order, n_rows)
     block_rows, pile_rows = order.block_rows, order.pile_rows
-    assert block_rows == BLOCK_BYTES // bytes_of_row
+    assert block_rows == BYTES_OF_NEIGHBOURS // bytes_of_row
     assert 0.9 * PILE_BYTES < pile_rows * bytes_of_row <= PILE_BYTES
     order.shuffle(1)
     blocks = visited(batches) // block_rows

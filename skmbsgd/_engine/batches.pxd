@@ -76,9 +76,11 @@ cdef class Batches:
     cdef bint weighted
     cdef object block_array
     cdef Py_ssize_t max_rows
-    # How many rows ahead of the block their order must be known
+    # How far beyond the block the order of rows must be known
     cdef Py_ssize_t lookahead
-    cdef double cost_of_row, batch_share
+    cdef double cost_of_row
+    # What stands in all places of scale if rows have no weights; 0 if nothing yet
+    cdef double share_in_scale
 
     # The block of rows at hand, at most max_rows of them
     cdef Py_ssize_t n_rows

@@ -5,7 +5,7 @@ batch may be as large as the data without any copy of it. The rows to come are s
 for while those at hand are worked on.
 
 To add a layout of X, write one class with ``fetch_rows``, ``decisions`` and
-``accumulate``.
+``accumulate``, which sets ``lookahead`` if it reads the order beyond its block.
 """
 
 import numpy as np
@@ -507,7 +507,7 @@ cdef class Batches:
         self.losses = self.z + size
         self.d = self.losses + size
         self.scale = self.d + size
-        self.batch_share = 0.0  # that of no batch
+        self.share_in_scale = 0.0
 
     cdef Py_ssize_t load(
         self, Py_ssize_t first, Py_ssize_t stop, double batch_share
@@ -533,8 +533,8 @@ cdef class Batches:
         if self.weighted:
             for i in range(self.n_rows):
                 scale[i] = batch_share * self.sample_weight[self.rows[i]]
-        elif batch_share != self.batch_share:
-            self.batch_share = batch_share
+        elif batch_share != self.share_in_scale:
+            self.share_in_scale = batch_share
             for i in range(self.max_rows):
                 scale[i] = batch_share
 
@@ -701,7 +701,7 @@ cdef Py_ssize_t lookahead_rows(Py_ssize_t bytes_of_row):
 
 
 cdef Py_ssize_t half_in_lines(Py_ssize_t n_bytes):
-    """Half of them, rounded up to whole cache lines."""
+    """Half of them, rounded up to whole cache lines: of few bytes more than all."""
     return (n_bytes + 2 * CACHE_LINE - 1) // (2 * CACHE_LINE) * CACHE_LINE
 
 

@@ -154,8 +154,8 @@ static TARGET void VARIANT(dot_rows)(
 #define ADD_TO_COLUMNS(TYPE, N) \
     do { \
         TYPE sums[N]; \
-        const ptrdiff_t stop = MIN(first_ahead + share, stop_ahead); \
-        ptrdiff_t i, k, ahead; \
+        const ptrdiff_t stop = LESSER(first_ahead + share, end_ahead); \
+        ptrdiff_t k, ahead; \
         for (k = 0; k < (N); k++) \
             sums[k] = CONST_AT(TYPE, g + j + k * LANES(TYPE)); \
         for (i = 0; i + 4 <= n_rows; i += 4) { \
@@ -167,36 +167,35 @@ static TARGET void VARIANT(dot_rows)(
                 sums[k] += (VECTOR_OF(TYPE, r0) * d0 + VECTOR_OF(TYPE, r1) * d1) \
                            + (VECTOR_OF(TYPE, r2) * d2 + VECTOR_OF(TYPE, r3) * d3); \
             for (ahead = first_ahead; ahead < stop; ahead += LINE) \
-                SEND_FOR_LINES(MIN(ahead, last)); \
+                SEND_FOR_LINES(LESSER(ahead, last_ahead)); \
         } \
         for (; i < n_rows; i++) { \
             const REAL *r = ROW(rows[i]) + j, d0 = (REAL)d[i]; \
             for (k = 0; k < (N); k++) \
                 sums[k] += VECTOR_OF(TYPE, r) * d0; \
             for (ahead = first_ahead; ahead < stop; ahead += LINE) \
-                SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i], MIN(ahead, last))); \
+                SKMBSGD_PREFETCH( \
+                    BYTE_OF_ROW(rows_ahead[i], LESSER(ahead, last_ahead))); \
         } \
         for (k = 0; k < (N); k++) \
             AT(TYPE, g + j + k * LANES(TYPE)) = sums[k]; \
         j += (N) * LANES(TYPE); \
-        first_ahead = MAX(first_ahead, stop); \
+        first_ahead = stop; \
     } while (0)
 #define VECTOR_OF(TYPE, row) CONST_AT(TYPE, (row) + k * LANES(TYPE))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define LESSER(a, b) ((a) < (b) ? (a) : (b))
 
 static TARGET REAL VARIANT(add_rows)(
     const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
     ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const double *d, REAL *g)
 {
-    const ptrdiff_t last = stop_ahead - 1;
-    /* A short rest at once, a long one in all columns */
-    const ptrdiff_t share = (stop_ahead - first_ahead > 8 * LINE ? 3 : 8) * LINE;
+    /* A row need not begin with a cache line: its last byte may lie in one more. */
+    const ptrdiff_t last_ahead = stop_ahead - 1, end_ahead = stop_ahead + LINE - 1;
+    /* What is left of a short row at once, of a long one step by step */
+    const ptrdiff_t share = (stop_ahead - first_ahead > 8 * LINE ? 3 : 9) * LINE;
     ptrdiff_t i, j = 0;
     REAL sum = 0;
-    /* A row need not begin with a cache line: its end may lie in one more. */
-    stop_ahead += LINE - 1;
     while (j + 4 * LANES(VECTOR) <= n_columns)
         ADD_TO_COLUMNS(VECTOR, 4);
     if (j + 2 * LANES(VECTOR) <= n_columns)
@@ -213,6 +212,11 @@ static TARGET REAL VARIANT(add_rows)(
 #endif
     while (FITS(REAL))
         ADD_TO_COLUMNS(REAL, 1);
+    /* If nobody has sent for the first half, the steps may have been too few. */
+    for (; first_ahead < end_ahead; first_ahead += LINE)
+        for (i = 0; i < n_rows; i++)
+            SKMBSGD_PREFETCH(
+                BYTE_OF_ROW(rows_ahead[i], LESSER(first_ahead, last_ahead)));
     for (i = 0; i + 4 <= n_rows; i += 4)
         sum += ((REAL)d[i] + (REAL)d[i + 1]) + ((REAL)d[i + 2] + (REAL)d[i + 3]);
     for (; i < n_rows; i++)
@@ -222,8 +226,7 @@ static TARGET REAL VARIANT(add_rows)(
 
 #undef ADD_TO_COLUMNS
 #undef VECTOR_OF
-#undef MIN
-#undef MAX
+#undef LESSER
 #undef SEND_FOR_LINES
 #undef LINE
 #undef BYTE_OF_ROW

@@ -53,7 +53,9 @@ static void NAME(skmbsgd_dot_rows)(
            first_ahead, stop_ahead, w, b, z);
 }
 
-/* g += sum over i of d[i] * x[rows[i]]; returns the sum of d. Sends for rows, too. */
+/* g += sum over i of d[i] * x[rows[i]]; returns the sum of d. Sends for rows, too, and
+   for the line of the last byte before stop_ahead in any case: first_ahead may exceed
+   that by less than a line. */
 static REAL NAME(skmbsgd_add_rows)(
     const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
