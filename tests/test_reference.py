@@ -649,9 +649,9 @@ def test_partial_fit_float32(classifier, loss, data, n_chunks):
 @pytest.mark.parametrize("n_rows", [1, 3, 36, 37, 38, 39])
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)])
 def test_rows_of_every_width(dtype, rtol, n_rows):
-    """The products take 16 columns and four rows at a time, then what is left."""
+    """The products take up to 64 columns and four rows at a time, then what is left."""
     rng = np.random.default_rng(0)
-    for n_features in range(1, 70):
+    for n_features in range(1, 132):
         X = rng.standard_normal((n_rows, n_features)).astype(dtype)
         y = rng.standard_normal(n_rows)
         model = MiniBatchSGDRegressor(
