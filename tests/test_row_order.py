@@ -78,6 +78,19 @@ def test_every_row_is_visited_once(make_order, n_rows):
     np.testing.assert_array_equal(visited(batches), orders[0])
 
 
+def test_rows_are_dealt_anew_if_a_pile_has_no_room():
+    n_rows = 2**21
+    order = RowOrder(np.arange(n_rows, dtype=np.uint32), np.zeros(n_rows))
+    # One shuffle in 200 or so
+    for seed in range(5000):
+        order.shuffle(seed)
+        if order.n_deals > seed + 1:
+            break
+    assert order.n_deals == seed + 2
+    rows = visited(batches_in(order, n_rows))
+    np.testing.assert_array_equal(np.sort(rows), np.arange(n_rows))
+
+
 @pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
 def test_all_orders_of_a_few_rows_are_equally_likely(make_order):
     rows = np.arange(5, dtype=np.uint32)

@@ -20,7 +20,10 @@ cdef class RowOrder:
 
     cdef object rows_array, values_array, ends_array
     cdef Py_ssize_t* ends
-    cdef Py_ssize_t n_piles, pile
+    # Each pile has pile_room places, and the one at hand begins room_before places
+    # after those that its rows will have in the order.
+    cdef Py_ssize_t n_piles, pile_room, pile, room_before
+    cdef readonly Py_ssize_t n_deals
     # How far ahead the rows still stand in blocks of neighbours; 0 if nowhere
     cdef Py_ssize_t distance_to_blocks
     cdef uint64_t random_state
@@ -31,8 +34,9 @@ cdef class RowOrder:
 
     cdef void let_shuffle_send(
         self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes)
-    cdef void count_rows_of_piles(
-        self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void empty_piles(self) noexcept nogil
+    cdef Py_ssize_t least_room(self) noexcept nogil
+    cdef Py_ssize_t deal(self, Py_ssize_t first) noexcept nogil
     cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void settle(self, Py_ssize_t stop) noexcept nogil
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil

@@ -12,6 +12,7 @@ import numpy as np
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport sqrt
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -47,9 +48,10 @@ cdef extern from "row_kernels.h":
 
 
 cdef enum:
-    # Rows of a pile, which all but fill the first-level cache; at most as many piles as
-    # a byte can tell apart and the processor can write to in turn
-    ROWS_OF_PILE = 4096
+    # Rows of a pile: few enough to stay in the second-level cache while they are
+    # shuffled, and so many that the ends of all piles stay in the first-level cache
+    # while rows are dealt. At most as many piles as a byte can tell apart
+    ROWS_OF_PILE = 8192
     MAX_PILES = 256
     # A block of neighbours, long enough for the memory to deliver it at speed; a pile
     # of blocks, which stays in the cache that the cores of a processor share; and what
@@ -127,6 +129,7 @@ cdef class RowOrder:
         self.n_piles = 1
         while self.n_piles < MAX_PILES and self.n_piles * ROWS_OF_PILE < self.n_rows:
             self.n_piles *= 2
+        self.pile_room = room_of_pile(self.n_rows / <double>self.n_piles)
 
     def shuffle(self, uint64_t seed):
         """Put the given rows into a random order, with a look at the signals.
@@ -137,7 +140,7 @@ cdef class RowOrder:
         self.bytes_sent = self.bytes_to_send
         if self.rows_array is None:
             self.make_room()
-        self.pile, self.n_settled = 0, 0
+        self.pile, self.room_before, self.n_settled = 0, 0, 0
         self.make_piles()
 
     cdef void let_shuffle_send(
@@ -152,59 +155,65 @@ cdef class RowOrder:
         self.bytes_to_send = n_bytes
 
     def make_piles(self):
-        """Deal the rows into piles.
+        """Deal the rows into piles, and all of them anew if one has no room left.
 
-        The piles are drawn twice, the same both times: to write them down for each row
-        and to read them again takes longer.
+        That depends on the sizes of the piles alone, so that all orders remain equally
+        likely. To count their rows first, and give each pile just the room it needs,
+        takes longer.
         """
-        cdef Py_ssize_t first, stop
-        cdef uint64_t random_state = self.random_state
-        self.ends_array[:] = 0
-        for first in range(0, self.n_rows, ROWS_BETWEEN_SIGNALS):
-            stop = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
-            with nogil:
-                self.count_rows_of_piles(first, stop)
-            PyErr_CheckSignals()
-        # The piles' beginnings, which dealing turns into their ends
-        sizes = self.ends_array.copy()
-        self.ends_array[:] = np.cumsum(sizes) - sizes
-        self.random_state = random_state
-        for first in range(0, self.n_rows, ROWS_BETWEEN_SIGNALS):
-            stop = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
-            with nogil:
-                self.put_on_piles(first, stop)
-            PyErr_CheckSignals()
+        cdef Py_ssize_t n_dealt = 0
+        while n_dealt < self.n_rows:
+            self.n_deals += 1
+            n_dealt = 0
+            self.empty_piles()
+            while n_dealt < self.n_rows and self.least_room() > 0:
+                with nogil:
+                    n_dealt = self.deal(n_dealt)
+                PyErr_CheckSignals()
 
     def make_room(self):
         """Make arrays for the shuffled order, the same for all epochs."""
         self.consecutive = False
-        self.rows_array = np.empty(self.n_rows, dtype=np.uint32)
+        n_places = self.n_piles * self.pile_room
+        self.rows_array = np.empty(n_places, dtype=np.uint32)
         self.rows = <uint32_t*>address_of(self.rows_array, np.uint32)
         if self.given_values is not None:
-            self.values_array = np.empty(self.n_rows)
+            self.values_array = np.empty(n_places)
             self.values = <double*>address_of(self.values_array, np.float64)
         self.ends_array = np.empty(self.n_piles, dtype=np.intp)
         self.ends = <Py_ssize_t*>address_of(self.ends_array, np.intp)
 
-    cdef void count_rows_of_piles(
-        self, Py_ssize_t first, Py_ssize_t stop
-    ) noexcept nogil:
-        """Draw a pile for each row, and count the rows of each pile."""
-        cdef Py_ssize_t i, k
-        cdef uint64_t bits, random_state = self.random_state
-        # Names of their own, or the compiler would assume that they change.
-        cdef Py_ssize_t* sizes = self.ends
-        cdef Py_ssize_t n_piles = self.n_piles
-        for i in range(first, stop, 8):
-            bits = next_uint64(&random_state)
-            for k in range(min(<Py_ssize_t>8, stop - i)):
-                sizes[next_pile(&bits, n_piles)] += 1
-        self.random_state = random_state
+    cdef void empty_piles(self) noexcept nogil:
+        cdef Py_ssize_t pile
+        for pile in range(self.n_piles):
+            self.ends[pile] = pile * self.pile_room
+
+    cdef Py_ssize_t least_room(self) noexcept nogil:
+        """The number of rows for which there is room whatever piles they go on."""
+        cdef Py_ssize_t pile, room = self.pile_room
+        for pile in range(self.n_piles):
+            room = min(room, (pile + 1) * self.pile_room - self.ends[pile])
+        return room
+
+    cdef Py_ssize_t deal(self, Py_ssize_t first) noexcept nogil:
+        """Deal rows from first on; return the first one that is left.
+
+        It is left because there is no room for it, or to look at the signals.
+        """
+        cdef Py_ssize_t stop, room = self.least_room()
+        cdef Py_ssize_t last = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
+        while first < last and room > 0:
+            stop = min(first + room, last)
+            self.put_on_piles(first, stop)
+            first = stop
+            room = self.least_room()
+        return first
 
     cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-        """Draw the same piles again, and copy rows and values to their ends."""
+        """Draw a pile for each row, and copy row and value to the pile's end."""
         cdef Py_ssize_t i, k, pile, place
         cdef uint64_t bits, random_state = self.random_state
+        # Names of their own, or the compiler would assume that they change.
         cdef Py_ssize_t* ends = self.ends
         cdef Py_ssize_t n_piles = self.n_piles
         cdef const uint32_t* unshuffled_rows = self.unshuffled_rows
@@ -230,16 +239,18 @@ cdef class RowOrder:
         cdef Py_ssize_t end
         stop = min(stop, self.n_rows)
         while self.n_settled < stop:
-            end = self.ends[self.pile]
+            end = self.ends[self.pile] - self.room_before
             if self.n_settled == end:
                 self.pile += 1
+                self.room_before = self.pile * self.pile_room - self.n_settled
             else:
                 self.shuffle_part(min(self.n_settled + SHUFFLE_BLOCK, end), end)
 
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil:
-        """Fill the places up to stop from those up to end (Fisher-Yates).
+        """Fill the places up to stop with rows of the pile, which goes up to end.
 
-        R. Durstenfeld, CACM 7(7), 1964. Sends for the rows of X that come there.
+        Fisher-Yates: R. Durstenfeld, CACM 7(7), 1964. Sends for the rows of X that come
+        there.
         """
         cdef Py_ssize_t place, partner, first = self.n_settled
         cdef uint64_t random_state = self.random_state, draws = 0
@@ -248,23 +259,27 @@ cdef class RowOrder:
         # Names of their own, or the compiler would assume that they change.
         cdef uint32_t* rows = self.rows
         cdef double* values = self.values
+        cdef uint32_t* rows_of_pile = rows + self.room_before
+        cdef double* values_of_pile = NULL
         cdef const char* first_row = self.first_row
         cdef Py_ssize_t bytes_of_row = self.bytes_of_row
         cdef Py_ssize_t bytes_sent = self.bytes_sent
+        if values != NULL:
+            values_of_pile = values + self.room_before
         self.send_for_next_pile(first, stop)
         for place in range(first, stop):
             # A draw is good for two rows.
             draws = draws >> 32 if (place - first) & 1 else next_uint64(&random_state)
             partner = place + random_below(
                 <uint32_t>(end - place), <uint32_t>draws, &random_state)
-            row = rows[partner]
-            rows[partner] = rows[place]
+            row = rows_of_pile[partner]
+            rows_of_pile[partner] = rows_of_pile[place]
             rows[place] = row
             if bytes_sent > 0:
                 prefetch_lines(first_row + row * bytes_of_row, bytes_sent)
             if values != NULL:
-                value = values[partner]
-                values[partner] = values[place]
+                value = values_of_pile[partner]
+                values_of_pile[partner] = values_of_pile[place]
                 values[place] = value
         self.random_state = random_state
         self.n_settled = stop
@@ -276,8 +291,9 @@ cdef class RowOrder:
 
         The swaps go all over a pile, so that all of it must be at hand by then.
         """
-        cdef Py_ssize_t distance = self.n_rows // self.n_piles, place
-        for place in range(first + distance, min(stop + distance, self.n_rows), 8):
+        cdef Py_ssize_t place, distance = self.room_before + self.pile_room
+        cdef Py_ssize_t n_places = self.n_piles * self.pile_room
+        for place in range(first + distance, min(stop + distance, n_places), 8):
             prefetch(self.rows + place)
             if self.values != NULL:
                 prefetch(self.values + place)
@@ -308,6 +324,7 @@ cdef class BlockOrder(RowOrder):
         self.n_piles = (self.n_rows + pile_rows - 1) // pile_rows
         # All of one size: a small last pile would consist of a block or two.
         self.pile_rows = (self.n_rows + self.n_piles - 1) // self.n_piles
+        self.pile_room = self.pile_rows
 
     def make_room(self):
         RowOrder.make_room(self)
@@ -356,6 +373,17 @@ cdef class BlockOrder(RowOrder):
             n_placed += n
         self.random_state = random_state
         return n_placed
+
+
+cdef Py_ssize_t room_of_pile(double expected_rows):
+    """The number of places for a pile of which so many rows are expected.
+
+    A pile that is more than four standard deviations larger is rare: less than one
+    epoch in a hundred has to be dealt twice. An odd multiple of eight spreads the ends
+    of the piles evenly over the sets of the cache.
+    """
+    cdef Py_ssize_t places = <Py_ssize_t>(expected_rows + 4.0 * sqrt(expected_rows))
+    return (places // 16 + 1) * 16 + 8
 
 
 cdef inline uint8_t next_pile(uint64_t* bits, Py_ssize_t n_piles) noexcept nogil:
