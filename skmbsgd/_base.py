@@ -36,6 +36,7 @@ from skmbsgd._training import (
     TrainingState,
     decisions_in_parts,
     make_update,
+    seed_of_epoch,
     unchanged_on_error,
 )
 from skmbsgd._typing import MatrixLike, Method
@@ -315,7 +316,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             state = TrainingState.start(coef, intercept, seed, bool(self.average))
             self._begin_history()
         update = self._make_update(state, data)
-        objective = self._run_epoch(state, self._make_batches(data, update))
+        loss = self._make_loss(update.n_outputs)
+        objective = self._run_epoch(state, self._make_batches(data, update), loss)
         update.store()
         self._adopt(state)
         self._record(state, objective)
@@ -328,12 +330,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         patience = Patience(self.tol, self.n_iter_no_change)
         update = self._make_update(state, data)
         batches = self._make_batches(data, update)
+        loss = self._make_loss(update.n_outputs)
         make_attributes = partial(self._attributes_in_training, state, update)
         best_state = None
         for _ in range(self.max_iter):
             task.begin_epoch(make_attributes)
             started = time.perf_counter()
-            objective = self._run_epoch(state, batches)
+            objective = self._run_epoch(state, batches, loss)
             self._record(state, objective)
             if validation is not None:
                 update.store()
@@ -376,31 +379,28 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         in_blocks = isinstance(self.shuffle, str) and self.shuffle == "blocks"
         return data.batches(update, in_blocks=in_blocks)
 
-    def _run_epoch(self, state, batches):
+    def _run_epoch(self, state, batches, loss):
         """Move the model and the clocks by one epoch; return the training objective."""
         update, n_rows = batches.update, batches.order.n_rows
         batch_size = n_rows if self.batch_size == "full" else self.batch_size
         batch_size = min(batch_size, n_rows)
         n_batches = -(-n_rows // batch_size)
-        loss = self._make_loss(update.n_outputs)
         rates = self._learning_rates(state, n_batches, loss)
         first_averaged_batch = self._first_averaged_batch(state, batch_size, n_rows)
 
         # In a single batch the order of rows does not matter.
         if self.shuffle and n_batches > 1:
-            seeds = np.random.SeedSequence([state.seed, state.n_epochs])
-            batches.order.shuffle(seeds.generate_state(1, np.uint64)[0])
-        with np.errstate(over="ignore", invalid="ignore"):
-            data_loss = run_epoch(
-                batches,
-                loss,
-                rates,
-                batch_size,
-                state.n_averaged,
-                first_averaged_batch,
-            )
-            objective = data_loss + self._penalty().value(update)
-        if not (np.isfinite(objective) and update.is_finite()):
+            batches.order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
+        data_loss = run_epoch(
+            batches,
+            loss,
+            rates,
+            batch_size,
+            state.n_averaged,
+            first_averaged_batch,
+        )
+        objective = data_loss + self._penalty().value(update)
+        if not (math.isfinite(objective) and update.is_finite()):
             raise ValueError(
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
                 f"loss became infinite or NaN. {self._remedies()}"
@@ -423,7 +423,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     # Learning rates
 
     def _learning_rates(self, state, n_batches, loss):
-        """The rates of an epoch's updates."""
+        """The rates of an epoch's updates, or a single one for all of them."""
         epoch = state.n_epochs
 
         def updates():
@@ -457,7 +457,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 rate = state.adaptive_rate
             case _:
                 rate = self._rate_of_callable(epoch)
-        return np.broadcast_to(np.asarray(rate, dtype=np.float64), n_batches)
+        return np.array(rate, dtype=np.float64, ndmin=1)
 
     def _rate_of_callable(self, epoch):
         try:

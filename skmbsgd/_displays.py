@@ -765,6 +765,7 @@ def losses_at_rates(model, X, y, sample_weight, rates):
     coef, intercept = model._initial_weights(data, None, None)
     state = TrainingState.start(coef, intercept, seed=0, averaged=False)
     update = model._make_update(state, data)
+    loss = model._make_loss(update.n_outputs)
 
     seed = random_seed(check_random_state(model.random_state))
     generator = np.random.default_rng(seed) if model.shuffle else None
@@ -772,11 +773,12 @@ def losses_at_rates(model, X, y, sample_weight, rates):
     batches = batches_without_end(data.n_rows, batch_size, generator)
     for rate, rows in zip(rates, batches, strict=False):
         model.eta0 = rate
+        batches_of_one = data.subset(rows).batches(update)
         try:
-            loss = model._run_epoch(state, data.subset(rows).batches(update))
+            objective = model._run_epoch(state, batches_of_one, loss)
         except ValueError:
             return  # The data are valid: the weights or the loss became infinite.
-        yield loss
+        yield objective
 
 
 def batches_without_end(n_rows, batch_size, generator):

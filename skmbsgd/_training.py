@@ -1,7 +1,7 @@
 """What a training run consists of: its data, its state, its stopping rule."""
 
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from skmbsgd._engine.updates import (
 from skmbsgd._typing import Method
 
 DECISIONS_PER_PART = 2**17
+EPOCHS_OF_A_DRAW = 64
 
 DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
     (False, False): ClassicalUpdate,
@@ -66,6 +67,23 @@ def unchanged_on_error(method: Method) -> Method:
             raise
 
     return guarded_method  # type: ignore[return-value]
+
+
+def seed_of_epoch(seed, epoch):
+    """The seed of an epoch's row order, a function of the model's seed and the epoch.
+
+    Drawn for many epochs at once: after an epoch NumPy's code has left the cache, and to
+    draw a single number takes 0.06 ms.
+    """
+    draw, place = divmod(epoch, EPOCHS_OF_A_DRAW)
+    return seeds_of_epochs(seed, draw)[place]
+
+
+@lru_cache(maxsize=16)
+def seeds_of_epochs(seed, draw):
+    """Seeds of EPOCHS_OF_A_DRAW consecutive epochs."""
+    sequence = np.random.SeedSequence([seed, draw])
+    return sequence.generate_state(EPOCHS_OF_A_DRAW, np.uint64).tolist()
 
 
 @dataclass
@@ -256,12 +274,12 @@ class Penalty:
         return cls(l2=alpha * (1.0 - share), l1=alpha * share)
 
     def value(self, update):
-        """The penalty at the weights of a model in training."""
+        """The penalty at the weights that a model had when its last epoch ended."""
         total = 0.0
         if self.l2 > 0.0:
-            total += 0.5 * self.l2 * update.squared_norm()
+            total += 0.5 * self.l2 * update.squared_norm
         if self.l1 > 0.0:
-            total += self.l1 * update.absolute_sum()
+            total += self.l1 * update.absolute_sum
         return total
 
 

@@ -34,9 +34,11 @@ CLASSIFIERS = [
     MiniBatchSGDClassifier(
         "squared_hinge", penalty="elasticnet", eta0=1e-3, momentum=0.9
     ),
-    # Its loss is 0 to begin with, so that `tol` would soon end the training.
+    # Its loss is 0 to begin with, so that `tol` would soon end the training. Where no
+    # plane separates the classes the weights never come to rest, and for one seed in
+    # five the last ones are worse than a check demands: the means are not.
     MiniBatchSGDClassifier(
-        "perceptron", penalty=None, learning_rate="constant", tol=None
+        "perceptron", penalty=None, learning_rate="constant", tol=None, average=True
     ),
     MiniBatchSGDClassifier("squared_error", eta0=1e-3, momentum=0.5, nesterov=True),
     MiniBatchSGDClassifier("huber", epsilon=0.5, learning_rate="invscaling", eta0=0.1),

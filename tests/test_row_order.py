@@ -16,7 +16,7 @@ from scipy.stats import chi2
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._engine.batches import BlockOrder, DenseBatches, RealTargets, RowOrder
 from skmbsgd._engine.epoch import compute_decisions
-from skmbsgd._training import Penalty, TrainingState, make_update
+from skmbsgd._training import Penalty, TrainingState, make_update, seed_of_epoch
 
 # As in batches.pyx
 BYTES_OF_NEIGHBOURS = 2**14
@@ -178,7 +178,7 @@ def test_an_epoch_in_blocks_is_that_of_the_reference(layout, n_targets):
     assert order.pile_rows < 1500
     orders = []
     for epoch in range(2):
-        order.shuffle(np.random.SeedSequence([seed, epoch]).generate_state(1, "u8")[0])
+        order.shuffle(seed_of_epoch(seed, epoch))
         orders.append(visited(batches_in(order, 1500)))
     expected = reference.train(
         X,

@@ -30,8 +30,8 @@ def run_epoch(
     batches : Batches
         Its model is moved in place.
     loss : Loss
-    learning_rates : ndarray of shape (n_batches,), float64
-        One rate per batch.
+    learning_rates : ndarray of shape (n_batches,) or (1,), float64
+        A rate for each batch, or one for all.
     batch_size : int
         At least 1; the last batch takes the rows that are left.
     n_averaged : int, default=0
@@ -49,12 +49,14 @@ def run_epoch(
     cdef Py_ssize_t n_outputs = update.n_outputs
     cdef Py_ssize_t n_batches = (n_rows + batch_size - 1) // batch_size
     cdef Py_ssize_t batch, row, stop, n_loaded
+    cdef bint rates_differ = learning_rates.shape[0] > 1
     cdef double total_loss = 0.0, batch_loss, batch_rows, work = 0.0
 
-    if learning_rates.shape[0] != n_batches:
-        raise ValueError(f"{n_batches} batches need as many learning rates.")
+    if learning_rates.shape[0] not in (1, n_batches):
+        raise ValueError(f"{n_batches} batches need one learning rate or as many.")
 
     cdef Epoch plan = Epoch()
+    plan.n_batches = n_batches
     plan.learning_rates = learning_rates
     plan.n_averaged = n_averaged
     plan.first_averaged_batch = first_averaged_batch
@@ -79,7 +81,7 @@ def run_epoch(
                     work = 0.0
                     with gil:
                         PyErr_CheckSignals()
-            update.step(learning_rates[batch])
+            update.step(learning_rates[batch if rates_differ else 0])
             total_loss += batch_loss * batch_rows
             if 0 <= first_averaged_batch <= batch:
                 n_averaged += 1

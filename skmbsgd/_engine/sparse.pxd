@@ -50,7 +50,6 @@ cdef class LazyUpdate(Update):
     cdef int64_t* active
     cdef Py_ssize_t n_active
     cdef bint active_sorted
-    cdef double squares, absolutes, velocities
 
     cdef object b_array
     cdef double* b

@@ -156,9 +156,10 @@ cdef class LazyUpdate(Update):
         if not self.active_sorted:
             self.active_array[: self.n_active].sort()
             self.active_sorted = True
-        self.rates_array = np.array(plan.learning_rates, dtype=np.float64)
+        self.n_batches = plan.n_batches
+        rates = np.broadcast_to(plan.learning_rates, self.n_batches)
+        self.rates_array = np.array(rates, dtype=np.float64)
         self.rates = <const double*><size_t>self.rates_array.ctypes.data
-        self.n_batches = self.rates_array.shape[0]
         self.first_averaged_batch = plan.first_averaged_batch
         if self.first_averaged_batch < 0:
             self.first_averaged_batch = self.n_batches
@@ -224,14 +225,17 @@ cdef class LazyUpdate(Update):
             self.b_average[k] += share * (self.b[k] - self.b_average[k])
 
     cdef int end_epoch(self) except -1 nogil:
+        cdef Py_ssize_t k
         self.settle_all()
+        for k in range(self.n_outputs):
+            self.absolute_rest += fabs(self.b[k]) + fabs(self.b_v[k])
 
     cdef int settle_all(self) except -1 nogil:
         """Bring all coordinates to the next window's beginning, and sum up."""
         cdef Py_ssize_t first = 0, stop, n_steps = 0
         # Few enough to look at the signals in time, whatever they take
         cdef Py_ssize_t n_together = max(1, GROUP // self.n_outputs)
-        self.squares, self.absolutes, self.velocities = 0.0, 0.0, 0.0
+        self.squared_norm, self.absolute_sum, self.absolute_rest = 0.0, 0.0, 0.0
         while first < self.n_active:
             stop = min(first + n_together, self.n_active)
             n_steps += self.settle(first, stop)
@@ -277,9 +281,9 @@ cdef class LazyUpdate(Update):
             squares += record[1] * record[1]
             absolutes += fabs(record[1])
             velocities += fabs(record[2])
-        self.squares += squares
-        self.absolutes += absolutes
-        self.velocities += velocities
+        self.squared_norm += squares
+        self.absolute_sum += absolutes
+        self.absolute_rest += velocities
 
     cdef void add_to_sums(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         cdef Py_ssize_t i, k
@@ -293,9 +297,9 @@ cdef class LazyUpdate(Update):
                 squares += w[k] * w[k]
                 absolutes += fabs(w[k])
                 velocities += fabs(v[k])
-        self.squares += squares
-        self.absolutes += absolutes
-        self.velocities += velocities
+        self.squared_norm += squares
+        self.absolute_sum += absolutes
+        self.absolute_rest += velocities
 
     cdef inline void send_for_record(self, int64_t column) noexcept nogil:
         cdef double* record = self.records + column * self.stride
@@ -579,18 +583,6 @@ cdef class LazyUpdate(Update):
             proximal_nesterov(w, v, g, eta, self.momentum, l2, l1)
         else:
             proximal_classical(w, v, g, eta, self.momentum, l2, l1)
-
-    # The whole model, of which the sums were taken when it was last brought up to date
-
-    def squared_norm(self):
-        return self.squares
-
-    def absolute_sum(self):
-        return self.absolutes
-
-    def is_finite(self):
-        sums = self.absolutes, self.velocities, *self.b_array[:2].ravel()
-        return bool(np.isfinite(sums).all())
 
 
 cdef inline void put(Group* group, double* record) noexcept nogil:

@@ -1,15 +1,21 @@
 """Declarations of the update rules; see updates.pyx and rules.pxd."""
 
+from skmbsgd._engine.blas cimport floating
+
+
 cdef class Epoch:
     """What is known of an epoch before it begins."""
     cdef const double[:] learning_rates
-    cdef Py_ssize_t n_averaged, first_averaged_batch
+    cdef Py_ssize_t n_batches, n_averaged, first_averaged_batch
 
 
 cdef class Update:
     cdef readonly Py_ssize_t n_outputs, n_features
     cdef double momentum, l2, l1
     cdef bint fit_intercept
+    cdef readonly double squared_norm, absolute_sum
+    # That of all that is not a weight: velocities and intercepts
+    cdef double absolute_rest
 
     cdef void begin_epoch(self, Epoch plan)
     cdef int begin_batch(self) except -1 nogil
@@ -33,6 +39,10 @@ cdef class DenseUpdate(Update):
     cdef double* w_average
     cdef double* b_average
 
+    cdef void sum_up(
+        self, const floating* w, const floating* v,
+        const floating* b, const floating* b_v,
+    ) noexcept nogil
     cdef void move(
         self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,

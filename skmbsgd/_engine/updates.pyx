@@ -5,6 +5,8 @@ The rules themselves are explained in rules.pxd and written in rules_template.h.
 
 import numpy as np
 
+from libc.math cimport fabs, isfinite
+
 from skmbsgd._engine.blas cimport floating
 
 # The rules over arrays, which leave the gradients at 0 for the next batch
@@ -48,7 +50,9 @@ cdef class Epoch:
 
     Attributes
     ----------
-    learning_rates : ndarray of shape (n_batches,), float64
+    n_batches : int
+    learning_rates : ndarray of shape (n_batches,) or (1,), float64
+        A rate for each batch, or one for all.
     n_averaged : int
         Number of updates already in the running means.
     first_averaged_batch : int
@@ -57,7 +61,14 @@ cdef class Epoch:
 
 
 cdef class Update:
-    """A model in training, and the rule that moves it."""
+    """A model in training, and the rule that moves it.
+
+    Attributes
+    ----------
+    squared_norm, absolute_sum : float
+        Sums of the squares and of the absolute values of the weights when the last
+        epoch ended.
+    """
 
     cdef void begin_epoch(self, Epoch plan):
         """Prepare for an epoch of which the learning rates are known."""
@@ -68,7 +79,7 @@ cdef class Update:
         """Prepare for a batch: all gradients are 0."""
 
     cdef int end_epoch(self) except -1 nogil:
-        """Bring all weights up to date."""
+        """Bring all weights up to date, and take the sums."""
 
     cdef void step(self, double learning_rate) noexcept nogil:
         """Move weights and velocities by the gradients of the batch."""
@@ -76,17 +87,9 @@ cdef class Update:
     cdef void add_to_average(self, double share) noexcept nogil:
         """Move the running means by this share of the way to the weights."""
 
-    def squared_norm(self):
-        """Sum of the squares of the weights."""
-        raise NotImplementedError
-
-    def absolute_sum(self):
-        """Sum of the absolute values of the weights."""
-        raise NotImplementedError
-
     def is_finite(self):
-        """Whether no weight and no velocity is infinite or NaN."""
-        raise NotImplementedError
+        """Whether no number of the model was infinite or NaN when the epoch ended."""
+        return bool(isfinite(self.absolute_sum) and isfinite(self.absolute_rest))
 
     def store(self):
         """Write weights, velocities and means into the arrays they came from."""
@@ -159,17 +162,29 @@ cdef class DenseUpdate(Update):
     ) noexcept nogil:
         """Apply the rule to n coordinates, and set their gradients to 0."""
 
-    # NumPy's sums, not those of BLAS, whose last bits depend on its threads
+    cdef int end_epoch(self) except -1 nogil:
+        if self.single_precision:
+            self.sum_up(<float*>self.w, <float*>self.v, <float*>self.b,
+                        <float*>self.b_v)
+        else:
+            self.sum_up(<double*>self.w, <double*>self.v, <double*>self.b,
+                        <double*>self.b_v)
 
-    def squared_norm(self):
-        return float(np.square(self.coef, dtype=np.float64).sum())
-
-    def absolute_sum(self):
-        return float(np.abs(self.coef).sum(dtype=np.float64))
-
-    def is_finite(self):
-        arrays = self.coef, self.intercept, self.velocity, self.intercept_velocity
-        return all(np.isfinite(array).all() for array in arrays)
+    cdef void sum_up(
+        self, const floating* w, const floating* v,
+        const floating* b, const floating* b_v,
+    ) noexcept nogil:
+        # Not by NumPy, whose code would have to come back from the memory each time
+        cdef double squares = 0.0, absolutes = 0.0, rest = 0.0
+        cdef Py_ssize_t j
+        for j in range(self.n_outputs * self.n_features):
+            squares += <double>w[j] * w[j]
+            absolutes += fabs(w[j])
+            rest += fabs(v[j])
+        for j in range(self.n_outputs):
+            rest += fabs(b[j]) + fabs(b_v[j])
+        self.squared_norm, self.absolute_sum = squares, absolutes
+        self.absolute_rest = rest
 
     cdef void add_to_average(self, double share) noexcept nogil:
         cdef Py_ssize_t n = self.n_outputs * self.n_features
