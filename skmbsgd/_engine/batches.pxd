@@ -112,9 +112,11 @@ cdef class DenseBatches(Batches):
     cdef object gathered_array, converted_array
     cdef bint single_precision
     cdef Py_ssize_t n_features, bytes_of_row
-    # Of a row to come the first product sends for so many bytes, and the second for
-    # those up to bytes_ahead which neither the first nor the shuffle has sent for.
-    cdef Py_ssize_t first_share, bytes_ahead
+    # So much of a row to come is sent for, and whether that takes a cache line more in
+    # some rows than in others. The first product sends for so many bytes, and the
+    # second for those up to stop_ahead which neither it nor the shuffle has sent for.
+    cdef Py_ssize_t bytes_ahead, first_share, stop_ahead
+    cdef bint ends_vary
     cdef const char* first_row
     # The rows some visits after those of the block
     cdef const uint32_t* rows_ahead
@@ -124,6 +126,7 @@ cdef class DenseBatches(Batches):
 
     cdef void send_for_blocks(self, Py_ssize_t first) noexcept nogil
     cdef void gather_rows(self) noexcept nogil
+    cdef void send_for_row(self, uint32_t row) noexcept nogil
     cdef const char* address_of_row(self, uint32_t row) noexcept nogil
     cdef void multiply(self, const floating* w, const floating* b) noexcept nogil
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil

@@ -20,7 +20,7 @@ from skmbsgd._engine.blas cimport (
     add_outer_products, floating, rows_times_weights,
 )
 from skmbsgd._engine.prefetch cimport (
-    CACHE_LINE, prefetch, prefetch_bytes, prefetch_lines, prefetch_to_write,
+    CACHE_LINE, prefetch, prefetch_lines, prefetch_to_write,
 )
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
@@ -619,6 +619,11 @@ cdef class DenseBatches(Batches):
         self.allocate(min(block_rows, order.n_rows))
         self.lookahead = lookahead_rows(self.bytes_of_row)
         self.bytes_ahead = min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
+        self.ends_vary = some_take_one_more_line(
+            X.ctypes.data, self.bytes_of_row, self.bytes_ahead)
+        self.stop_ahead = self.bytes_ahead
+        if not self.ends_vary:
+            self.stop_ahead = (self.bytes_ahead - 1) // CACHE_LINE * CACHE_LINE + 1
         half = half_in_lines(self.bytes_ahead)
         is_long = self.bytes_of_row >= LONG_ROW
         self.first_share = half if is_long else 0
@@ -650,17 +655,22 @@ cdef class DenseBatches(Batches):
         """Ask for rows of the pile after this one, which still are in their blocks."""
         cdef Py_ssize_t i, start = first + self.order.distance_to_blocks
         for i in range(start, min(start + self.n_rows, self.order.n_rows)):
-            prefetch_bytes(
-                self.address_of_row(self.order.rows[i]), self.bytes_of_row)
+            self.send_for_row(self.order.rows[i])
 
     cdef void gather_rows(self) noexcept nogil:
         """Copy the block's rows, and send for those to come and their targets."""
         cdef Py_ssize_t i
         for i in range(self.n_rows):
             self.targets.prefetch(self.rows_ahead[i])
-            prefetch_bytes(self.address_of_row(self.rows_ahead[i]), self.bytes_ahead)
+            self.send_for_row(self.rows_ahead[i])
             memcpy(self.gathered + i * self.bytes_of_row,
                    self.address_of_row(self.rows[i]), self.bytes_of_row)
+
+    cdef inline void send_for_row(self, uint32_t row) noexcept nogil:
+        cdef const char* start = self.address_of_row(row)
+        prefetch_lines(start, self.bytes_ahead)
+        if self.ends_vary:
+            prefetch(start + self.bytes_ahead - 1)
 
     cdef inline const char* address_of_row(self, uint32_t row) noexcept nogil:
         return self.first_row + row * self.bytes_of_row
@@ -706,12 +716,12 @@ cdef class DenseBatches(Batches):
             b_g[0] += add_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, self.first_share + self.order.bytes_sent,
-                self.bytes_ahead, self.d, g)
+                self.stop_ahead, self.d, g)
         else:
             b_g[0] += add_rows_float(
                 <const float*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, self.first_share + self.order.bytes_sent,
-                self.bytes_ahead, self.d, g)
+                self.stop_ahead, self.d, g)
 
 
 cdef Py_ssize_t rows_of_block(Py_ssize_t bytes_of_row, Py_ssize_t n_outputs):
@@ -728,9 +738,26 @@ cdef Py_ssize_t lookahead_rows(Py_ssize_t bytes_of_row):
     return max(1, min(LOOKAHEAD_ROWS, MAX_LOOKAHEAD_BYTES // bytes_of_row))
 
 
+cdef bint some_take_one_more_line(
+    size_t address, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes
+):
+    """Whether so many bytes take a cache line more in some rows than in others.
+
+    To ask for a line that is under way already takes longer than one would think.
+    """
+    cdef Py_ssize_t step = min(bytes_of_row & -bytes_of_row, <Py_ssize_t>CACHE_LINE)
+    # The last place in a cache line at which a row can begin
+    cdef Py_ssize_t place = CACHE_LINE - step + <Py_ssize_t>(address % step)
+    return lines_of(place + n_bytes) > lines_of(n_bytes)
+
+
+cdef Py_ssize_t lines_of(Py_ssize_t n_bytes):
+    return (n_bytes + CACHE_LINE - 1) // CACHE_LINE
+
+
 cdef Py_ssize_t half_in_lines(Py_ssize_t n_bytes):
     """Half of them, rounded up to whole cache lines: of few bytes more than all."""
-    return (n_bytes + 2 * CACHE_LINE - 1) // (2 * CACHE_LINE) * CACHE_LINE
+    return lines_of((n_bytes + 1) // 2) * CACHE_LINE
 
 
 cdef void add_intercept(
