@@ -24,8 +24,6 @@ cdef class RowOrder:
     # after those that its rows will have in the order.
     cdef Py_ssize_t n_piles, pile_room, pile, room_before
     cdef readonly Py_ssize_t n_deals
-    # How far ahead the rows still stand in blocks of neighbours; 0 if nowhere
-    cdef Py_ssize_t distance_to_blocks
     cdef uint64_t random_state
     # Where X begins, the length of its rows, how much of each the shuffles to come send
     # for, and how much the last one did
@@ -124,9 +122,7 @@ cdef class DenseBatches(Batches):
     cdef const void* block
     cdef void* converted
 
-    cdef void send_for_blocks(self, Py_ssize_t first) noexcept nogil
     cdef void gather_rows(self) noexcept nogil
-    cdef void send_for_row(self, uint32_t row) noexcept nogil
     cdef const char* address_of_row(self, uint32_t row) noexcept nogil
     cdef void multiply(self, const floating* w, const floating* b) noexcept nogil
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil

@@ -344,8 +344,6 @@ cdef class BlockOrder(RowOrder):
             with nogil:
                 n_placed = self.place_blocks(first, stop, n_placed)
             PyErr_CheckSignals()
-        if self.block_rows > 1:
-            self.distance_to_blocks = self.pile_rows
 
     cdef Py_ssize_t place_blocks(
         self, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t n_placed
@@ -639,8 +637,6 @@ cdef class DenseBatches(Batches):
         self.converted = <void*><size_t>self.converted_array.ctypes.data
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
-        if self.order.distance_to_blocks > 0:
-            self.send_for_blocks(first)
         self.rows_ahead = self.order.rows + min(
             first + self.lookahead, self.order.n_rows - self.n_rows)
         if self.model.n_outputs == 1:
@@ -651,26 +647,18 @@ cdef class DenseBatches(Batches):
             self.gather_rows()
             self.block = self.gathered
 
-    cdef void send_for_blocks(self, Py_ssize_t first) noexcept nogil:
-        """Ask for rows of the pile after this one, which still are in their blocks."""
-        cdef Py_ssize_t i, start = first + self.order.distance_to_blocks
-        for i in range(start, min(start + self.n_rows, self.order.n_rows)):
-            self.send_for_row(self.order.rows[i])
-
     cdef void gather_rows(self) noexcept nogil:
         """Copy the block's rows, and send for those to come and their targets."""
         cdef Py_ssize_t i
+        cdef const char* ahead
         for i in range(self.n_rows):
             self.targets.prefetch(self.rows_ahead[i])
-            self.send_for_row(self.rows_ahead[i])
+            ahead = self.address_of_row(self.rows_ahead[i])
+            prefetch_lines(ahead, self.bytes_ahead)
+            if self.ends_vary:
+                prefetch(ahead + self.bytes_ahead - 1)
             memcpy(self.gathered + i * self.bytes_of_row,
                    self.address_of_row(self.rows[i]), self.bytes_of_row)
-
-    cdef inline void send_for_row(self, uint32_t row) noexcept nogil:
-        cdef const char* start = self.address_of_row(row)
-        prefetch_lines(start, self.bytes_ahead)
-        if self.ends_vary:
-            prefetch(start + self.bytes_ahead - 1)
 
     cdef inline const char* address_of_row(self, uint32_t row) noexcept nogil:
         return self.first_row + row * self.bytes_of_row
