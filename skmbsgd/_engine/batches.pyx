@@ -227,11 +227,14 @@ cdef class RowOrder:
                 place = ends[pile]
                 ends[pile] = place + 1
                 rows[place] = unshuffled_rows[i + k]
-                # A store that has to wait for its cache line holds up all after it.
-                prefetch_to_write(rows + place + 16)
+                # A store that has to wait for its cache line holds up all after it. To
+                # ask for the next line with some of the rows of this one is enough.
+                if k % 4 == 0:
+                    prefetch_to_write(rows + place + 16)
                 if values != NULL:
                     values[place] = unshuffled_values[i + k]
-                    prefetch_to_write(values + place + 8)
+                    if k % 2 == 0:
+                        prefetch_to_write(values + place + 8)
         self.random_state = random_state
 
     cdef void settle(self, Py_ssize_t stop) noexcept nogil:
