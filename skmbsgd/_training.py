@@ -72,8 +72,8 @@ def unchanged_on_error(method: Method) -> Method:
 def seed_of_epoch(seed, epoch):
     """The seed of an epoch's row order, a function of the model's seed and the epoch.
 
-    Drawn for many epochs at once: after an epoch NumPy's code has left the cache, and to
-    draw a single number takes 0.06 ms.
+    Drawn for many epochs at once: after an epoch NumPy's code has left the cache, and
+    to draw a single number takes 0.06 ms.
     """
     draw, place = divmod(epoch, EPOCHS_OF_A_DRAW)
     return seeds_of_epochs(seed, draw)[place]
