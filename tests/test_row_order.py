@@ -127,7 +127,7 @@ def test_a_pile_is_made_of_blocks_of_neighbours():
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, bytes_of_row)
     batches = batches_in(order, n_rows)
-    block_rows, pile_rows = order.block_rows, order.pile_rows
+    block_rows, pile_rows = order.block_rows, order.pile_room
     assert block_rows == BYTES_OF_NEIGHBOURS // bytes_of_row
     assert 0.9 * PILE_BYTES < pile_rows * bytes_of_row <= PILE_BYTES
     order.shuffle(1)
@@ -175,7 +175,7 @@ def test_an_epoch_in_blocks_is_that_of_the_reference(layout, n_targets):
     seed = np.random.RandomState(7).randint(np.iinfo(np.int32).max)
     bytes_of_row = 300 * (8 if layout is np.asarray else 12)
     order = BlockOrder(np.arange(1500, dtype=np.uint32), np.zeros(1500), bytes_of_row)
-    assert order.pile_rows < 1500
+    assert order.pile_room < 1500
     orders = []
     for epoch in range(2):
         order.shuffle(seed_of_epoch(seed, epoch))

@@ -22,7 +22,9 @@ cdef class RowOrder:
     cdef Py_ssize_t* ends
     # Each pile has pile_room places, and the one at hand begins room_before places
     # after those that its rows will have in the order.
-    cdef Py_ssize_t n_piles, pile_room, pile, room_before
+    cdef readonly Py_ssize_t pile_room
+    cdef Py_ssize_t n_piles, pile, room_before
+    # Shuffles so far, and those that had to be begun anew
     cdef readonly Py_ssize_t n_deals
     cdef uint64_t random_state
     # Where X begins, the length of its rows, how much of each the shuffles to come send
@@ -46,7 +48,7 @@ cdef class RowOrder:
 cdef class BlockOrder(RowOrder):
     cdef object blocks_array
     cdef uint32_t* blocks
-    cdef readonly Py_ssize_t block_rows, pile_rows, n_blocks
+    cdef readonly Py_ssize_t block_rows, n_blocks
 
     cdef Py_ssize_t place_blocks(
         self, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t n_placed) noexcept nogil
@@ -110,10 +112,10 @@ cdef class DenseBatches(Batches):
     cdef object gathered_array, converted_array
     cdef bint single_precision
     cdef Py_ssize_t n_features, bytes_of_row
-    # So much of a row to come is sent for, and whether that takes a cache line more in
-    # some rows than in others. The first product sends for so many bytes, and the
-    # second for those up to stop_ahead which neither it nor the shuffle has sent for.
-    cdef Py_ssize_t bytes_ahead, first_share, stop_ahead
+    # Of a row to come the first product sends for so many bytes, and the second for
+    # those up to bytes_ahead which neither the first nor the shuffle has sent for.
+    # Their last byte begins a cache line, unless rows end in one more or one less.
+    cdef Py_ssize_t first_share, bytes_ahead
     cdef bint ends_vary
     cdef const char* first_row
     # The rows some visits after those of the block

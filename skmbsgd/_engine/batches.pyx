@@ -326,8 +326,7 @@ cdef class BlockOrder(RowOrder):
         pile_rows = max(self.block_rows, PILE_BYTES // (bytes_of_row + BYTES_OF_PLACE))
         self.n_piles = (self.n_rows + pile_rows - 1) // pile_rows
         # All of one size: a small last pile would consist of a block or two.
-        self.pile_rows = (self.n_rows + self.n_piles - 1) // self.n_piles
-        self.pile_room = self.pile_rows
+        self.pile_room = (self.n_rows + self.n_piles - 1) // self.n_piles
 
     def make_room(self):
         RowOrder.make_room(self)
@@ -338,7 +337,7 @@ cdef class BlockOrder(RowOrder):
         """Lay out the blocks, and cut them into piles, which may divide a block."""
         cdef Py_ssize_t first, stop, n_placed = 0
         self.blocks_array[:] = np.arange(self.n_blocks, dtype=np.uint32)
-        ends = np.arange(1, self.n_piles + 1) * self.pile_rows
+        ends = np.arange(1, self.n_piles + 1) * self.pile_room
         self.ends_array[:] = np.minimum(ends, self.n_rows)
         n_together = min(
             BLOCKS_BETWEEN_SIGNALS, ROWS_BETWEEN_SIGNALS // self.block_rows)
@@ -619,13 +618,13 @@ cdef class DenseBatches(Batches):
         block_rows = rows_of_block(self.bytes_of_row, targets.n_outputs)
         self.allocate(min(block_rows, order.n_rows))
         self.lookahead = lookahead_rows(self.bytes_of_row)
-        self.bytes_ahead = min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
+        n_bytes = min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
+        half = half_in_lines(n_bytes)
         self.ends_vary = some_take_one_more_line(
-            X.ctypes.data, self.bytes_of_row, self.bytes_ahead)
-        self.stop_ahead = self.bytes_ahead
+            X.ctypes.data, self.bytes_of_row, n_bytes)
+        self.bytes_ahead = n_bytes
         if not self.ends_vary:
-            self.stop_ahead = (self.bytes_ahead - 1) // CACHE_LINE * CACHE_LINE + 1
-        half = half_in_lines(self.bytes_ahead)
+            self.bytes_ahead = (lines_of(n_bytes) - 1) * CACHE_LINE + 1
         is_long = self.bytes_of_row >= LONG_ROW
         self.first_share = half if is_long else 0
         order.let_shuffle_send(
@@ -707,12 +706,12 @@ cdef class DenseBatches(Batches):
             b_g[0] += add_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, self.first_share + self.order.bytes_sent,
-                self.stop_ahead, self.d, g)
+                self.bytes_ahead, self.d, g)
         else:
             b_g[0] += add_rows_float(
                 <const float*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, self.first_share + self.order.bytes_sent,
-                self.stop_ahead, self.d, g)
+                self.bytes_ahead, self.d, g)
 
 
 cdef Py_ssize_t rows_of_block(Py_ssize_t bytes_of_row, Py_ssize_t n_outputs):
