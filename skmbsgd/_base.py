@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
@@ -27,15 +28,16 @@ from sklearn.utils.validation import (
 
 from skmbsgd import _schedules as schedules
 from skmbsgd._callbacks import CallbackSupportMixin, begin_fit_task
-from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.losses import Logistic, PointwiseLoss
 from skmbsgd._sparse_checks import check_indices
 from skmbsgd._training import (
     Patience,
     Penalty,
     TrainingState,
+    batches_of_threads,
     decisions_in_parts,
     make_update,
+    run_epoch,
     seed_of_epoch,
     unchanged_on_error,
 )
@@ -100,6 +102,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         "shuffle": ["boolean", StrOptions({"blocks"})],
         "verbose": ["verbose"],
         "epsilon": [Interval(Real, 0, np.inf, closed="left")],
+        "n_jobs": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ],
         "random_state": ["random_state"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -142,6 +149,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         shuffle,
         verbose,
         epsilon,
+        n_jobs,
         random_state,
         early_stopping,
         validation_fraction,
@@ -169,6 +177,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         self.shuffle = shuffle
         self.verbose = verbose
         self.epsilon = epsilon
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -315,10 +324,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             seed = random_seed(check_random_state(self.random_state))
             state = TrainingState.start(coef, intercept, seed, bool(self.average))
             self._begin_history()
-        update = self._make_update(state, data)
-        loss = self._make_loss(update.n_outputs)
-        objective = self._run_epoch(state, self._make_batches(data, update), loss)
-        update.store()
+        batches = self._make_batches(state, data)
+        loss = self._make_loss(data.targets.n_outputs)
+        objective = self._run_epoch(state, batches, loss)
+        batches[0].update.store()
         self._adopt(state)
         self._record(state, objective)
 
@@ -328,9 +337,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if validation is not None:
             self.validation_scores_ = []
         patience = Patience(self.tol, self.n_iter_no_change)
-        update = self._make_update(state, data)
-        batches = self._make_batches(data, update)
-        loss = self._make_loss(update.n_outputs)
+        batches = self._make_batches(state, data)
+        update = batches[0].update
+        loss = self._make_loss(data.targets.n_outputs)
         make_attributes = partial(self._attributes_in_training, state, update)
         best_state = None
         for _ in range(self.max_iter):
@@ -363,7 +372,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _penalty(self):
         return Penalty.named(self.penalty, self.alpha, self.l1_ratio)
 
-    def _make_update(self, state, data):
+    def _make_update(self, data, state):
         """The state as a model in training."""
         return make_update(
             state,
@@ -374,23 +383,32 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             fit_intercept=self.fit_intercept,
         )
 
-    def _make_batches(self, data, update):
-        """Batches of the data, to be shuffled as the parameter says."""
-        in_blocks = isinstance(self.shuffle, str) and self.shuffle == "blocks"
-        return data.batches(update, in_blocks=in_blocks)
+    def _make_batches(self, state, data):
+        """Batches of the data and the model in training, for each of the threads."""
+        n_jobs = effective_n_jobs(self.n_jobs)
+        return batches_of_threads(
+            data,
+            state,
+            partial(self._make_update, data),
+            data.n_useful_threads(self._rows_per_batch(data.n_rows), n_jobs),
+            in_blocks=isinstance(self.shuffle, str) and self.shuffle == "blocks",
+        )
+
+    def _rows_per_batch(self, n_rows):
+        return n_rows if self.batch_size == "full" else min(self.batch_size, n_rows)
 
     def _run_epoch(self, state, batches, loss):
         """Move the model and the clocks by one epoch; return the training objective."""
-        update, n_rows = batches.update, batches.order.n_rows
-        batch_size = n_rows if self.batch_size == "full" else self.batch_size
-        batch_size = min(batch_size, n_rows)
+        update, order = batches[0].update, batches[0].order
+        n_rows = order.n_rows
+        batch_size = self._rows_per_batch(n_rows)
         n_batches = -(-n_rows // batch_size)
         rates = self._learning_rates(state, n_batches, loss)
         first_averaged_batch = self._first_averaged_batch(state, batch_size, n_rows)
 
         # In a single batch the order of rows does not matter.
         if self.shuffle and n_batches > 1:
-            batches.order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
+            order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
         data_loss = run_epoch(
             batches,
             loss,

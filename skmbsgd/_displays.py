@@ -764,7 +764,7 @@ def losses_at_rates(model, X, y, sample_weight, rates):
     data = with_weights_of_mean_one(data)
     coef, intercept = model._initial_weights(data, None, None)
     state = TrainingState.start(coef, intercept, seed=0, averaged=False)
-    update = model._make_update(state, data)
+    update = model._make_update(data, state)
     loss = model._make_loss(update.n_outputs)
 
     seed = random_seed(check_random_state(model.random_state))
@@ -773,7 +773,7 @@ def losses_at_rates(model, X, y, sample_weight, rates):
     batches = batches_without_end(data.n_rows, batch_size, generator)
     for rate, rows in zip(rates, batches, strict=False):
         model.eta0 = rate
-        batches_of_one = data.subset(rows).batches(update)
+        batches_of_one = [data.subset(rows).batches(update)]
         try:
             objective = model._run_epoch(state, batches_of_one, loss)
         except ValueError:

@@ -1,5 +1,6 @@
 """What a training run consists of: its data, its state, its stopping rule."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, wraps
 from typing import Any
@@ -15,8 +16,10 @@ from skmbsgd._engine.batches import (
     RealTargets,
     RowOrder,
     Targets,
+    cost_of_dense_row,
 )
 from skmbsgd._engine.sparse import CSRBatches, LazyUpdate
+from skmbsgd._engine.team import Member, Team
 from skmbsgd._engine.updates import (
     ClassicalUpdate,
     NesterovUpdate,
@@ -27,6 +30,13 @@ from skmbsgd._typing import Method
 
 DECISIONS_PER_PART = 2**17
 EPOCHS_OF_A_DRAW = 64
+# What threads must have to do for their meetings and their start to be worth it, in an
+# epoch and in one's share of a batch: work in units of about a nanosecond, and rows.
+# Products of several outputs take less time per weight; to hand their gradients over
+# takes as much.
+LEAST_EPOCH = 1_000_000
+LEAST_SHARE = 3_000
+LEAST_ROWS = {"one output": 16, "several": 64}
 
 DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
     (False, False): ClassicalUpdate,
@@ -244,19 +254,40 @@ class TrainingData:
         n_bytes = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
         return max(1, -(-n_bytes // X.shape[0]))
 
-    def batches(self, update, *, in_blocks=False):
-        """Batches of the rows, in their order, which may be shuffled by blocks."""
+    def order(self, *, in_blocks=False):
+        """An order of the rows, which may be shuffled by blocks."""
         rows = self.rows
         if rows is None:
             rows = np.arange(self.n_rows, dtype=np.uint32)
         single = self.targets.single
         values = None if single is None else self.taken(single)
         if in_blocks:
-            order = BlockOrder(rows, values, self.bytes_of_row)
-        else:
-            order = RowOrder(rows, values)
+            return BlockOrder(rows, values, self.bytes_of_row)
+        return RowOrder(rows, values)
+
+    def batches(self, update, order=None, member=None):
+        """Batches of the rows in an order, for a member of a team of threads."""
+        order = self.order() if order is None else order
         layout = CSRBatches if issparse(self.X) else DenseBatches
-        return layout(self.X, order, self.targets, self.sample_weight, update)
+        return layout(self.X, order, self.targets, self.sample_weight, update, member)
+
+    def n_useful_threads(self, batch_size, n_jobs):
+        """How many of so many threads an epoch is faster with.
+
+        It depends on the shape of the data and the batch alone, so that the same call
+        gives the same bits.
+        """
+        if issparse(self.X):
+            return 1
+        n_outputs = self.targets.n_outputs
+        cost_of_row = cost_of_dense_row(self.X.shape[1], n_outputs)
+        if cost_of_row * self.n_rows < LEAST_EPOCH:
+            return 1
+        least_rows = max(
+            LEAST_SHARE / cost_of_row,
+            LEAST_ROWS["one output" if n_outputs == 1 else "several"],
+        )
+        return max(1, min(n_jobs, int(batch_size / least_rows)))
 
 
 @dataclass
@@ -304,6 +335,45 @@ def make_update(state, penalty, *, sparse, momentum, nesterov, fit_intercept):
             *arrays, nesterov=nesterov, n_averaged=state.n_averaged, **settings
         )
     return DENSE_UPDATES[penalty.l1 > 0.0, bool(nesterov)](*arrays, **settings)
+
+
+def batches_of_threads(data, state, make_update, n_threads, *, in_blocks):
+    """Batches of the data for each of so many threads that train a model together.
+
+    The first one moves the arrays of the state, the others copies of these.
+    """
+    order = data.order(in_blocks=in_blocks)
+    if n_threads == 1:
+        return [data.batches(make_update(state), order)]
+    updates = [make_update(state if i == 0 else state.copy()) for i in range(n_threads)]
+    team = Team(n_threads, updates[0].bytes_of_gradients)
+    return [
+        data.batches(update, order, Member(team, i, update))
+        for i, update in enumerate(updates)
+    ]
+
+
+def run_epoch(batches, *arguments):
+    """Have the engine run an epoch, in as many threads as there are batches."""
+    if len(batches) == 1:
+        return engine.run_epoch(batches[0], *arguments)
+    team = batches[0].member.team
+
+    def run(batches_of_thread):
+        try:
+            return engine.run_epoch(batches_of_thread, *arguments)
+        except BaseException:
+            team.give_up()  # or the others would wait for ever
+            raise
+
+    with ThreadPoolExecutor(len(batches) - 1) as pool:
+        try:
+            others = [pool.submit(run, of_thread) for of_thread in batches[1:]]
+            loss = run(batches[0])
+        except BaseException:
+            team.give_up()
+            raise
+        return loss + sum(other.result() for other in others)
 
 
 def decisions_in_parts(data, coef, intercept):

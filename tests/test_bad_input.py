@@ -202,6 +202,7 @@ BAD_PARAMETERS = {
     "shuffle": [*NOT_BOOLEANS, "block"],
     "verbose": [-1, "yes", None, 1.5],
     "epsilon": [-0.1, math.inf, *NOT_NUMBERS],
+    "n_jobs": [0, 1.5, math.inf, "all", [2]],
     "random_state": [-1, 2**32, 0.5, "seed", np.random.default_rng(0)],
     "early_stopping": NOT_BOOLEANS,
     "validation_fraction": [0.0, 1.0, -0.1, 1, math.inf, *NOT_NUMBERS],

@@ -120,6 +120,7 @@ DEFAULTS = {
     "shuffle": True,
     "verbose": 0,
     "epsilon": 0.1,
+    "n_jobs": None,
     "random_state": None,
     "early_stopping": False,
     "validation_fraction": 0.1,

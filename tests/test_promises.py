@@ -555,6 +555,13 @@ def assert_never_deaf(times):
 
 LONG_TASKS = {
     "full batches": (MiniBatchSGDRegressor(batch_size="full"), 500_000, 20, 1),
+    "full batches, two threads": (
+        MiniBatchSGDRegressor(batch_size="full", n_jobs=2),
+        500_000,
+        20,
+        1,
+    ),
+    "two threads": (MiniBatchSGDRegressor(batch_size=256, n_jobs=2), 500_000, 20, 1),
     "single rows": (MiniBatchSGDRegressor(batch_size=1), 300_000, 20, 1),
     "one column": (MiniBatchSGDRegressor(batch_size=1), 1_000_000, 1, 1),
     "one column, blocks": (
@@ -629,9 +636,13 @@ def raise_interrupted():
 @needs_timer
 @each_kind
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-@pytest.mark.parametrize("batch_size", [1, "full"])
+@pytest.mark.parametrize(
+    "at_interrupt",
+    [{"batch_size": 1}, {"batch_size": "full"}, {"batch_size": 1024, "n_jobs": 2}],
+    ids=str,
+)
 def test_a_stream_goes_on_after_an_interrupt_as_if_it_had_not_been(
-    kind, method, batch_size, alarm
+    kind, method, at_interrupt, alarm
 ):
     chunks = chunks_of(kind)
     settings = {"momentum": 0.9, "average": True, "random_state": 0}
@@ -645,7 +656,7 @@ def test_a_stream_goes_on_after_an_interrupt_as_if_it_had_not_been(
         alarm(raise_interrupted, first=0.001)
         return 0.01
 
-    estimator.set_params(max_iter=3, tol=None, batch_size=batch_size)
+    estimator.set_params(max_iter=3, tol=None, **at_interrupt)
     estimator.set_params(learning_rate=pause)
     with pytest.raises(Interrupted):
         getattr(estimator, method)(X, y)
@@ -675,7 +686,9 @@ def test_a_signal_handler_may_use_the_estimator_in_training(alarm):
 # ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", ["full batches", "single rows", "many classes", "CSR"])
+@pytest.mark.parametrize(
+    "task", ["full batches", "two threads", "single rows", "many classes", "CSR"]
+)
 def test_other_threads_run_all_through_an_epoch(task):
     estimator, *sizes = LONG_TASKS[task]
     X, y = problem(type(estimator), *sizes)
@@ -824,6 +837,7 @@ MEMORY_TASKS = {
     "by default": ({}, {}),
     "full batches": ({"batch_size": "full"}, {}),
     "single rows": ({"batch_size": 1}, {}),
+    "two threads": ({"batch_size": 1024, "n_jobs": 2}, {}),
     "averaging": ({"average": True}, {}),
     "early stopping": ({"early_stopping": True}, {}),
     "validation data": ({}, {"X_val": "X", "y_val": "y"}),

@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport uint32_t, uint64_t
 
 from skmbsgd._engine.blas cimport floating
+from skmbsgd._engine.team cimport Member
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
 
@@ -72,15 +73,19 @@ cdef class ClassTargets(Targets):
     cdef const Py_ssize_t[::1] labels
 
 
+cpdef double cost_of_dense_row(Py_ssize_t n_features, Py_ssize_t n_outputs)
+
+
 cdef class Batches:
     cdef readonly RowOrder order
     cdef readonly Targets targets
     cdef readonly Update update
+    cdef readonly Member member
     cdef const double[::1] sample_weight
     cdef bint weighted
     cdef object block_array
     cdef Py_ssize_t max_rows
-    # How far beyond the block the order of rows must be known
+    # How many visits in advance the place of a row must be known
     cdef Py_ssize_t lookahead
     cdef double cost_of_row
     # What stands in all places of scale if rows have no weights; 0 if nothing yet

@@ -22,6 +22,7 @@ from skmbsgd._engine.blas cimport (
 from skmbsgd._engine.prefetch cimport (
     CACHE_LINE, prefetch, prefetch_lines, prefetch_to_write,
 )
+from skmbsgd._engine.team cimport Member, Team
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 
 cdef extern from "row_kernels.h":
@@ -509,9 +510,15 @@ cdef class Batches:
         None stands for 1 throughout.
     update : Update
         The model in training.
+    member : Member, default=None
+        The thread that goes through them with others, which share the order; None if
+        there are no others.
     """
 
-    def __init__(self, RowOrder order, Targets targets, sample_weight, Update update):
+    def __init__(
+        self, RowOrder order, Targets targets, sample_weight, Update update,
+        Member member=None,
+    ):
         if targets.n_outputs != update.n_outputs:
             raise ValueError("The targets and the model differ in their outputs.")
         if targets.n_outputs == 1 and order.values == NULL:
@@ -519,6 +526,9 @@ cdef class Batches:
         self.order = order
         self.targets = targets
         self.update = update
+        self.member = Member(Team(1), 0) if member is None else member
+        if not (self.member.is_alone or self.member.update is update):
+            raise ValueError("The thread hands over the gradients of another model.")
         self.weighted = sample_weight is not None
         if self.weighted:
             self.sample_weight = sample_weight
@@ -545,7 +555,8 @@ cdef class Batches:
         batch_share is what a row of weight 1 adds to its batch's mean.
         """
         self.n_rows = min(stop - first, self.max_rows)
-        self.order.settle(first + self.n_rows + self.lookahead)
+        if self.member.is_alone:
+            self.order.settle(first + self.n_rows + self.lookahead)
         self.rows = self.order.rows + first
         self.fetch_rows(first)
         if self.targets.n_outputs == 1:
@@ -588,16 +599,17 @@ cdef class DenseBatches(Batches):
     ----------
     X : ndarray of shape (n_samples, n_features), float32 or float64
         C-contiguous; never copied, never written.
-    order, targets, sample_weight
+    order, targets, sample_weight, member
         As for Batches.
     update : DenseUpdate
         Of the precision of X.
     """
 
     def __init__(
-        self, X, RowOrder order, Targets targets, sample_weight, DenseUpdate update
+        self, X, RowOrder order, Targets targets, sample_weight, DenseUpdate update,
+        Member member=None,
     ):
-        super().__init__(order, targets, sample_weight, update)
+        super().__init__(order, targets, sample_weight, update, member)
         self.model = update
         if X.dtype not in (np.float32, np.float64):
             raise ValueError("X must be float32 or float64.")
@@ -612,8 +624,7 @@ cdef class DenseBatches(Batches):
         self.n_features = X.shape[1]
         self.bytes_of_row = self.n_features * X.dtype.itemsize
         self.first_row = <const char*><size_t>X.ctypes.data
-        # The work of one row, in units of about a nanosecond
-        self.cost_of_row = targets.n_outputs * (self.n_features + 16)
+        self.cost_of_row = cost_of_dense_row(self.n_features, targets.n_outputs)
 
         block_rows = rows_of_block(self.bytes_of_row, targets.n_outputs)
         self.allocate(min(block_rows, order.n_rows))
@@ -626,10 +637,11 @@ cdef class DenseBatches(Batches):
         if not self.ends_vary:
             self.bytes_ahead = (lines_of(n_bytes) - 1) * CACHE_LINE + 1
         is_long = self.bytes_of_row >= LONG_ROW
-        self.first_share = half if is_long else 0
+        is_alone = self.member.is_alone
+        self.first_share = half if is_long or not is_alone else 0
         order.let_shuffle_send(
             self.first_row, self.bytes_of_row,
-            0 if is_long or targets.n_outputs > 1 else half)
+            0 if is_long or targets.n_outputs > 1 or not is_alone else half)
         gathers = targets.n_outputs > 1
         self.gathered_array = np.empty(
             (self.max_rows if gathers else 0, self.n_features), X.dtype
@@ -640,7 +652,8 @@ cdef class DenseBatches(Batches):
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.rows_ahead = self.order.rows + min(
-            first + self.lookahead, self.order.n_rows - self.n_rows)
+            self.member.place_ahead(first, self.lookahead),
+            self.order.n_rows - self.n_rows)
         if self.model.n_outputs == 1:
             return
         if self.order.consecutive:
@@ -712,6 +725,11 @@ cdef class DenseBatches(Batches):
                 <const float*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, self.first_share + self.order.bytes_sent,
                 self.bytes_ahead, self.d, g)
+
+
+cpdef double cost_of_dense_row(Py_ssize_t n_features, Py_ssize_t n_outputs):
+    """The work of one row, in units of about a nanosecond."""
+    return n_outputs * (n_features + 16)
 
 
 cdef Py_ssize_t rows_of_block(Py_ssize_t bytes_of_row, Py_ssize_t n_outputs):

@@ -5,6 +5,7 @@ from libc.string cimport memcpy
 
 from skmbsgd._engine.batches cimport Batches
 from skmbsgd._engine.losses cimport Loss
+from skmbsgd._engine.team cimport Member
 from skmbsgd._engine.updates cimport Epoch, Update
 
 cdef enum:
@@ -23,7 +24,8 @@ def run_epoch(
 ):
     """Visit every row once, in batches, and move the model after each batch.
 
-    Without the GIL; signals are heard all the while.
+    Without the GIL; signals are heard all the while. If several threads train
+    together, each of them calls this with batches of its own, and visits its share.
 
     Parameters
     ----------
@@ -42,13 +44,15 @@ def run_epoch(
     Returns
     -------
     loss : float
-        Mean over the rows of weight * loss, each at the weights its batch met.
+        The sum over the rows visited of weight * loss, each at the weights its batch
+        met, divided by the number of all rows.
     """
     cdef Update update = batches.update
+    cdef Member member = batches.member
     cdef Py_ssize_t n_rows = batches.order.n_rows
     cdef Py_ssize_t n_outputs = update.n_outputs
     cdef Py_ssize_t n_batches = (n_rows + batch_size - 1) // batch_size
-    cdef Py_ssize_t batch, row, stop, n_loaded
+    cdef Py_ssize_t batch, row, stop, stop_of_share, n_loaded
     cdef bint rates_differ = learning_rates.shape[0] > 1
     cdef double total_loss = 0.0, batch_loss, batch_rows, work = 0.0
 
@@ -61,15 +65,20 @@ def run_epoch(
     plan.n_averaged = n_averaged
     plan.first_averaged_batch = first_averaged_batch
     update.begin_epoch(plan)
+    member.take_share(batch_size, batches.cost_of_row)
     with nogil:
+        if not (member.is_alone or begin_together(batches)):
+            n_batches = 0
         for batch in range(n_batches):
             row = batch * batch_size
             stop = min(row + batch_size, n_rows)
             batch_rows = stop - row
             batch_loss = 0.0
             update.begin_batch()
-            while row < stop:
-                n_loaded = batches.load(row, stop, 1.0 / batch_rows)
+            row += member.share_first
+            stop_of_share = min(row + member.share_rows, stop)
+            while row < stop_of_share:
+                n_loaded = batches.load(row, stop_of_share, 1.0 / batch_rows)
                 batches.decisions()
                 batch_loss += loss.gradient(
                     batches.y, batches.z, batches.scale, batches.losses, batches.d,
@@ -77,10 +86,12 @@ def run_epoch(
                 batches.accumulate()
                 row += n_loaded
                 work += n_loaded * batches.cost_of_row
-                if work > WORK_BETWEEN_SIGNALS:
+                if work > WORK_BETWEEN_SIGNALS and member.leads:
                     work = 0.0
                     with gil:
                         PyErr_CheckSignals()
+            if not (member.is_alone or meet(batches, batch)):
+                break
             update.step(learning_rates[batch if rates_differ else 0])
             total_loss += batch_loss * batch_rows
             if 0 <= first_averaged_batch <= batch:
@@ -88,6 +99,31 @@ def run_epoch(
                 update.add_to_average(1.0 / n_averaged)
         update.end_epoch()
     return total_loss / n_rows
+
+
+cdef bint begin_together(Batches batches) noexcept nogil:
+    """Wait for the other threads; tell whether nobody has given up."""
+    if batches.member.leads:
+        batches.order.settle(n_decided(batches, 0))
+    return meet(batches, -1)
+
+
+cdef bint meet(Batches batches, Py_ssize_t batch) noexcept nogil:
+    """Add up the gradients of all threads; tell whether nobody has given up.
+
+    While they are on their way, one thread decides the order of the rows that all need
+    to know for the batch after the next.
+    """
+    batches.member.send()
+    if batches.member.leads:
+        batches.order.settle(n_decided(batches, batch + 2))
+    return batches.member.receive()
+
+
+cdef inline Py_ssize_t n_decided(Batches batches, Py_ssize_t batch) noexcept nogil:
+    """How many places in the order of rows must be known to work on a batch."""
+    cdef Py_ssize_t n_ahead = 2 + batches.lookahead // batches.member.share_rows
+    return (batch + 1 + n_ahead) * batches.member.batch_size + batches.max_rows
 
 
 def compute_decisions(Batches batches, double[:, ::1] out):

@@ -33,6 +33,7 @@ from skmbsgd._engine.rest cimport RestTable
 from skmbsgd._engine.rules cimport (
     classical, nesterov, proximal_classical, proximal_nesterov,
 )
+from skmbsgd._engine.team cimport Member
 from skmbsgd._engine.updates cimport Epoch, Update
 
 
@@ -629,9 +630,10 @@ cdef class CSRBatches(Batches):
     """
 
     def __init__(
-        self, X, RowOrder order, Targets targets, sample_weight, LazyUpdate update
+        self, X, RowOrder order, Targets targets, sample_weight, LazyUpdate update,
+        Member member=None,
     ):
-        super().__init__(order, targets, sample_weight, update)
+        super().__init__(order, targets, sample_weight, update, member)
         self.model = update
         if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= X.shape[0]:
             raise ValueError("X, the targets and the order of rows do not fit.")

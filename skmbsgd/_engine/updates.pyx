@@ -8,6 +8,7 @@ import numpy as np
 from libc.math cimport fabs, isfinite
 
 from skmbsgd._engine.blas cimport floating
+from skmbsgd._engine.threads cimport BYTES_OF_PACKET
 
 # The rules over arrays, which leave the gradients at 0 for the next batch
 cdef extern from "dense_rules.h":
@@ -131,16 +132,18 @@ cdef class DenseUpdate(Update):
         self.intercept_velocity = intercept_velocity
         self.average_coef = average_coef
         self.average_intercept = average_intercept
-        self.gradient_array = np.zeros_like(coef)
-        self.intercept_gradient_array = np.zeros_like(intercept)
+        n_weights = self.n_outputs * self.n_features
+        self.bytes_of_gradients = (n_weights + self.n_outputs) * dtype.itemsize
+        self.gradient_array = np.zeros(
+            (self.bytes_of_gradients + BYTES_OF_PACKET) // dtype.itemsize, dtype)
 
         shape, outputs = coef.shape, coef.shape[:1]
         self.w = writable_memory(coef, shape, dtype)
         self.v = writable_memory(velocity, shape, dtype)
-        self.g = writable_memory(self.gradient_array, shape, dtype)
+        self.g = <void*><size_t>self.gradient_array.ctypes.data
         self.b = writable_memory(intercept, outputs, dtype)
         self.b_v = writable_memory(intercept_velocity, outputs, dtype)
-        self.b_g = writable_memory(self.intercept_gradient_array, outputs, dtype)
+        self.b_g = <void*><size_t>self.gradient_array[n_weights:].ctypes.data
         self.w_average = NULL
         self.b_average = NULL
         if average_coef is not None:

@@ -1,0 +1,67 @@
+/* How threads hand numbers to each other, and wait for them. */
+
+#ifndef SKMBSGD_THREADS_H
+#define SKMBSGD_THREADS_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "prefetch.h"
+
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#define SKMBSGD_YIELD() ((void)SwitchToThread())
+#else
+#include <sched.h>
+#define SKMBSGD_YIELD() ((void)sched_yield())
+#endif
+
+/* Whoever reads a number that was published sees all that was written before it. */
+#if defined(_MSC_VER)
+#define SKMBSGD_PUBLISH(address, number) \
+    ((void)_InterlockedExchange64((volatile __int64 *)(address), (number)))
+#define SKMBSGD_PUBLISHED(address) \
+    ((int64_t)_InterlockedOr64((volatile __int64 *)(address), 0))
+#else
+#define SKMBSGD_PUBLISH(address, number) \
+    __atomic_store_n((address), (int64_t)(number), __ATOMIC_RELEASE)
+#define SKMBSGD_PUBLISHED(address) __atomic_load_n((address), __ATOMIC_ACQUIRE)
+#endif
+
+enum { SKMBSGD_BYTES_OF_PACKET = SKMBSGD_CACHE_LINE - sizeof(int64_t) };
+
+/* A cache line of numbers, and the meeting that they are for: whoever finds the meeting
+   finds the numbers with it, and need not wait for another line to know that they are
+   there. */
+typedef struct {
+    char bytes[SKMBSGD_BYTES_OF_PACKET];
+    int64_t meeting;
+} skmbsgd_packet;
+
+static inline void skmbsgd_fill_packet(
+    skmbsgd_packet *packet, const void *numbers, int64_t meeting)
+{
+    memcpy(packet->bytes, numbers, SKMBSGD_BYTES_OF_PACKET);
+    SKMBSGD_PUBLISH(&packet->meeting, meeting);
+}
+
+/* Add the numbers of a packet to as many sums. */
+#define SKMBSGD_DEFINE_ADD_PACKET(REAL) \
+    static inline void skmbsgd_add_packet_##REAL( \
+        const skmbsgd_packet *packet, REAL *sums) \
+    { \
+        REAL numbers[SKMBSGD_BYTES_OF_PACKET / sizeof(REAL)]; \
+        size_t i; \
+        memcpy(numbers, packet->bytes, SKMBSGD_BYTES_OF_PACKET); \
+        for (i = 0; i < SKMBSGD_BYTES_OF_PACKET / sizeof(REAL); i++) \
+            sums[i] += numbers[i]; \
+    }
+SKMBSGD_DEFINE_ADD_PACKET(double)
+SKMBSGD_DEFINE_ADD_PACKET(float)
+#undef SKMBSGD_DEFINE_ADD_PACKET
+
+#endif

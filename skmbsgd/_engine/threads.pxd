@@ -1,0 +1,18 @@
+"""How threads hand numbers to each other; see threads.h."""
+
+from libc.stdint cimport int64_t
+
+cdef extern from "threads.h":
+    enum:
+        BYTES_OF_PACKET "SKMBSGD_BYTES_OF_PACKET"
+    ctypedef struct Packet "skmbsgd_packet":
+        int64_t meeting
+    void fill_packet "skmbsgd_fill_packet" (
+        Packet* packet, const void* numbers, int64_t meeting) noexcept nogil
+    void add_packet_double "skmbsgd_add_packet_double" (
+        const Packet* packet, double* sums) noexcept nogil
+    void add_packet_float "skmbsgd_add_packet_float" (
+        const Packet* packet, float* sums) noexcept nogil
+    void publish "SKMBSGD_PUBLISH" (int64_t* address, int64_t number) noexcept nogil
+    int64_t published "SKMBSGD_PUBLISHED" (const int64_t* address) noexcept nogil
+    void yield_processor "SKMBSGD_YIELD" () noexcept nogil
