@@ -1,0 +1,73 @@
+"""Seconds per epoch of one thread and of two that train one model together.
+
+Run with ``python -m benchmarks.threads`` (``--repeats 3`` for a quick look), on two or
+more idle cores. X @ w has one thread.
+"""
+
+import argparse
+import functools
+import warnings
+
+from threadpoolctl import threadpool_limits
+
+from benchmarks.dense import SETTINGS, product_with_vector, ten_classes
+from benchmarks.problems import regression_data
+from benchmarks.timing import interleaved, seconds_per_epoch
+from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+
+SHAPES = [
+    (300_000, 100, "float64"),
+    (300_000, 100, "float32"),
+    (1_000_000, 20, "float64"),
+    (30_000, 1000, "float64"),
+]
+BATCH_SIZES = (32, 64, 128, 256, 1024, 4096, "full")
+
+
+def compare(name, kind, X, y, repeats):
+    """Print a row for each batch size."""
+    for batch_size in BATCH_SIZES:
+        measurements = {
+            n_jobs: functools.partial(
+                seconds_per_epoch,
+                functools.partial(
+                    kind, batch_size=batch_size, n_jobs=n_jobs, **SETTINGS
+                ),
+                X,
+                y,
+                epochs=(1, 11),
+            )
+            for n_jobs in (1, 2)
+        }
+        medians = interleaved(
+            {"product": product_with_vector(X), **measurements}, repeats
+        )
+        one, two, product = medians[1], medians[2], medians["product"]
+        print(
+            f"{name:<30}{batch_size:>6} {one * 1e3:8.1f} ms {two * 1e3:8.1f} ms "
+            f"{one / two:8.2f} {one / product:8.2f} {two / product:8.2f}",
+            flush=True,
+        )
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    repeats = parser.parse_args().repeats
+    warnings.simplefilter("ignore")
+    print(
+        f"{'':30}{'batch':>6} {'1 thread':>11} {'2 threads':>11} {'faster':>8} "
+        f"{'1 to X @ w':>8} {'2 to X @ w':>8}"
+    )
+    with threadpool_limits(1):
+        for n, d, dtype in SHAPES:
+            X, scores = regression_data(n, d, dtype)
+            name = f"{n:,} x {d} {dtype}"
+            compare(name, MiniBatchSGDRegressor, X, scores[:, 0], repeats)
+        name = "100,000 x 100, 10 classes"
+        compare(name, MiniBatchSGDClassifier, *ten_classes(), repeats)
+
+
+if __name__ == "__main__":
+    main()
