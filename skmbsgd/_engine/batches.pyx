@@ -20,7 +20,7 @@ from skmbsgd._engine.blas cimport (
     add_outer_products, floating, rows_times_weights,
 )
 from skmbsgd._engine.prefetch cimport (
-    CACHE_LINE, prefetch, prefetch_lines, prefetch_to_write,
+    CACHE_LINE, ask_while_reading, prefetch, prefetch_lines, prefetch_to_write,
 )
 from skmbsgd._engine.team cimport Member, Team
 from skmbsgd._engine.updates cimport DenseUpdate, Update
@@ -636,12 +636,15 @@ cdef class DenseBatches(Batches):
         self.bytes_ahead = n_bytes
         if not self.ends_vary:
             self.bytes_ahead = (lines_of(n_bytes) - 1) * CACHE_LINE + 1
-        is_long = self.bytes_of_row >= LONG_ROW
-        is_alone = self.member.is_alone
-        self.first_share = half if is_long or not is_alone else 0
-        order.let_shuffle_send(
-            self.first_row, self.bytes_of_row,
-            0 if is_long or targets.n_outputs > 1 or not is_alone else half)
+        shuffle_share = 0
+        if self.member.is_alone and ask_while_reading():
+            self.first_share = lines_of(n_bytes) * CACHE_LINE
+        elif self.member.is_alone and self.bytes_of_row < LONG_ROW:
+            self.first_share = 0
+            shuffle_share = half if targets.n_outputs == 1 else 0
+        else:
+            self.first_share = half
+        order.let_shuffle_send(self.first_row, self.bytes_of_row, shuffle_share)
         gathers = targets.n_outputs > 1
         self.gathered_array = np.empty(
             (self.max_rows if gathers else 0, self.n_features), X.dtype

@@ -24,4 +24,18 @@ enum { SKMBSGD_CACHE_LINE = 64 };
 #define SKMBSGD_PREFETCH_TO_WRITE(address) ((void)(address))
 #endif
 
+/* Whether products should ask for rows to come while they read others for the first
+   time. Reads wait behind requests, and with processors of AMD it is better to ask when
+   the rows at hand are in the cache; with those of Intel it takes an eighth less time to
+   spread requests over the wait (docs/performance.rst). */
+static inline int skmbsgd_ask_while_reading(void)
+{
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+    __builtin_cpu_init();
+    return __builtin_cpu_is("intel") != 0;
+#else
+    return 0;
+#endif
+}
+
 #endif

@@ -3,6 +3,7 @@
 cdef extern from "prefetch.h":
     enum:
         CACHE_LINE "SKMBSGD_CACHE_LINE"
+    bint ask_while_reading "skmbsgd_ask_while_reading" () noexcept nogil
     void prefetch "SKMBSGD_PREFETCH" (const void* address) noexcept nogil
     void prefetch_to_write "SKMBSGD_PREFETCH_TO_WRITE" (
         const void* address) noexcept nogil
