@@ -117,10 +117,12 @@ cdef class DenseBatches(Batches):
     cdef object gathered_array, converted_array
     cdef bint single_precision
     cdef Py_ssize_t n_features, bytes_of_row
-    # Of a row to come the first product sends for so many bytes, and the second for
-    # those up to bytes_ahead which neither the first nor the shuffle has sent for.
-    # Their last byte begins a cache line, unless rows end in one more or one less.
+    # Of a row to come the first product sends for the bytes before first_share that the
+    # shuffle has not sent for, and the second for the rest up to bytes_ahead, whose
+    # last byte begins a cache line, unless rows end in one more or one less.
     cdef Py_ssize_t first_share, bytes_ahead
+    # first_share in a block of a few rows, and of four or more
+    cdef Py_ssize_t share_of_few, share_of_many
     cdef bint ends_vary
     cdef const char* first_row
     # The rows some visits after those of the block

@@ -636,15 +636,15 @@ cdef class DenseBatches(Batches):
         self.bytes_ahead = n_bytes
         if not self.ends_vary:
             self.bytes_ahead = (lines_of(n_bytes) - 1) * CACHE_LINE + 1
-        shuffle_share = 0
-        if self.member.is_alone and ask_while_reading():
-            self.first_share = lines_of(n_bytes) * CACHE_LINE
-        elif self.member.is_alone and self.bytes_of_row < LONG_ROW:
-            self.first_share = 0
-            shuffle_share = half if targets.n_outputs == 1 else 0
-        else:
-            self.first_share = half
-        order.let_shuffle_send(self.first_row, self.bytes_of_row, shuffle_share)
+        is_alone = self.member.is_alone
+        is_short = is_alone and self.bytes_of_row < LONG_ROW
+        self.share_of_few = 0 if is_short else half
+        self.share_of_many = self.share_of_few
+        if is_alone and ask_while_reading():
+            self.share_of_many = lines_of(n_bytes) * CACHE_LINE
+        order.let_shuffle_send(
+            self.first_row, self.bytes_of_row,
+            half if is_short and targets.n_outputs == 1 else 0)
         gathers = targets.n_outputs > 1
         self.gathered_array = np.empty(
             (self.max_rows if gathers else 0, self.n_features), X.dtype
@@ -657,6 +657,8 @@ cdef class DenseBatches(Batches):
         self.rows_ahead = self.order.rows + min(
             self.member.place_ahead(first, self.lookahead),
             self.order.n_rows - self.n_rows)
+        # Up to three rows are read one by one, and have little to cover a wait with.
+        self.first_share = self.share_of_many if self.n_rows > 3 else self.share_of_few
         if self.model.n_outputs == 1:
             return
         if self.order.consecutive:
@@ -704,11 +706,13 @@ cdef class DenseBatches(Batches):
         elif floating is double:
             dot_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, 0, self.first_share, w, b[0], self.z)
+                self.n_rows, self.n_features, self.order.bytes_sent, self.first_share,
+                w, b[0], self.z)
         else:
             dot_rows_float(
                 <const float*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, 0, self.first_share, w, b[0], self.z)
+                self.n_rows, self.n_features, self.order.bytes_sent, self.first_share,
+                w, b[0], self.z)
 
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil:
         """g += d^T X, and b_g += the sum of d"""
@@ -721,12 +725,14 @@ cdef class DenseBatches(Batches):
         elif floating is double:
             b_g[0] += add_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, self.first_share + self.order.bytes_sent,
+                self.n_rows, self.n_features,
+                max(self.first_share, self.order.bytes_sent),
                 self.bytes_ahead, self.d, g)
         else:
             b_g[0] += add_rows_float(
                 <const float*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, self.first_share + self.order.bytes_sent,
+                self.n_rows, self.n_features,
+                max(self.first_share, self.order.bytes_sent),
                 self.bytes_ahead, self.d, g)
 
 
