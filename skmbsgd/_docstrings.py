@@ -73,7 +73,7 @@ epsilon : float, default=0.1
     "squared_epsilon_insensitive", in [0, inf).
 n_jobs : int or None, default=None
     Number of threads that share the rows of each batch of a dense `X`. No more are used
-    than a batch keeps busy, which on 100 features takes some 30 rows for each; a CSR
+    than a batch keeps busy, which on 100 features takes some 50 rows for each; a CSR
     matrix is left to one. None is 1 unless in a `joblib.parallel_config` context, -1
     all processors. The rows are visited in the same order in any case, and the weights
     differ by rounding errors.

@@ -35,7 +35,7 @@ EPOCHS_OF_A_DRAW = 64
 # Products of several outputs take less time per weight; to hand their gradients over
 # takes as much.
 LEAST_EPOCH = 1_000_000
-LEAST_SHARE = 3_000
+LEAST_SHARE = 6_000
 LEAST_ROWS = {"one output": 16, "several": 64}
 
 DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
@@ -281,6 +281,7 @@ class TrainingData:
             return 1
         n_outputs = self.targets.n_outputs
         cost_of_row = cost_of_dense_row(self.X.shape[1], n_outputs)
+        cost_of_row *= self.X.itemsize / 8  # float32 takes half as long.
         if cost_of_row * self.n_rows < LEAST_EPOCH:
             return 1
         least_rows = max(

@@ -9,6 +9,7 @@ import itertools
 import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -215,15 +216,17 @@ def n_useful_threads(X, n_outputs, batch_size, n_jobs):
 def test_threads_are_as_many_as_find_work():
     X = np.zeros((40_000, 100))
     assert n_useful_threads(X, 1, 1, 2) == 1
-    assert n_useful_threads(X, 1, 32, 2) == 1
-    assert n_useful_threads(X, 1, 64, 2) == 2
-    assert n_useful_threads(X, 1, 64, 1) == 1
+    assert n_useful_threads(X, 1, 103, 2) == 1
+    assert n_useful_threads(X, 1, 104, 2) == 2
+    assert n_useful_threads(X, 1, 104, 1) == 1
     assert n_useful_threads(X, 1, 1024, 16) == 16
-    assert n_useful_threads(X, 1, 1024, 1000) == 39  # 3,000 / (100 + 16) rows each
+    assert n_useful_threads(X, 1, 1024, 1000) == 19  # 6,000 / (100 + 16) rows each
+    assert n_useful_threads(X.astype(np.float32), 1, 206, 2) == 1
+    assert n_useful_threads(X.astype(np.float32), 1, 207, 2) == 2
     assert n_useful_threads(X, 10, 127, 2) == 1
     assert n_useful_threads(X, 10, 128, 2) == 2
-    assert n_useful_threads(X[:, :10], 1, 230, 2) == 1
-    assert n_useful_threads(X[:, :10], 1, 231, 2) == 2
+    assert n_useful_threads(X[:, :10], 1, 461, 2) == 1
+    assert n_useful_threads(X[:, :10], 1, 462, 2) == 2
     assert n_useful_threads(np.zeros((2000, 1000)), 1, 32, 4) == 2
     assert n_useful_threads(X[:8000], 1, 1024, 2) == 1  # a short epoch
     assert n_useful_threads(csr_matrix(X), 1, 1024, 2) == 1
@@ -256,53 +259,50 @@ def test_fits_of_a_parallel_search_have_one_thread_each(team_sizes):
 # ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("failing_thread", [0, 1, 2])
-def test_a_thread_that_fails_ends_the_fit_of_all(
-    failing_thread, team_sizes, monkeypatch
-):
+@contextmanager
+def failing_fit(error):
+    """A fitted estimator whose fit is to fail, and to leave nothing behind."""
     X, y = problem(MiniBatchSGDRegressor)
     estimator = MiniBatchSGDRegressor(n_jobs=3, max_iter=5, tol=None, random_state=0)
     learnt = learnt_numbers(estimator.fit(X, y))
-    calls = itertools.count()
+    n_threads = threading.active_count()
+    with pytest.raises(type(error), match=str(error)):
+        yield lambda: estimator.fit(X, y)
+    assert threading.active_count() == n_threads
+    assert learnt_numbers(estimator).tobytes() == learnt.tobytes()
+
+
+@pytest.mark.usefixtures("team_sizes")
+@pytest.mark.parametrize("failing_thread", [0, 1, 2])
+def test_a_thread_that_fails_ends_the_fit_of_all(failing_thread, monkeypatch):
+    error, calls = MemoryError("for the test"), itertools.count()
 
     class FailingEngine:
         @staticmethod
         def run_epoch(batches, *arguments):
             if batches.member.thread == failing_thread and next(calls) == 2:
-                raise MemoryError("for the test")
+                raise error
             return engine.run_epoch(batches, *arguments)
 
-    n_threads = threading.active_count()
-    with monkeypatch.context() as patched:
-        patched.setattr(_training, "engine", FailingEngine)
-        with pytest.raises(MemoryError, match="for the test"):
-            estimator.fit(X, y)
-    assert threading.active_count() == n_threads
-    assert learnt_numbers(estimator).tobytes() == learnt.tobytes()
-    assert learnt_numbers(estimator.fit(X, y)).tobytes() == learnt.tobytes()
+    with failing_fit(error) as fit:
+        monkeypatch.setattr(_training, "engine", FailingEngine)
+        fit()
 
 
+@pytest.mark.usefixtures("team_sizes")
 @pytest.mark.parametrize("n_started", [0, 1])
-def test_a_thread_that_cannot_be_started_ends_the_fit(
-    n_started, team_sizes, monkeypatch
-):
-    X, y = problem(MiniBatchSGDRegressor)
-    estimator = MiniBatchSGDRegressor(n_jobs=3, max_iter=5, tol=None, random_state=0)
-    learnt = learnt_numbers(estimator.fit(X, y))
-    submit, calls = ThreadPoolExecutor.submit, itertools.count()
+def test_a_thread_that_cannot_be_started_ends_the_fit(n_started, monkeypatch):
+    error, calls = RuntimeError("can't start new thread"), itertools.count()
+    submit = ThreadPoolExecutor.submit
 
     def submit_or_fail(pool, *arguments):
         if next(calls) >= n_started:
-            raise RuntimeError("can't start new thread")
+            raise error
         return submit(pool, *arguments)
 
-    n_threads = threading.active_count()
-    with monkeypatch.context() as patched:
-        patched.setattr(ThreadPoolExecutor, "submit", submit_or_fail)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
-            estimator.fit(X, y)
-    assert threading.active_count() == n_threads
-    assert learnt_numbers(estimator).tobytes() == learnt.tobytes()
+    with failing_fit(error) as fit:
+        monkeypatch.setattr(ThreadPoolExecutor, "submit", submit_or_fail)
+        fit()
 
 
 def test_divergence_is_told_by_all_threads_together(team_sizes):

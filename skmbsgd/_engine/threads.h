@@ -13,6 +13,7 @@
 #endif
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
 #include <windows.h>
 #define SKMBSGD_YIELD() ((void)SwitchToThread())
 #else
