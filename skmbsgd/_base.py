@@ -11,7 +11,7 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from joblib import effective_n_jobs
+from joblib import cpu_count, effective_n_jobs
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context
@@ -37,7 +37,7 @@ from skmbsgd._training import (
     batches_of_threads,
     decisions_in_parts,
     make_update,
-    run_epoch,
+    run_epoch_in_threads,
     seed_of_epoch,
     unchanged_on_error,
 )
@@ -385,7 +385,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _make_batches(self, state, data):
         """Batches of the data and the model in training, for each of the threads."""
-        n_jobs = effective_n_jobs(self.n_jobs)
+        # More threads than cores would wait for each other, and some backends of joblib
+        # count the workers of a cluster.
+        n_jobs = min(effective_n_jobs(self.n_jobs), cpu_count())
         return batches_of_threads(
             data,
             state,
@@ -409,7 +411,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         # In a single batch the order of rows does not matter.
         if self.shuffle and n_batches > 1:
             order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
-        data_loss = run_epoch(
+        data_loss = run_epoch_in_threads(
             batches,
             loss,
             rates,

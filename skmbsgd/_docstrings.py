@@ -73,13 +73,13 @@ epsilon : float, default=0.1
     "squared_epsilon_insensitive", in [0, inf).
 n_jobs : int or None, default=None
     Number of threads that share the rows of each batch of a dense `X`. No more are used
-    than a batch keeps busy, which on 100 features takes some 50 rows for each; a CSR
-    matrix is left to one. None is 1 unless in a `joblib.parallel_config` context, -1
-    all processors. The rows are visited in the same order in any case, and the weights
-    differ by rounding errors.
+    than there are processors, nor than a batch keeps busy: on 100 features it takes
+    some 100 rows for two. A CSR matrix is left to one. None is 1 unless in a
+    `joblib.parallel_config` context, -1 all processors. The rows are visited in the
+    same order in any case, and the weights differ by rounding errors.
 random_state : int, RandomState instance or None, default=None
     Determines the orders of the rows and the held-out rows. An int gives the same model
-    bit for bit at each call with the same `n_jobs`, for any number of BLAS threads.
+    bit for bit at each call with as many threads, for any number of BLAS threads.
 early_stopping : bool, default=False
     Whether `fit` holds out `validation_fraction` of the rows to score the model after
     each epoch, and keeps the weights of the best epoch.

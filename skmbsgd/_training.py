@@ -1,6 +1,7 @@
 """What a training run consists of: its data, its state, its stopping rule."""
 
-from concurrent.futures import ThreadPoolExecutor
+import math
+from _thread import allocate_lock, start_new_thread
 from dataclasses import dataclass, replace
 from functools import lru_cache, wraps
 from typing import Any
@@ -30,11 +31,11 @@ from skmbsgd._typing import Method
 
 DECISIONS_PER_PART = 2**17
 EPOCHS_OF_A_DRAW = 64
-# What threads must have to do for their meetings and their start to be worth it, in an
-# epoch and in one's share of a batch: work in units of about a nanosecond, and rows.
+# What each of two threads must have to do for its start and for their meetings to be
+# worth it, in an epoch and in a batch: work in units of about a nanosecond, and rows.
 # Products of several outputs take less time per weight; to hand their gradients over
 # takes as much.
-LEAST_EPOCH = 1_000_000
+LEAST_SHARE_OF_EPOCH = 500_000
 LEAST_SHARE = 6_000
 LEAST_ROWS = {"one output": 16, "several": 64}
 
@@ -268,8 +269,8 @@ class TrainingData:
     def batches(self, update, order=None, member=None):
         """Batches of the rows in an order, for a member of a team of threads."""
         order = self.order() if order is None else order
-        layout = CSRBatches if issparse(self.X) else DenseBatches
-        return layout(self.X, order, self.targets, self.sample_weight, update, member)
+        parts = (self.X, order, self.targets, self.sample_weight, update)
+        return CSRBatches(*parts) if issparse(self.X) else DenseBatches(*parts, member)
 
     def n_useful_threads(self, batch_size, n_jobs):
         """How many of so many threads an epoch is faster with.
@@ -280,15 +281,15 @@ class TrainingData:
         if issparse(self.X):
             return 1
         n_outputs = self.targets.n_outputs
-        cost_of_row = cost_of_dense_row(self.X.shape[1], n_outputs)
-        cost_of_row *= self.X.itemsize / 8  # float32 takes half as long.
-        if cost_of_row * self.n_rows < LEAST_EPOCH:
-            return 1
+        cost_of_row = cost_of_dense_row(self.X.shape[1], self.X.itemsize, n_outputs)
         least_rows = max(
             LEAST_SHARE / cost_of_row,
             LEAST_ROWS["one output" if n_outputs == 1 else "several"],
         )
-        return max(1, min(n_jobs, int(batch_size / least_rows)))
+        # Each thread hears of all others: n times n / 2 times the share of one of two.
+        of_batch = int(math.sqrt(2 * batch_size / least_rows))
+        of_epoch = int(cost_of_row * self.n_rows / LEAST_SHARE_OF_EPOCH)
+        return max(1, min(n_jobs, of_batch, of_epoch))
 
 
 @dataclass
@@ -354,27 +355,55 @@ def batches_of_threads(data, state, make_update, n_threads, *, in_blocks):
     ]
 
 
-def run_epoch(batches, *arguments):
-    """Have the engine run an epoch, in as many threads as there are batches."""
-    if len(batches) == 1:
-        return engine.run_epoch(batches[0], *arguments)
-    team = batches[0].member.team
+class Follower:
+    """An epoch of a thread that follows the one that calls fit.
 
-    def run(batches_of_thread):
-        try:
-            return engine.run_epoch(batches_of_thread, *arguments)
-        except BaseException:
-            team.give_up()  # or the others would wait for ever
-            raise
+    Made of the interpreter's own threads and locks: those of threading and of
+    concurrent.futures take locks in Python code, in the middle of which an interrupt
+    may leave them held for ever, and the latter start no thread any more once the main
+    thread has ended.
+    """
 
-    with ThreadPoolExecutor(len(batches) - 1) as pool:
+    def __init__(self, batches, arguments):
+        self.batches, self.arguments = batches, arguments
+        self.running = allocate_lock()
+        self.running.acquire()
+        self.loss = self.error = None
+
+    def run(self):
+        """Run the epoch, and keep what comes of it."""
         try:
-            others = [pool.submit(run, of_thread) for of_thread in batches[1:]]
-            loss = run(batches[0])
-        except BaseException:
-            team.give_up()
-            raise
-        return loss + sum(other.result() for other in others)
+            self.loss = engine.run_epoch(self.batches, *self.arguments)
+        except BaseException as error:
+            self.error = error
+            self.batches.member.team.give_up()
+        finally:
+            self.running.release()
+
+    def result(self):
+        """The loss of its rows, once it has come to the end."""
+        self.running.acquire()
+        if self.error is not None:
+            raise self.error
+        return self.loss
+
+
+def run_epoch_in_threads(batches, *arguments):
+    """Have the engine run an epoch, in as many threads as there are batches.
+
+    If one of the threads fails or is interrupted, the others leave the epoch by
+    themselves; nobody waits for them.
+    """
+    leader, *others = batches
+    followers = [Follower(of_thread, arguments) for of_thread in others]
+    try:
+        for follower in followers:
+            start_new_thread(follower.run, ())
+        loss = engine.run_epoch(leader, *arguments)
+        return loss + sum(follower.result() for follower in followers)
+    except BaseException:
+        leader.member.team.give_up()
+        raise
 
 
 def decisions_in_parts(data, coef, intercept):

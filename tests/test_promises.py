@@ -561,7 +561,7 @@ LONG_TASKS = {
         20,
         1,
     ),
-    "two threads": (MiniBatchSGDRegressor(batch_size=256, n_jobs=2), 500_000, 20, 1),
+    "two threads": (MiniBatchSGDRegressor(batch_size=1024, n_jobs=2), 500_000, 20, 1),
     "single rows": (MiniBatchSGDRegressor(batch_size=1), 300_000, 20, 1),
     "one column": (MiniBatchSGDRegressor(batch_size=1), 1_000_000, 1, 1),
     "one column, blocks": (
@@ -665,6 +665,69 @@ def test_a_stream_goes_on_after_an_interrupt_as_if_it_had_not_been(
     estimator.set_params(**kind(**settings).get_params())
     expected = learn(kind(**settings), chunks)
     assert bits(learn(estimator, chunks[3:])) == bits(expected)
+
+
+@needs_timer
+def test_interrupts_at_any_moment_never_leave_a_fit_waiting_for_its_threads():
+    # In a process of its own: a fit that hangs can only be killed.
+    printed = run_apart(
+        """
+        import faulthandler, signal, warnings
+        import numpy as np
+        from skmbsgd import MiniBatchSGDRegressor
+
+        faulthandler.dump_traceback_later(100, exit=True)
+        warnings.simplefilter("ignore")
+
+        class Interrupted(BaseException):
+            pass
+
+        def interrupt(number, frame):
+            raise Interrupted
+
+        signal.signal(signal.SIGALRM, interrupt)
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(20_000, 100))
+        estimator = MiniBatchSGDRegressor(
+            batch_size=1024, n_jobs=2, max_iter=4, tol=None, random_state=0
+        )
+        expected = estimator.fit(X, X[:, 0]).coef_
+        n_interrupts = 0
+        while n_interrupts < 400:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.0003, 0.012))
+                estimator.fit(X, X[:, 0])
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+            except Interrupted:
+                n_interrupts += 1
+        assert np.array_equal(estimator.fit(X, X[:, 0]).coef_, expected)
+        print(n_interrupts)
+        """
+    )
+    assert printed.strip() == "400"
+
+
+def test_a_thread_may_train_on_with_others_when_the_main_thread_has_ended():
+    printed = run_apart(
+        """
+        import threading, warnings
+        import numpy as np
+        from skmbsgd import MiniBatchSGDRegressor
+
+        warnings.simplefilter("ignore")
+        X = np.random.default_rng(0).normal(size=(20_000, 100))
+
+        def train():
+            main = threading.main_thread()
+            main.join()
+            estimator = MiniBatchSGDRegressor(batch_size=1024, n_jobs=2, max_iter=20)
+            estimator.fit(X, X[:, 0])
+            print(f"{estimator.score(X, X[:, 0]):.3f}")
+
+        threading.Thread(target=train).start()
+        """
+    )
+    assert printed.strip() == "1.000"
 
 
 @needs_timer

@@ -5,10 +5,10 @@ are grouped in another way, and nothing else differs. Most tests here let small 
 shared, which the estimators would leave to one thread.
 """
 
+import _thread
 import itertools
 import pickle
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
 from contextlib import contextmanager
 from functools import partial
 
@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _training
+from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _base, _training
 from skmbsgd._engine import epoch as engine
 from skmbsgd._engine.batches import RealTargets
 from skmbsgd._engine.losses import SquaredError
@@ -35,7 +35,7 @@ TOLERANCE = {np.float64: 1e-12, np.float32: 1e-4}
 
 @pytest.fixture
 def team_sizes(monkeypatch):
-    """Let threads share whatever there is; list the teams that have been formed."""
+    """Let up to 8 threads share whatever there is; list the teams that are formed."""
     sizes = []
 
     def form_team(n_threads, bytes_of_gradients):
@@ -43,9 +43,11 @@ def team_sizes(monkeypatch):
         return Team(n_threads, bytes_of_gradients)
 
     monkeypatch.setattr(_training, "Team", form_team)
-    monkeypatch.setattr(_training, "LEAST_EPOCH", 0)
+    monkeypatch.setattr(_base, "cpu_count", lambda: 8)
+    # As many threads as there are rows, and no fewer
+    monkeypatch.setattr(_training, "LEAST_SHARE_OF_EPOCH", 1e-9)
     monkeypatch.setattr(_training, "LEAST_SHARE", 0)
-    monkeypatch.setattr(_training, "LEAST_ROWS", {"one output": 1, "several": 1})
+    monkeypatch.setattr(_training, "LEAST_ROWS", {"one output": 1e-3, "several": 1e-3})
     return sizes
 
 
@@ -115,12 +117,11 @@ def test_batches_of_any_size_are_shared(batch_size, team_sizes):
             batch_size=batch_size, n_jobs=n_jobs, max_iter=3, tol=None, random_state=0
         )
         assert_one_thread_learns_the_same(estimator, X, y)
-    n_rows = len(X) if batch_size == "full" else batch_size
-    assert team_sizes == [n for n in np.minimum((2, 3, 5), n_rows) if n > 1]
+    assert team_sizes == [2, 3, 5]
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "hinge", "modified_huber"])
-def test_long_epochs_of_real_size_are_shared(loss):
+def test_long_epochs_of_real_size_are_shared(loss, team_sizes):
     # Piles, blocks and rows to come: as many as an epoch of real data has
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60_000, 30))
@@ -130,9 +131,10 @@ def test_long_epochs_of_real_size_are_shared(loss):
         random_state=0,
     )  # fmt: skip
     assert_one_thread_learns_the_same(estimator, X, y)
+    assert team_sizes == [2]
 
 
-def test_a_wide_model_is_handed_over_whole():
+def test_a_wide_model_is_handed_over_whole(team_sizes):
     # Gradients of 1,000 packets and a part of one
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 7003))
@@ -140,6 +142,7 @@ def test_a_wide_model_is_handed_over_whole():
         n_jobs=2, eta0=1e-5, max_iter=2, tol=None, random_state=0
     )
     assert_one_thread_learns_the_same(estimator, X, X[:, 0] + 1.0)
+    assert team_sizes == [2]
 
 
 def test_all_threads_end_with_the_same_bits():
@@ -158,7 +161,9 @@ def test_all_threads_end_with_the_same_bits():
     batches = batches_of_threads(data, state, make_update, 4, in_blocks=False)
     for seed in range(3):
         batches[0].order.shuffle(seed)
-        _training.run_epoch(batches, SquaredError(), np.array([0.01]), 32, 7 * seed, 0)
+        _training.run_epoch_in_threads(
+            batches, SquaredError(), np.array([0.01]), 32, 7 * seed, 0
+        )
     leader, *others = (of_thread.update for of_thread in batches)
     for update in others:
         for name in (
@@ -210,26 +215,35 @@ def test_a_pickled_stream_ends_in_the_same_bits(team_sizes):
 
 def n_useful_threads(X, n_outputs, batch_size, n_jobs):
     targets = RealTargets(np.zeros((X.shape[0], n_outputs)))
+    batch_size = X.shape[0] if batch_size == "full" else batch_size
     return TrainingData(X, None, targets).n_useful_threads(batch_size, n_jobs)
 
 
 def test_threads_are_as_many_as_find_work():
     X = np.zeros((40_000, 100))
-    assert n_useful_threads(X, 1, 1, 2) == 1
+    single = X.astype(np.float32)
     assert n_useful_threads(X, 1, 103, 2) == 1
-    assert n_useful_threads(X, 1, 104, 2) == 2
+    assert n_useful_threads(X, 1, 104, 2) == 2  # 6,000 / (100 + 16) rows each
     assert n_useful_threads(X, 1, 104, 1) == 1
-    assert n_useful_threads(X, 1, 1024, 16) == 16
-    assert n_useful_threads(X, 1, 1024, 1000) == 19  # 6,000 / (100 + 16) rows each
-    assert n_useful_threads(X.astype(np.float32), 1, 206, 2) == 1
-    assert n_useful_threads(X.astype(np.float32), 1, 207, 2) == 2
+    assert n_useful_threads(X, 1, 1024, 100) == 6  # twice as many meet once as often
+    assert n_useful_threads(single, 1, 181, 2) == 1
+    assert n_useful_threads(single, 1, 182, 2) == 2
     assert n_useful_threads(X, 10, 127, 2) == 1
     assert n_useful_threads(X, 10, 128, 2) == 2
     assert n_useful_threads(X[:, :10], 1, 461, 2) == 1
     assert n_useful_threads(X[:, :10], 1, 462, 2) == 2
     assert n_useful_threads(np.zeros((2000, 1000)), 1, 32, 4) == 2
     assert n_useful_threads(X[:8000], 1, 1024, 2) == 1  # a short epoch
+    assert n_useful_threads(X, 1, "full", 100) == 9
     assert n_useful_threads(csr_matrix(X), 1, 1024, 2) == 1
+
+
+def test_there_are_never_more_threads_than_processors(team_sizes, monkeypatch):
+    X, y = problem(MiniBatchSGDRegressor)
+    for n_processors in (1, 2, 3):
+        monkeypatch.setattr(_base, "cpu_count", lambda n=n_processors: n)
+        MiniBatchSGDRegressor(n_jobs=5, max_iter=1, tol=None).fit(X, y)
+    assert team_sizes == [2, 3]
 
 
 def test_n_jobs_counts_as_in_joblib(team_sizes):
@@ -265,11 +279,14 @@ def failing_fit(error):
     X, y = problem(MiniBatchSGDRegressor)
     estimator = MiniBatchSGDRegressor(n_jobs=3, max_iter=5, tol=None, random_state=0)
     learnt = learnt_numbers(estimator.fit(X, y))
-    n_threads = threading.active_count()
+    n_threads = _thread._count()
     with pytest.raises(type(error), match=str(error)):
         yield lambda: estimator.fit(X, y)
-    assert threading.active_count() == n_threads
     assert learnt_numbers(estimator).tobytes() == learnt.tobytes()
+    patience = time.monotonic() + 10.0
+    while _thread._count() > n_threads:  # nobody waits for threads that give up
+        assert time.monotonic() < patience
+        time.sleep(0.001)
 
 
 @pytest.mark.usefixtures("team_sizes")
@@ -293,15 +310,14 @@ def test_a_thread_that_fails_ends_the_fit_of_all(failing_thread, monkeypatch):
 @pytest.mark.parametrize("n_started", [0, 1])
 def test_a_thread_that_cannot_be_started_ends_the_fit(n_started, monkeypatch):
     error, calls = RuntimeError("can't start new thread"), itertools.count()
-    submit = ThreadPoolExecutor.submit
 
-    def submit_or_fail(pool, *arguments):
+    def start_or_fail(function, arguments):
         if next(calls) >= n_started:
             raise error
-        return submit(pool, *arguments)
+        return _thread.start_new_thread(function, arguments)
 
     with failing_fit(error) as fit:
-        monkeypatch.setattr(ThreadPoolExecutor, "submit", submit_or_fail)
+        monkeypatch.setattr(_training, "start_new_thread", start_or_fail)
         fit()
 
 

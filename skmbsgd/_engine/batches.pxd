@@ -73,7 +73,8 @@ cdef class ClassTargets(Targets):
     cdef const Py_ssize_t[::1] labels
 
 
-cpdef double cost_of_dense_row(Py_ssize_t n_features, Py_ssize_t n_outputs)
+cpdef double cost_of_dense_row(
+    Py_ssize_t n_features, Py_ssize_t itemsize, Py_ssize_t n_outputs)
 
 
 cdef class Batches:

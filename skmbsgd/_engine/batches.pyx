@@ -624,7 +624,8 @@ cdef class DenseBatches(Batches):
         self.n_features = X.shape[1]
         self.bytes_of_row = self.n_features * X.dtype.itemsize
         self.first_row = <const char*><size_t>X.ctypes.data
-        self.cost_of_row = cost_of_dense_row(self.n_features, targets.n_outputs)
+        self.cost_of_row = cost_of_dense_row(
+            self.n_features, X.dtype.itemsize, targets.n_outputs)
 
         block_rows = rows_of_block(self.bytes_of_row, targets.n_outputs)
         self.allocate(min(block_rows, order.n_rows))
@@ -636,16 +637,19 @@ cdef class DenseBatches(Batches):
         self.bytes_ahead = n_bytes
         if not self.ends_vary:
             self.bytes_ahead = (lines_of(n_bytes) - 1) * CACHE_LINE + 1
+        # In a team one thread shuffles, and would send for the rows of all into the
+        # cache of its own core.
         is_alone = self.member.is_alone
-        is_short = is_alone and self.bytes_of_row < LONG_ROW
-        self.share_of_few = 0 if is_short else half
+        gathers = targets.n_outputs > 1
+        shuffle_may_send = is_alone and self.bytes_of_row < LONG_ROW
+        self.share_of_few = 0 if shuffle_may_send else half
         self.share_of_many = self.share_of_few
+        # For a team, whose wait at a meeting is long enough, it made no difference.
         if is_alone and ask_while_reading():
             self.share_of_many = lines_of(n_bytes) * CACHE_LINE
         order.let_shuffle_send(
             self.first_row, self.bytes_of_row,
-            half if is_short and targets.n_outputs == 1 else 0)
-        gathers = targets.n_outputs > 1
+            half if shuffle_may_send and not gathers else 0)
         self.gathered_array = np.empty(
             (self.max_rows if gathers else 0, self.n_features), X.dtype
         )
@@ -736,9 +740,11 @@ cdef class DenseBatches(Batches):
                 self.bytes_ahead, self.d, g)
 
 
-cpdef double cost_of_dense_row(Py_ssize_t n_features, Py_ssize_t n_outputs):
+cpdef double cost_of_dense_row(
+    Py_ssize_t n_features, Py_ssize_t itemsize, Py_ssize_t n_outputs
+):
     """The work of one row, in units of about a nanosecond."""
-    return n_outputs * (n_features + 16)
+    return n_outputs * (n_features * itemsize / 8.0 + 16.0)
 
 
 cdef Py_ssize_t rows_of_block(Py_ssize_t bytes_of_row, Py_ssize_t n_outputs):

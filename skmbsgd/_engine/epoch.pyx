@@ -66,6 +66,8 @@ def run_epoch(
     plan.first_averaged_batch = first_averaged_batch
     update.begin_epoch(plan)
     member.take_share(batch_size, batches.cost_of_row)
+    # The leader hears signals, and reckons with the share of the others.
+    cdef double work_of_row = batches.cost_of_row * batch_size / member.share_rows
     with nogil:
         if not (member.is_alone or begin_together(batches)):
             n_batches = 0
@@ -85,7 +87,7 @@ def run_epoch(
                     n_loaded, n_outputs)
                 batches.accumulate()
                 row += n_loaded
-                work += n_loaded * batches.cost_of_row
+                work += n_loaded * work_of_row
                 if work > WORK_BETWEEN_SIGNALS and member.leads:
                     work = 0.0
                     with gil:
@@ -122,7 +124,7 @@ cdef bint meet(Batches batches, Py_ssize_t batch) noexcept nogil:
 
 cdef inline Py_ssize_t n_decided(Batches batches, Py_ssize_t batch) noexcept nogil:
     """How many places in the order of rows must be known to work on a batch."""
-    cdef Py_ssize_t n_ahead = 2 + batches.lookahead // batches.member.share_rows
+    cdef Py_ssize_t n_ahead = 2 + batches.lookahead // batches.member.least_share
     return (batch + 1 + n_ahead) * batches.member.batch_size + batches.max_rows
 
 

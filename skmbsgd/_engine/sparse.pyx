@@ -33,7 +33,6 @@ from skmbsgd._engine.rest cimport RestTable
 from skmbsgd._engine.rules cimport (
     classical, nesterov, proximal_classical, proximal_nesterov,
 )
-from skmbsgd._engine.team cimport Member
 from skmbsgd._engine.updates cimport Epoch, Update
 
 
@@ -630,10 +629,9 @@ cdef class CSRBatches(Batches):
     """
 
     def __init__(
-        self, X, RowOrder order, Targets targets, sample_weight, LazyUpdate update,
-        Member member=None,
+        self, X, RowOrder order, Targets targets, sample_weight, LazyUpdate update
     ):
-        super().__init__(order, targets, sample_weight, update, member)
+        super().__init__(order, targets, sample_weight, update)
         self.model = update
         if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= X.shape[0]:
             raise ValueError("X, the targets and the order of rows do not fit.")

@@ -29,6 +29,8 @@ cdef class Member:
     # Of each batch_size rows it visits share_rows, from share_first on.
     cdef Py_ssize_t batch_size
     cdef readonly Py_ssize_t share_first, share_rows
+    # The smallest share of a thread
+    cdef Py_ssize_t least_share
 
     cdef void take_share(self, Py_ssize_t batch_size, double cost_of_row)
     cdef Py_ssize_t place_ahead(

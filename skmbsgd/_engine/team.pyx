@@ -10,7 +10,7 @@ from libc.string cimport memset
 from skmbsgd._engine.prefetch cimport CACHE_LINE, prefetch, prefetch_to_write
 from skmbsgd._engine.threads cimport (
     BYTES_OF_PACKET, Packet, add_packet_double, add_packet_float, fill_packet,
-    publish, published, yield_processor,
+    pause, publish, published, yield_processor,
 )
 from skmbsgd._engine.updates cimport DenseUpdate
 
@@ -19,8 +19,10 @@ cdef enum:
     ALIGNMENT = 2 * CACHE_LINE
     # Packets are sent for so many in advance, when they are written and when read.
     PACKETS_AHEAD = 16
-    # Looks at a packet before the processor is left to others: some microseconds
-    LOOKS_BEFORE_YIELD = 4096
+    # Looks at a packet before they become less frequent, which leaves more of a core to
+    # the other thread on it, and before the core is left to others: some microseconds
+    LOOKS_BEFORE_PAUSE = 256
+    LOOKS_BEFORE_YIELD = 1024
     # What it takes to decide the turn of a row, in the unit of the cost of a row
     COST_OF_ORDER = 8
 
@@ -92,6 +94,7 @@ cdef class Member:
         self.batch_size = batch_size
         if self.is_alone:
             self.share_first, self.share_rows = 0, batch_size
+            self.least_share = batch_size
             return
         order = COST_OF_ORDER / cost_of_row
         of_leader = in_fours(batch_size * max(0.0, 1.0 - (n - 1) * order) / n)
@@ -99,6 +102,7 @@ cdef class Member:
         self.share_first = 0 if self.leads else (
             of_leader + (self.thread - 1) * of_others)
         self.share_rows = of_leader if self.leads else of_others
+        self.least_share = min(of_leader, of_others)
 
     cdef Py_ssize_t place_ahead(
         self, Py_ssize_t place, Py_ssize_t n_visits
@@ -159,6 +163,8 @@ cdef class Member:
         cdef Py_ssize_t n_looks = 0
         while published(&packet.meeting) != self.n_meetings:
             n_looks += 1
+            if n_looks > LOOKS_BEFORE_PAUSE:
+                pause()
             if n_looks % LOOKS_BEFORE_YIELD == 0:
                 if published(self.team.given_up):
                     return False

@@ -8,9 +8,6 @@
 
 #include "prefetch.h"
 
-#if defined(_MSC_VER)
-#include <intrin.h>
-#endif
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
 #define NOMINMAX
@@ -21,12 +18,21 @@
 #define SKMBSGD_YIELD() ((void)sched_yield())
 #endif
 
+/* Tells the processor that its thread waits in a loop. */
+#if defined(_MSC_VER)
+#define SKMBSGD_PAUSE() YieldProcessor()
+#elif defined(__x86_64__) || defined(__i386__)
+#define SKMBSGD_PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define SKMBSGD_PAUSE() __asm__ volatile("yield")
+#else
+#define SKMBSGD_PAUSE() ((void)0)
+#endif
+
 /* Whoever reads a number that was published sees all that was written before it. */
 #if defined(_MSC_VER)
-#define SKMBSGD_PUBLISH(address, number) \
-    ((void)_InterlockedExchange64((volatile __int64 *)(address), (number)))
-#define SKMBSGD_PUBLISHED(address) \
-    ((int64_t)_InterlockedOr64((volatile __int64 *)(address), 0))
+#define SKMBSGD_PUBLISH(address, number) WriteRelease64((address), (number))
+#define SKMBSGD_PUBLISHED(address) ((int64_t)ReadAcquire64(address))
 #else
 #define SKMBSGD_PUBLISH(address, number) \
     __atomic_store_n((address), (int64_t)(number), __ATOMIC_RELEASE)

@@ -15,4 +15,5 @@ cdef extern from "threads.h":
         const Packet* packet, float* sums) noexcept nogil
     void publish "SKMBSGD_PUBLISH" (int64_t* address, int64_t number) noexcept nogil
     int64_t published "SKMBSGD_PUBLISHED" (const int64_t* address) noexcept nogil
+    void pause "SKMBSGD_PAUSE" () noexcept nogil
     void yield_processor "SKMBSGD_YIELD" () noexcept nogil

@@ -6,6 +6,7 @@ The rules themselves are explained in rules.pxd and written in rules_template.h.
 import numpy as np
 
 from libc.math cimport fabs, isfinite
+from libc.string cimport memset
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.threads cimport BYTES_OF_PACKET
@@ -158,6 +159,8 @@ cdef class DenseUpdate(Update):
         if self.fit_intercept:
             self.move(self.b, self.b_v, self.b_g, self.n_outputs,
                       learning_rate, 0.0, 0.0)
+        else:
+            memset(self.b_g, 0, self.bytes_of_gradients // (self.n_features + 1))
 
     cdef void move(
         self, void* w, void* v, void* g, Py_ssize_t n,
