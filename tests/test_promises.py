@@ -722,12 +722,12 @@ def test_a_thread_may_train_on_with_others_when_the_main_thread_has_ended():
             main.join()
             estimator = MiniBatchSGDRegressor(batch_size=1024, n_jobs=2, max_iter=20)
             estimator.fit(X, X[:, 0])
-            print(f"{estimator.score(X, X[:, 0]):.3f}")
+            print(f"{estimator.score(X, X[:, 0]):.2f}")
 
         threading.Thread(target=train).start()
         """
     )
-    assert printed.strip() == "1.000"
+    assert printed.strip() == "1.00"
 
 
 @needs_timer
