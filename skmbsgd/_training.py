@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from skmbsgd._engine import epoch as engine
 from skmbsgd._engine.batches import (
     BlockOrder,
     ClassTargets,
@@ -19,6 +18,7 @@ from skmbsgd._engine.batches import (
     Targets,
     cost_of_dense_row,
 )
+from skmbsgd._engine.epoch import compute_decisions, run_epoch
 from skmbsgd._engine.sparse import CSRBatches, LazyUpdate
 from skmbsgd._engine.team import Member, Team
 from skmbsgd._engine.updates import (
@@ -373,7 +373,7 @@ class Follower:
     def run(self):
         """Run the epoch, and keep what comes of it."""
         try:
-            self.loss = engine.run_epoch(self.batches, *self.arguments)
+            self.loss = run_epoch(self.batches, *self.arguments)
         except BaseException as error:
             self.error = error
             self.batches.member.team.give_up()
@@ -399,7 +399,7 @@ def run_epoch_in_threads(batches, *arguments):
     try:
         for follower in followers:
             start_new_thread(follower.run, ())
-        loss = engine.run_epoch(leader, *arguments)
+        loss = run_epoch(leader, *arguments)
         return loss + sum(follower.result() for follower in followers)
     except BaseException:
         leader.member.team.give_up()
@@ -427,7 +427,7 @@ def decisions_in_parts(data, coef, intercept):
     )
     for part in parts:
         decisions = np.empty((part.n_rows, len(coef)))
-        engine.compute_decisions(part.batches(update), decisions)
+        compute_decisions(part.batches(update), decisions)
         yield decisions
 
 

@@ -20,8 +20,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _base, _training
-from skmbsgd._engine import epoch as engine
 from skmbsgd._engine.batches import RealTargets
+from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.losses import SquaredError
 from skmbsgd._engine.team import Team
 from skmbsgd._training import TrainingData, TrainingState, batches_of_threads
@@ -294,15 +294,13 @@ def failing_fit(error):
 def test_a_thread_that_fails_ends_the_fit_of_all(failing_thread, monkeypatch):
     error, calls = MemoryError("for the test"), itertools.count()
 
-    class FailingEngine:
-        @staticmethod
-        def run_epoch(batches, *arguments):
-            if batches.member.thread == failing_thread and next(calls) == 2:
-                raise error
-            return engine.run_epoch(batches, *arguments)
+    def run_or_fail(batches, *arguments):
+        if batches.member.thread == failing_thread and next(calls) == 2:
+            raise error
+        return run_epoch(batches, *arguments)
 
     with failing_fit(error) as fit:
-        monkeypatch.setattr(_training, "engine", FailingEngine)
+        monkeypatch.setattr(_training, "run_epoch", run_or_fail)
         fit()
 
 
