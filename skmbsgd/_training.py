@@ -36,7 +36,7 @@ EPOCHS_OF_A_DRAW = 64
 # Products of several outputs take less time per weight; to hand their gradients over
 # takes as much.
 LEAST_SHARE_OF_EPOCH = 500_000
-LEAST_SHARE = 6_000
+LEAST_SHARE_OF_BATCH = 6_000
 LEAST_ROWS = {"one output": 16, "several": 64}
 
 DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
@@ -283,10 +283,11 @@ class TrainingData:
         n_outputs = self.targets.n_outputs
         cost_of_row = cost_of_dense_row(self.X.shape[1], self.X.itemsize, n_outputs)
         least_rows = max(
-            LEAST_SHARE / cost_of_row,
+            LEAST_SHARE_OF_BATCH / cost_of_row,
             LEAST_ROWS["one output" if n_outputs == 1 else "several"],
         )
-        # Each thread hears of all others: n times n / 2 times the share of one of two.
+        # Each of n threads hears of all others: its share must be n / 2 times as large
+        # as that of one of two.
         of_batch = int(math.sqrt(2 * batch_size / least_rows))
         of_epoch = int(cost_of_row * self.n_rows / LEAST_SHARE_OF_EPOCH)
         return max(1, min(n_jobs, of_batch, of_epoch))

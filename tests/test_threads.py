@@ -46,7 +46,7 @@ def team_sizes(monkeypatch):
     monkeypatch.setattr(_base, "cpu_count", lambda: 8)
     # As many threads as there are rows, and no fewer
     monkeypatch.setattr(_training, "LEAST_SHARE_OF_EPOCH", 1e-9)
-    monkeypatch.setattr(_training, "LEAST_SHARE", 0)
+    monkeypatch.setattr(_training, "LEAST_SHARE_OF_BATCH", 0)
     monkeypatch.setattr(_training, "LEAST_ROWS", {"one output": 1e-3, "several": 1e-3})
     return sizes
 
