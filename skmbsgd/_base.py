@@ -385,14 +385,18 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _make_batches(self, state, data):
         """Batches of the data and the model in training, for each of the threads."""
-        # More threads than cores would wait for each other, and some backends of joblib
-        # count the workers of a cluster.
-        n_jobs = min(effective_n_jobs(self.n_jobs), cpu_count())
+        n_threads = data.n_useful_threads(
+            self._rows_per_batch(data.n_rows), effective_n_jobs(self.n_jobs)
+        )
+        if n_threads > 1:
+            # More threads than cores would wait for each other, and some backends of
+            # joblib count the workers of a cluster.
+            n_threads = min(n_threads, cpu_count())
         return batches_of_threads(
             data,
             state,
             partial(self._make_update, data),
-            data.n_useful_threads(self._rows_per_batch(data.n_rows), n_jobs),
+            n_threads,
             in_blocks=isinstance(self.shuffle, str) and self.shuffle == "blocks",
         )
 

@@ -26,8 +26,8 @@ enum { SKMBSGD_CACHE_LINE = 64 };
 
 /* Whether products should ask for rows to come while they read others for the first
    time. Reads wait behind requests, and with processors of AMD it is better to ask when
-   the rows at hand are in the cache; with those of Intel it takes an eighth less time to
-   spread requests over the wait (docs/performance.rst). */
+   the rows at hand are in the cache; with those of Intel it takes up to an eighth less
+   time to spread requests over the wait (docs/performance.rst). */
 static inline int skmbsgd_ask_while_reading(void)
 {
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))

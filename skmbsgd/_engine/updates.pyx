@@ -160,6 +160,7 @@ cdef class DenseUpdate(Update):
             self.move(self.b, self.b_v, self.b_g, self.n_outputs,
                       learning_rate, 0.0, 0.0)
         else:
+            # Nobody needs it, but threads would go on adding it up.
             memset(self.b_g, 0, self.bytes_of_gradients // (self.n_features + 1))
 
     cdef void move(
