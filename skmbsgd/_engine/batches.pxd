@@ -43,6 +43,7 @@ cdef class RowOrder:
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil
     cdef void send_for_next_pile(
         self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void send_for_next_places(self, Py_ssize_t first) noexcept nogil
 
 
 @cython.final

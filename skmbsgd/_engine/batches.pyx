@@ -55,10 +55,10 @@ cdef enum:
     ROWS_OF_PILE = 8192
     MAX_PILES = 256
     # A block of neighbours, long enough for the memory to deliver it at speed; a pile
-    # of blocks, which stays in the cache that the cores of a processor share; and what
-    # the number and the target of a row take in it
+    # of blocks, which stays in the second-level cache; and what the number and the
+    # target of a row take in it
     BYTES_OF_NEIGHBOURS = 16384
-    PILE_BYTES = 2097152
+    PILE_BYTES = 524288
     BYTES_OF_PLACE = 12
     # Rows that are shuffled at once
     SHUFFLE_BLOCK = 128
@@ -271,6 +271,7 @@ cdef class RowOrder:
         if values != NULL:
             values_of_pile = values + self.room_before
         self.send_for_next_pile(first, stop)
+        self.send_for_next_places(stop)
         for place in range(first, stop):
             # A draw is good for two rows.
             draws = draws >> 32 if (place - first) & 1 else next_uint64(&random_state)
@@ -301,6 +302,17 @@ cdef class RowOrder:
             prefetch(self.rows + place)
             if self.values != NULL:
                 prefetch(self.values + place)
+
+    cdef inline void send_for_next_places(self, Py_ssize_t first) noexcept nogil:
+        """Send for the places that the next part of the order goes to.
+
+        They belonged to a pile before, and no cache may have them any more.
+        """
+        cdef Py_ssize_t place
+        for place in range(first, min(first + SHUFFLE_BLOCK, self.n_rows), 8):
+            prefetch_to_write(self.rows + place)
+            if self.values != NULL:
+                prefetch_to_write(self.values + place)
 
 
 @cython.final
@@ -637,19 +649,21 @@ cdef class DenseBatches(Batches):
         self.bytes_ahead = n_bytes
         if not self.ends_vary:
             self.bytes_ahead = (lines_of(n_bytes) - 1) * CACHE_LINE + 1
-        # In a team one thread shuffles, and would send for the rows of all into the
-        # cache of its own core.
-        is_alone = self.member.is_alone
         gathers = targets.n_outputs > 1
-        shuffle_may_send = is_alone and self.bytes_of_row < LONG_ROW
-        self.share_of_few = 0 if shuffle_may_send else half
+        # In a team one thread shuffles, and would send for the rows of all into the
+        # cache of its own core; and its wait at a meeting is long enough that it made
+        # no difference who sends.
+        asks_while_reading = self.member.is_alone and ask_while_reading()
+        shuffle_sends = (
+            self.member.is_alone and not asks_while_reading
+            and self.bytes_of_row < LONG_ROW)
+        self.share_of_few = 0 if shuffle_sends else half
         self.share_of_many = self.share_of_few
-        # For a team, whose wait at a meeting is long enough, it made no difference.
-        if is_alone and ask_while_reading():
+        if asks_while_reading:
             self.share_of_many = lines_of(n_bytes) * CACHE_LINE
         order.let_shuffle_send(
             self.first_row, self.bytes_of_row,
-            half if shuffle_may_send and not gathers else 0)
+            half if shuffle_sends and not gathers else 0)
         self.gathered_array = np.empty(
             (self.max_rows if gathers else 0, self.n_features), X.dtype
         )
