@@ -28,13 +28,13 @@ cdef class RowOrder:
     # Shuffles so far, and those that had to be begun anew
     cdef readonly Py_ssize_t n_deals
     cdef uint64_t random_state
-    # Where X begins, the length of its rows, how much of each the shuffles to come send
-    # for, and how much the last one did
+    # Where X begins, the length of its rows, and how much of each the shuffle sends for
     cdef const char* first_row
-    cdef Py_ssize_t bytes_of_row, bytes_to_send, bytes_sent
+    cdef Py_ssize_t bytes_of_row, bytes_sent
 
-    cdef void let_shuffle_send(
-        self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes)
+    cdef Py_ssize_t let_shuffle_send(
+        self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes
+    ) noexcept nogil
     cdef void empty_piles(self) noexcept nogil
     cdef Py_ssize_t least_room(self) noexcept nogil
     cdef Py_ssize_t deal(self, Py_ssize_t first) noexcept nogil
@@ -107,6 +107,7 @@ cdef class Batches:
         self, Py_ssize_t first, Py_ssize_t stop, double batch_share
     ) noexcept nogil
     cdef void load_scale(self, double batch_share) noexcept nogil
+    cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil
     cdef void decisions(self) noexcept nogil
     cdef void accumulate(self) noexcept nogil
@@ -119,12 +120,11 @@ cdef class DenseBatches(Batches):
     cdef object gathered_array, converted_array
     cdef bint single_precision
     cdef Py_ssize_t n_features, bytes_of_row
-    # Of a row to come the first product sends for the bytes before first_share that the
-    # shuffle has not sent for, and the second for the rest up to bytes_ahead, whose
-    # last byte begins a cache line, unless rows end in one more or one less.
-    cdef Py_ssize_t first_share, bytes_ahead
-    # first_share in a block of a few rows, and of four or more
-    cdef Py_ssize_t share_of_few, share_of_many
+    # Of a row to come the shuffle has sent for the bytes up to sent_before, the first
+    # product sends for those up to first_share, and the second for the rest up to
+    # bytes_ahead, whose last byte begins a cache line, unless rows end in one more or
+    # one less.
+    cdef Py_ssize_t sent_before, first_share, bytes_ahead
     cdef bint ends_vary
     cdef const char* first_row
     # The rows some visits after those of the block

@@ -77,8 +77,8 @@ cdef enum:
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
     # Of a row of fewer bytes the first product, which reads the rows at hand for the
-    # first time, does not send for any part: its own reads would have to wait. If there
-    # is one output, the shuffle, which reads no rows, does.
+    # first time, does not send for any part, unless `ask_while_reading`: its own reads
+    # would have to wait. If there is one output, the shuffle, which reads no rows, does.
     LONG_ROW = 1024
 
 
@@ -138,22 +138,22 @@ cdef class RowOrder:
         The piles are shuffled later, by `settle`.
         """
         self.random_state = seed
-        self.bytes_sent = self.bytes_to_send
         if self.rows_array is None:
             self.make_room()
         self.pile, self.room_before, self.n_settled = 0, 0, 0
         self.make_piles()
 
-    cdef void let_shuffle_send(
+    cdef Py_ssize_t let_shuffle_send(
         self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes
-    ):
-        """Have shuffles ask for so many bytes of a row of X when they know its turn.
+    ) noexcept nogil:
+        """Have the shuffle ask for so many bytes of a row when it knows its turn.
 
-        The rest of the row is sent for later, and need not wait for the translation of
+        Return how many it will: none if there is no shuffle. The rest of the row is sent for later, and need not wait for the translation of
         its address any more.
         """
         self.first_row, self.bytes_of_row = first_row, bytes_of_row
-        self.bytes_to_send = n_bytes
+        self.bytes_sent = n_bytes if self.rows != self.unshuffled_rows else 0
+        return self.bytes_sent
 
     def make_piles(self):
         """Deal the rows into piles, and all of them anew if one has no room left.
@@ -589,6 +589,12 @@ cdef class Batches:
             for i in range(self.max_rows):
                 scale[i] = batch_share
 
+    cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil:
+        """Settle, for an epoch, who sends for which part of the rows to come.
+
+        rows_at_once is the number of rows between two updates.
+        """
+
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         """Bring the block's rows of X to hand, and send for those after them."""
 
@@ -643,27 +649,12 @@ cdef class DenseBatches(Batches):
         self.allocate(min(block_rows, order.n_rows))
         self.lookahead = lookahead_rows(self.bytes_of_row)
         n_bytes = min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
-        half = half_in_lines(n_bytes)
         self.ends_vary = some_take_one_more_line(
             X.ctypes.data, self.bytes_of_row, n_bytes)
         self.bytes_ahead = n_bytes
         if not self.ends_vary:
             self.bytes_ahead = (lines_of(n_bytes) - 1) * CACHE_LINE + 1
         gathers = targets.n_outputs > 1
-        # In a team one thread shuffles, and would send for the rows of all into the
-        # cache of its own core; and its wait at a meeting is long enough that it made
-        # no difference who sends.
-        asks_while_reading = self.member.is_alone and ask_while_reading()
-        shuffle_sends = (
-            self.member.is_alone and not asks_while_reading
-            and self.bytes_of_row < LONG_ROW)
-        self.share_of_few = 0 if shuffle_sends else half
-        self.share_of_many = self.share_of_few
-        if asks_while_reading:
-            self.share_of_many = lines_of(n_bytes) * CACHE_LINE
-        order.let_shuffle_send(
-            self.first_row, self.bytes_of_row,
-            half if shuffle_sends and not gathers else 0)
         self.gathered_array = np.empty(
             (self.max_rows if gathers else 0, self.n_features), X.dtype
         )
@@ -671,12 +662,27 @@ cdef class DenseBatches(Batches):
         self.converted_array = np.empty((self.max_rows, targets.n_outputs), X.dtype)
         self.converted = <void*><size_t>self.converted_array.ctypes.data
 
+    cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil:
+        cdef Py_ssize_t half = half_in_lines(self.bytes_ahead), by_shuffle = 0
+        self.sent_before, self.first_share = 0, half
+        # In a team one thread shuffles, and would send for the rows of all into the
+        # cache of its own core; and its wait at a meeting is long enough that it made
+        # no difference which product sends.
+        if self.model.n_outputs > 1 or not self.member.is_alone:
+            return
+        # Up to three rows are read one by one, and have little to cover a wait with.
+        if ask_while_reading() and rows_at_once > 3:
+            self.first_share = lines_of(self.bytes_ahead) * CACHE_LINE
+        elif self.bytes_of_row < LONG_ROW:
+            self.first_share, by_shuffle = 0, half
+        self.sent_before = self.order.let_shuffle_send(
+            self.first_row, self.bytes_of_row, by_shuffle)
+        self.first_share = max(self.first_share, self.sent_before)
+
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.rows_ahead = self.order.rows + min(
             self.member.place_ahead(first, self.lookahead),
             self.order.n_rows - self.n_rows)
-        # Up to three rows are read one by one, and have little to cover a wait with.
-        self.first_share = self.share_of_many if self.n_rows > 3 else self.share_of_few
         if self.model.n_outputs == 1:
             return
         if self.order.consecutive:
@@ -724,12 +730,12 @@ cdef class DenseBatches(Batches):
         elif floating is double:
             dot_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, self.order.bytes_sent, self.first_share,
+                self.n_rows, self.n_features, self.sent_before, self.first_share,
                 w, b[0], self.z)
         else:
             dot_rows_float(
                 <const float*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, self.order.bytes_sent, self.first_share,
+                self.n_rows, self.n_features, self.sent_before, self.first_share,
                 w, b[0], self.z)
 
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil:
@@ -744,14 +750,12 @@ cdef class DenseBatches(Batches):
             b_g[0] += add_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features,
-                max(self.first_share, self.order.bytes_sent),
-                self.bytes_ahead, self.d, g)
+                self.first_share, self.bytes_ahead, self.d, g)
         else:
             b_g[0] += add_rows_float(
                 <const float*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features,
-                max(self.first_share, self.order.bytes_sent),
-                self.bytes_ahead, self.d, g)
+                self.first_share, self.bytes_ahead, self.d, g)
 
 
 cpdef double cost_of_dense_row(
@@ -788,11 +792,11 @@ cdef bint some_take_one_more_line(
     return lines_of(place + n_bytes) > lines_of(n_bytes)
 
 
-cdef Py_ssize_t lines_of(Py_ssize_t n_bytes):
+cdef Py_ssize_t lines_of(Py_ssize_t n_bytes) noexcept nogil:
     return (n_bytes + CACHE_LINE - 1) // CACHE_LINE
 
 
-cdef Py_ssize_t half_in_lines(Py_ssize_t n_bytes):
+cdef Py_ssize_t half_in_lines(Py_ssize_t n_bytes) noexcept nogil:
     """Half of them, rounded up to whole cache lines: of few bytes more than all."""
     return lines_of((n_bytes + 1) // 2) * CACHE_LINE
 

@@ -66,6 +66,7 @@ def run_epoch(
     plan.first_averaged_batch = first_averaged_batch
     update.begin_epoch(plan)
     member.take_share(batch_size, batches.cost_of_row)
+    batches.divide_requests(member.share_rows)
     # The leader hears signals, and reckons with the share of the others.
     cdef double work_of_row = batches.cost_of_row * batch_size / member.share_rows
     with nogil:
@@ -140,6 +141,7 @@ def compute_decisions(Batches batches, double[:, ::1] out):
     cdef double work = 0.0
     if out.shape[0] != n_rows or out.shape[1] != n_outputs:
         raise ValueError("The array for the decisions has the wrong shape.")
+    batches.divide_requests(n_rows)
     with nogil:
         while row < n_rows:
             n_loaded = batches.load(row, n_rows, 1.0)
