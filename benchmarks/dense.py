@@ -28,7 +28,14 @@ REGRESSIONS = [
     (300_000, 100, "float64", 32, "blocks", 1.9, 0.19),
     (300_000, 100, "float32", 32, "blocks", 1.5, 0.10),
     (1_000_000, 20, "float64", 32, "blocks", 2.8, 0.17),
+    (30_000, 1000, "float64", 32, "blocks", 2.0, None),
+    (300_000, 100, "float64", 32, False, 1.25, None),
+    (300_000, 100, "float32", 32, False, 1.25, None),
+    (1_000_000, 20, "float64", 32, False, 1.25, None),
+    (30_000, 1000, "float64", 32, False, 1.25, None),
 ]
+# What the rows of the table say of shuffle
+ORDERS = {True: "", "blocks": ", blocks", False: ", in order"}
 
 
 def product_with_vector(X):
@@ -72,8 +79,7 @@ def compare_regressions(repeats):
                 theirs, X, y, epochs=(1, 3)
             ),
         }
-        name = f"{n:,} x {d} {dtype}, batch_size={batch_size}"
-        name += ", blocks" if shuffle == "blocks" else ""
+        name = f"{n:,} x {d} {dtype}, batch_size={batch_size}{ORDERS[shuffle]}"
         report(name, measurements, repeats, asked_product, asked_sklearn)
 
 

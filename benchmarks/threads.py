@@ -10,7 +10,7 @@ import warnings
 
 from threadpoolctl import threadpool_limits
 
-from benchmarks.dense import SETTINGS, product_with_vector, ten_classes
+from benchmarks.dense import ORDERS, SETTINGS, product_with_vector, ten_classes
 from benchmarks.problems import regression_data
 from benchmarks.timing import interleaved, seconds_per_epoch
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
@@ -22,16 +22,21 @@ SHAPES = [
     (30_000, 1000, "float64"),
 ]
 BATCH_SIZES = (32, 128, 256, 1024, 4096, "full")
+BATCH_SIZES_OF_OTHER_ORDERS = (32, 128, 1024)
 
 
-def compare(name, kind, X, y, repeats):
+def compare(name, kind, X, y, repeats, batch_sizes=BATCH_SIZES, shuffle=True):
     """Print a row for each batch size."""
-    for batch_size in BATCH_SIZES:
+    for batch_size in batch_sizes:
         measurements = {
             n_jobs: functools.partial(
                 seconds_per_epoch,
                 functools.partial(
-                    kind, batch_size=batch_size, n_jobs=n_jobs, **SETTINGS
+                    kind,
+                    batch_size=batch_size,
+                    shuffle=shuffle,
+                    n_jobs=n_jobs,
+                    **SETTINGS,
                 ),
                 X,
                 y,
@@ -44,7 +49,7 @@ def compare(name, kind, X, y, repeats):
         )
         one, two, product = medians[1], medians[2], medians["product"]
         print(
-            f"{name:<30}{batch_size:>6} {one * 1e3:8.1f} ms {two * 1e3:8.1f} ms "
+            f"{name + ORDERS[shuffle]:<34}{batch_size:>6} {one * 1e3:8.1f} ms {two * 1e3:8.1f} ms "
             f"{one / two:8.2f} {one / product:8.2f} {two / product:8.2f}",
             flush=True,
         )
@@ -57,14 +62,17 @@ def main():
     repeats = parser.parse_args().repeats
     warnings.simplefilter("ignore")
     print(
-        f"{'':30}{'batch':>6} {'1 thread':>11} {'2 threads':>11} {'faster':>8} "
+        f"{'':34}{'batch':>6} {'1 thread':>11} {'2 threads':>11} {'faster':>8} "
         f"{'1 to X @ w':>8} {'2 to X @ w':>8}"
     )
     with threadpool_limits(1):
         for n, d, dtype in SHAPES:
             X, scores = regression_data(n, d, dtype)
             name = f"{n:,} x {d} {dtype}"
-            compare(name, MiniBatchSGDRegressor, X, scores[:, 0], repeats)
+            data = MiniBatchSGDRegressor, X, scores[:, 0]
+            compare(name, *data, repeats)
+            for shuffle in ("blocks", False):
+                compare(name, *data, repeats, BATCH_SIZES_OF_OTHER_ORDERS, shuffle)
         name = "100,000 x 100, 10 classes"
         compare(name, MiniBatchSGDClassifier, *ten_classes(), repeats)
 

@@ -64,8 +64,8 @@ nesterov : bool, default=False
 shuffle : bool or "blocks", default=True
     Whether each epoch visits the rows in a new random order. True makes all orders
     equally likely. "blocks" takes blocks of neighbouring rows in random order, 16 KB of
-    `X` each, and shuffles the rows of up to 2 MB of blocks at a time: faster where `X`
-    is larger than the processor's caches, and nearly as good a mixture.
+    `X` each, and shuffles the rows of up to 512 KB of blocks at a time: faster where
+    `X` is larger than the processor's caches, and nearly as good a mixture.
 verbose : int, default=0
     If not 0, print a line per epoch of `fit`.
 epsilon : float, default=0.1

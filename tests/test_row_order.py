@@ -20,7 +20,7 @@ from skmbsgd._training import Penalty, TrainingState, make_update, seed_of_epoch
 
 # As in batches.pyx
 BYTES_OF_NEIGHBOURS = 2**14
-PILE_BYTES = 2**21
+PILE_BYTES = 2**19
 
 
 def batches_in(order, n_samples):
@@ -144,7 +144,7 @@ def test_a_pile_is_made_of_blocks_of_neighbours():
     assert 0.1 * pile_rows < distances.mean() < 0.7 * pile_rows
 
 
-@pytest.mark.parametrize("n_rows", [2100, 4200, 6300, 50_000])
+@pytest.mark.parametrize("n_rows", [520, 1040, 1560, 50_000])
 def test_the_last_pile_is_as_large_as_the_others(n_rows):
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, 1000)
@@ -153,8 +153,9 @@ def test_the_last_pile_is_as_large_as_the_others(n_rows):
     for seed in range(50):
         order.shuffle(seed)
         n_blocks.append(len(np.unique(visited(batches)[-32:] // order.block_rows)))
-    # 32 rows of about 60 blocks or more; of a hundred blocks they meet 27 on average.
-    assert np.mean(n_blocks) > 20
+    # 32 rows of 17 blocks or more meet 14.5 of them on average. They would meet 2 if the
+    # last pile were what is left by whole ones.
+    assert np.mean(n_blocks) > 13
 
 
 # The estimators

@@ -77,8 +77,9 @@ cdef enum:
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
     # Of a row of fewer bytes the first product, which reads the rows at hand for the
-    # first time, does not send for any part, unless `ask_while_reading`: its own reads
-    # would have to wait. If there is one output, the shuffle, which reads no rows, does.
+    # first time, does not send for any part: its own reads would have to wait. If there
+    # is one output, the shuffle, which reads no rows, does. (`ask_while_reading` names
+    # the exception.)
     LONG_ROW = 1024
 
 
@@ -148,8 +149,8 @@ cdef class RowOrder:
     ) noexcept nogil:
         """Have the shuffle ask for so many bytes of a row when it knows its turn.
 
-        Return how many it will: none if there is no shuffle. The rest of the row is sent for later, and need not wait for the translation of
-        its address any more.
+        Return how many it will: none if there is no shuffle. The rest of the row is
+        sent for later, and need not wait for the translation of its address any more.
         """
         self.first_row, self.bytes_of_row = first_row, bytes_of_row
         self.bytes_sent = n_bytes if self.rows != self.unshuffled_rows else 0
@@ -665,16 +666,17 @@ cdef class DenseBatches(Batches):
     cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil:
         cdef Py_ssize_t half = half_in_lines(self.bytes_ahead), by_shuffle = 0
         self.sent_before, self.first_share = 0, half
-        # In a team one thread shuffles, and would send for the rows of all into the
-        # cache of its own core; and its wait at a meeting is long enough that it made
-        # no difference which product sends.
-        if self.model.n_outputs > 1 or not self.member.is_alone:
+        if self.model.n_outputs > 1:
             return
         # Up to three rows are read one by one, and have little to cover a wait with.
         if ask_while_reading() and rows_at_once > 3:
             self.first_share = lines_of(self.bytes_ahead) * CACHE_LINE
-        elif self.bytes_of_row < LONG_ROW:
+        elif self.member.is_alone and self.bytes_of_row < LONG_ROW:
             self.first_share, by_shuffle = 0, half
+        # In a team one thread shuffles, and would send for the rows of all into the
+        # cache of its own core.
+        if not self.member.is_alone:
+            return
         self.sent_before = self.order.let_shuffle_send(
             self.first_row, self.bytes_of_row, by_shuffle)
         self.first_share = max(self.first_share, self.sent_before)
