@@ -49,8 +49,9 @@ def compare(name, kind, X, y, repeats, batch_sizes=BATCH_SIZES, shuffle=True):
         )
         one, two, product = medians[1], medians[2], medians["product"]
         print(
-            f"{name + ORDERS[shuffle]:<34}{batch_size:>6} {one * 1e3:8.1f} ms {two * 1e3:8.1f} ms "
-            f"{one / two:8.2f} {one / product:8.2f} {two / product:8.2f}",
+            f"{name + ORDERS[shuffle]:<34}{batch_size:>6} "
+            f"{one * 1e3:8.1f} ms {two * 1e3:8.1f} ms {one / two:8.2f} "
+            f"{one / product:8.2f} {two / product:8.2f}",
             flush=True,
         )
 
