@@ -153,8 +153,8 @@ def test_the_last_pile_is_as_large_as_the_others(n_rows):
     for seed in range(50):
         order.shuffle(seed)
         n_blocks.append(len(np.unique(visited(batches)[-32:] // order.block_rows)))
-    # 32 rows of 17 blocks or more meet 14.5 of them on average; they would meet 2 if the
-    # last pile were what whole ones leave over.
+    # 32 rows of 17 blocks or more meet 14.5 of them on average; they would meet 2 if
+    # the last pile were what whole ones leave over.
     assert np.mean(n_blocks) > 13
 
 
