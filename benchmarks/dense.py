@@ -51,7 +51,7 @@ def report(name, measurements, repeats, asked_product, asked_sklearn):
     to_product = f"{ours / product:6.2f}"
     to_sklearn = f"{ours / medians['sklearn']:6.3f}"
     print(
-        f"{name:<46} {ours * 1e3:8.1f} ms {product * 1e3:7.1f} ms "
+        f"{name:<48} {ours * 1e3:8.1f} ms {product * 1e3:7.1f} ms "
         f"{to_product} ({asked_product or '-'})  {to_sklearn} ({asked_sklearn or '-'})",
         flush=True,
     )
@@ -136,7 +136,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     repeats = parser.parse_args().repeats
     warnings.simplefilter("ignore")
-    print(f"{'':46} {'epoch':>11} {'X @ w':>10}  ratio (asked)  to sklearn (asked)")
+    print(f"{'':48} {'epoch':>11} {'X @ w':>10}  ratio (asked)  to sklearn (asked)")
     with threadpool_limits(1):
         compare_regressions(repeats)
         compare_classifications(repeats)

@@ -63,7 +63,7 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
-@pytest.mark.parametrize("n_rows", [1, 2, 15, 17, 2097, 2098, 10_000, 70_001])
+@pytest.mark.parametrize("n_rows", [1, 2, 15, 17, 518, 519, 10_000, 70_001])
 def test_every_row_is_visited_once(make_order, n_rows):
     rows, values = random_rows(n_rows, n_rows + 7)
     batches = batches_in(make_order(rows, values), n_rows + 7)
@@ -144,8 +144,8 @@ def test_a_pile_is_made_of_blocks_of_neighbours():
     assert 0.1 * pile_rows < distances.mean() < 0.7 * pile_rows
 
 
-@pytest.mark.parametrize("n_rows", [520, 1040, 1560, 50_000])
-def test_the_last_pile_is_as_large_as_the_others(n_rows):
+@pytest.mark.parametrize("n_rows", [550, 1070, 1590, 310_832])
+def test_the_last_pile_is_not_small(n_rows):
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, 1000)
     batches = batches_in(order, n_rows)
@@ -153,8 +153,8 @@ def test_the_last_pile_is_as_large_as_the_others(n_rows):
     for seed in range(50):
         order.shuffle(seed)
         n_blocks.append(len(np.unique(visited(batches)[-32:] // order.block_rows)))
-    # 32 rows of 17 blocks or more meet 14.5 of them on average; they would meet 2 if
-    # the last pile were what whole ones leave over.
+    # 32 rows of 17 blocks or more meet 14.5 of them on average. If the last pile were
+    # what whole ones leave over, they would be from 2 to 4 blocks.
     assert np.mean(n_blocks) > 13
 
 

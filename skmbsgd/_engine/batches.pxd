@@ -108,6 +108,7 @@ cdef class Batches:
     ) noexcept nogil
     cdef void load_scale(self, double batch_share) noexcept nogil
     cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil
+    cdef void let_first_product_send(self) noexcept nogil
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil
     cdef void decisions(self) noexcept nogil
     cdef void accumulate(self) noexcept nogil

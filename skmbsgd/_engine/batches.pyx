@@ -77,9 +77,9 @@ cdef enum:
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
     # Of a row of fewer bytes the first product, which reads the rows at hand for the
-    # first time, does not send for any part: its own reads would have to wait. If there
-    # is one output, the shuffle, which reads no rows, does. (`ask_while_reading` names
-    # the exception.)
+    # first time, is not to send for any part, since its own reads would have to wait.
+    # The shuffle, which reads no rows, sends for the first half. (Unless one had better
+    # ask while reading, or several threads share the rows.)
     LONG_ROW = 1024
 
 
@@ -139,6 +139,7 @@ cdef class RowOrder:
         The piles are shuffled later, by `settle`.
         """
         self.random_state = seed
+        self.bytes_sent = 0
         if self.rows_array is None:
             self.make_room()
         self.pile, self.room_before, self.n_settled = 0, 0, 0
@@ -149,11 +150,11 @@ cdef class RowOrder:
     ) noexcept nogil:
         """Have the shuffle ask for so many bytes of a row when it knows its turn.
 
-        Return how many it will: none if there is no shuffle. The rest of the row is
-        sent for later, and need not wait for the translation of its address any more.
+        Return how many it will: none if all turns are known already. The rest of a row
+        is sent for later, and need not wait for the translation of its address then.
         """
         self.first_row, self.bytes_of_row = first_row, bytes_of_row
-        self.bytes_sent = n_bytes if self.rows != self.unshuffled_rows else 0
+        self.bytes_sent = n_bytes if self.n_settled < self.n_rows else 0
         return self.bytes_sent
 
     def make_piles(self):
@@ -299,21 +300,26 @@ cdef class RowOrder:
         """
         cdef Py_ssize_t place, distance = self.room_before + self.pile_room
         cdef Py_ssize_t n_places = self.n_piles * self.pile_room
-        for place in range(first + distance, min(stop + distance, n_places), 8):
+        for place in range(first + distance, min(stop + distance, n_places), 16):
             prefetch(self.rows + place)
             if self.values != NULL:
                 prefetch(self.values + place)
+                prefetch(self.values + place + 8)
 
     cdef inline void send_for_next_places(self, Py_ssize_t first) noexcept nogil:
         """Send for the places that the next part of the order goes to.
 
-        They belonged to a pile before, and no cache may have them any more.
+        They belonged to an earlier pile, and no cache may have them any more, unless
+        they are those of the pile at hand.
         """
         cdef Py_ssize_t place
-        for place in range(first, min(first + SHUFFLE_BLOCK, self.n_rows), 8):
+        if self.room_before == 0:
+            return
+        for place in range(first, min(first + SHUFFLE_BLOCK, self.n_rows), 16):
             prefetch_to_write(self.rows + place)
             if self.values != NULL:
                 prefetch_to_write(self.values + place)
+                prefetch_to_write(self.values + place + 8)
 
 
 @cython.final
@@ -339,8 +345,11 @@ cdef class BlockOrder(RowOrder):
         self.n_blocks = (self.n_rows + self.block_rows - 1) // self.block_rows
         pile_rows = max(self.block_rows, PILE_BYTES // (bytes_of_row + BYTES_OF_PLACE))
         self.n_piles = (self.n_rows + pile_rows - 1) // pile_rows
-        # All of one size: a small last pile would consist of a block or two.
         self.pile_room = (self.n_rows + self.n_piles - 1) // self.n_piles
+        # A small last pile would consist of a block or two.
+        while 0 < self.n_rows % self.pile_room < self.pile_room // 2:
+            self.pile_room -= 1
+        self.n_piles = (self.n_rows + self.pile_room - 1) // self.pile_room
 
     def make_room(self):
         RowOrder.make_room(self)
@@ -593,8 +602,11 @@ cdef class Batches:
     cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil:
         """Settle, for an epoch, who sends for which part of the rows to come.
 
-        rows_at_once is the number of rows between two updates.
+        rows_at_once is how many rows of a batch this thread goes through.
         """
+
+    cdef void let_first_product_send(self) noexcept nogil:
+        """Have the first product send for the rows to come, all by itself."""
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         """Bring the block's rows of X to hand, and send for those after them."""
@@ -664,22 +676,23 @@ cdef class DenseBatches(Batches):
         self.converted = <void*><size_t>self.converted_array.ctypes.data
 
     cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil:
-        cdef Py_ssize_t half = half_in_lines(self.bytes_ahead), by_shuffle = 0
-        self.sent_before, self.first_share = 0, half
-        if self.model.n_outputs > 1:
-            return
+        cdef Py_ssize_t half = half_in_lines(self.bytes_ahead)
         # Up to three rows are read one by one, and have little to cover a wait with.
         if ask_while_reading() and rows_at_once > 3:
-            self.first_share = lines_of(self.bytes_ahead) * CACHE_LINE
-        elif self.member.is_alone and self.bytes_of_row < LONG_ROW:
-            self.first_share, by_shuffle = 0, half
-        # In a team one thread shuffles, and would send for the rows of all into the
-        # cache of its own core.
-        if not self.member.is_alone:
+            self.let_first_product_send()
             return
-        self.sent_before = self.order.let_shuffle_send(
-            self.first_row, self.bytes_of_row, by_shuffle)
-        self.first_share = max(self.first_share, self.sent_before)
+        self.sent_before, self.first_share = 0, half
+        # In a team one thread shuffles, and would send for the rows of all into the
+        # cache of its own core. Several outputs gather their rows, and send meanwhile.
+        if (self.member.is_alone and self.model.n_outputs == 1
+                and self.bytes_of_row < LONG_ROW):
+            self.sent_before = self.order.let_shuffle_send(
+                self.first_row, self.bytes_of_row, half)
+            self.first_share = self.sent_before
+
+    cdef void let_first_product_send(self) noexcept nogil:
+        self.sent_before = 0
+        self.first_share = lines_of(self.bytes_ahead) * CACHE_LINE
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.rows_ahead = self.order.rows + min(

@@ -141,7 +141,7 @@ def compute_decisions(Batches batches, double[:, ::1] out):
     cdef double work = 0.0
     if out.shape[0] != n_rows or out.shape[1] != n_outputs:
         raise ValueError("The array for the decisions has the wrong shape.")
-    batches.divide_requests(n_rows)
+    batches.let_first_product_send()
     with nogil:
         while row < n_rows:
             n_loaded = batches.load(row, n_rows, 1.0)

@@ -27,8 +27,8 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
 #define LINE ((ptrdiff_t)SKMBSGD_CACHE_LINE)
 
 /* A cache line of each of four rows to come. The memory can deliver only so many lines
-   at a time, so that they are sent for step by step, and those of long rows by both
-   products. */
+   at a time, so that they are sent for step by step, and by the shuffle or by both
+   products where that is better. */
 #define SEND_FOR_LINES(byte) \
     do { \
         SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i], byte)); \
