@@ -76,6 +76,9 @@ cdef enum:
     # Of a very long row only the start is sent for; the processor's own prefetcher
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
+    # With fewer rows between two updates there is too little to do meanwhile for the
+    # first product to send for all of a row (docs/performance.rst).
+    LEAST_TO_ASK_MEANWHILE = 8
     # Of a row of fewer bytes the first product, which reads the rows at hand for the
     # first time, is not to send for any part, since its own reads would have to wait.
     # The shuffle, which reads no rows, sends for the first half. (Unless one had better
@@ -677,8 +680,7 @@ cdef class DenseBatches(Batches):
 
     cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil:
         cdef Py_ssize_t half = half_in_lines(self.bytes_ahead)
-        # Up to three rows are read one by one, and have little to cover a wait with.
-        if ask_while_reading() and rows_at_once > 3:
+        if ask_while_reading() and rows_at_once >= LEAST_TO_ASK_MEANWHILE:
             self.let_first_product_send()
             return
         self.sent_before, self.first_share = 0, half
