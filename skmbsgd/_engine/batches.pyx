@@ -78,7 +78,7 @@ cdef enum:
     MAX_PREFETCHED_BYTES = 16384
     # With fewer rows between two updates there is too little to do meanwhile for the
     # first product to send for all of a row (docs/performance.rst).
-    LEAST_TO_ASK_MEANWHILE = 8
+    LEAST_TO_ASK_MEANWHILE = 4
     # Of a row of fewer bytes the first product, which reads the rows at hand for the
     # first time, is not to send for any part, since its own reads would have to wait.
     # The shuffle, which reads no rows, sends for the first half. (Unless one had better
