@@ -36,7 +36,7 @@ EPOCHS_OF_A_DRAW = 64
 # Products of several outputs take less time per weight; to hand their gradients over
 # takes as much.
 LEAST_SHARE_OF_EPOCH = 500_000
-LEAST_SHARE_OF_BATCH = 6_000
+LEAST_SHARE_OF_BATCH = 3_000
 LEAST_ROWS = {"one output": 16, "several": 64}
 
 DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's

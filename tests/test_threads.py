@@ -222,16 +222,16 @@ def n_useful_threads(X, n_outputs, batch_size, n_jobs):
 def test_threads_are_as_many_as_find_work():
     X = np.zeros((40_000, 100))
     single = X.astype(np.float32)
-    assert n_useful_threads(X, 1, 103, 2) == 1
-    assert n_useful_threads(X, 1, 104, 2) == 2  # 6,000 / (100 + 16) rows each
-    assert n_useful_threads(X, 1, 104, 1) == 1
-    assert n_useful_threads(X, 1, 1024, 100) == 6  # twice as many meet once as often
-    assert n_useful_threads(single, 1, 181, 2) == 1
-    assert n_useful_threads(single, 1, 182, 2) == 2
+    assert n_useful_threads(X, 1, 51, 2) == 1
+    assert n_useful_threads(X, 1, 52, 2) == 2  # 3,000 / (100 + 16) rows each
+    assert n_useful_threads(X, 1, 52, 1) == 1
+    assert n_useful_threads(X, 1, 1024, 100) == 8  # twice as many meet once as often
+    assert n_useful_threads(single, 1, 90, 2) == 1
+    assert n_useful_threads(single, 1, 91, 2) == 2
     assert n_useful_threads(X, 10, 127, 2) == 1
     assert n_useful_threads(X, 10, 128, 2) == 2
-    assert n_useful_threads(X[:, :10], 1, 461, 2) == 1
-    assert n_useful_threads(X[:, :10], 1, 462, 2) == 2
+    assert n_useful_threads(X[:, :10], 1, 230, 2) == 1
+    assert n_useful_threads(X[:, :10], 1, 231, 2) == 2
     assert n_useful_threads(np.zeros((2000, 1000)), 1, 32, 4) == 2
     assert n_useful_threads(X[:8000], 1, 1024, 2) == 1  # a short epoch
     assert n_useful_threads(X, 1, "full", 100) == 9

@@ -32,6 +32,7 @@ cdef class RowOrder:
     cdef const char* first_row
     cdef Py_ssize_t bytes_of_row, bytes_sent
 
+    cdef double cost_of_turn(self) noexcept nogil
     cdef Py_ssize_t let_shuffle_send(
         self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes
     ) noexcept nogil

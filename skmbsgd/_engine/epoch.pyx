@@ -65,7 +65,8 @@ def run_epoch(
     plan.n_averaged = n_averaged
     plan.first_averaged_batch = first_averaged_batch
     update.begin_epoch(plan)
-    member.take_share(batch_size, batches.cost_of_row)
+    member.take_share(
+        batch_size, batches.cost_of_row, batches.order.cost_of_turn())
     batches.divide_requests(member.share_rows)
     # The leader hears signals, and reckons with the share of the others.
     cdef double work_of_row = batches.cost_of_row * batch_size / member.share_rows

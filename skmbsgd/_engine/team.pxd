@@ -32,7 +32,8 @@ cdef class Member:
     # The smallest share of a thread
     cdef Py_ssize_t least_share
 
-    cdef void take_share(self, Py_ssize_t batch_size, double cost_of_row)
+    cdef void take_share(
+        self, Py_ssize_t batch_size, double cost_of_row, double cost_of_turn)
     cdef Py_ssize_t place_ahead(
         self, Py_ssize_t place, Py_ssize_t n_visits) noexcept nogil
     cdef void send(self) noexcept nogil

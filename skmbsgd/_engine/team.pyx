@@ -23,8 +23,6 @@ cdef enum:
     # the other thread on it, and before the core is left to others: some microseconds
     LOOKS_BEFORE_PAUSE = 256
     LOOKS_BEFORE_YIELD = 1024
-    # What it takes to decide the turn of a row, in the unit of the cost of a row
-    COST_OF_ORDER = 8
 
 
 @cython.final
@@ -88,15 +86,21 @@ cdef class Member:
         self.is_alone = team.n_threads == 1
         self.leads = thread == 0
 
-    cdef void take_share(self, Py_ssize_t batch_size, double cost_of_row):
-        """Divide batches into shares that take as long as each other."""
+    cdef void take_share(
+        self, Py_ssize_t batch_size, double cost_of_row, double cost_of_turn
+    ):
+        """Divide batches into shares that take as long as each other.
+
+        Each row costs the thread that works on it cost_of_row, and the leader, who
+        decides its turn, cost_of_turn.
+        """
         cdef Py_ssize_t n = self.team.n_threads
         self.batch_size = batch_size
         if self.is_alone:
             self.share_first, self.share_rows = 0, batch_size
             self.least_share = batch_size
             return
-        order = COST_OF_ORDER / cost_of_row
+        order = cost_of_turn / cost_of_row
         of_leader = in_fours(batch_size * max(0.0, 1.0 - (n - 1) * order) / n)
         of_others = in_fours((batch_size - of_leader) / <double>(n - 1))
         self.share_first = 0 if self.leads else (
