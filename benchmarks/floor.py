@@ -1,8 +1,8 @@
 """What it takes only to read the rows of X in random order, against X @ w and an epoch.
 
 Run with ``python -m benchmarks.floor`` (``--repeats 3`` for a quick look), on Linux or
-macOS, with a C compiler. One thread. It is about the least that any method can take which
-finds all orders of the rows equally likely, and reads each row where it lies.
+macOS, with a C compiler. One thread. It is about the least that any method can take
+which finds all orders of the rows equally likely, and reads each row where it lies.
 """
 
 import argparse
