@@ -1,8 +1,8 @@
 """What it takes only to read the rows of X in random order, against X @ w and an epoch.
 
 Run with ``python -m benchmarks.floor`` (``--repeats 3`` for a quick look), on Linux or
-macOS, with a C compiler. One thread. It is about the least that any method can take
-which finds all orders of the rows equally likely, and reads each row where it lies.
+macOS, with a C compiler. One thread. It is about the least that an epoch can take which
+reads the rows where they lie, one after the other in an order that may be any.
 """
 
 import argparse
@@ -41,6 +41,8 @@ def compiled_readers():
 
 def compare(name, X, y, readers, repeats):
     """Print a row of the table."""
+    if X.strides[0] % 8 or X.ctypes.data % 8:
+        raise ValueError("Rows must have a multiple of 8 bytes, and begin at one.")
     order = np.random.default_rng(0).permutation(len(X)).astype(np.uint32)
     shape = ctypes.c_ssize_t(len(X)), ctypes.c_ssize_t(X.strides[0])
     start, places = ctypes.c_void_p(X.ctypes.data), ctypes.c_void_p(order.ctypes.data)
