@@ -356,8 +356,8 @@ cdef class BlockOrder(RowOrder):
         self.block_rows = max(1, BYTES_OF_NEIGHBOURS // bytes_of_row)
         self.n_blocks = (self.n_rows + self.block_rows - 1) // self.block_rows
         pile_rows = max(self.block_rows, PILE_BYTES // (bytes_of_row + BYTES_OF_PLACE))
-        self.n_piles = (self.n_rows + pile_rows - 1) // pile_rows
-        self.pile_room = (self.n_rows + self.n_piles - 1) // self.n_piles
+        n_piles = (self.n_rows + pile_rows - 1) // pile_rows
+        self.pile_room = (self.n_rows + n_piles - 1) // n_piles
         # A small last pile would consist of a block or two.
         while 0 < self.n_rows % self.pile_room < self.pile_room // 2:
             self.pile_room -= 1
