@@ -16,7 +16,9 @@ cdef class RowOrder:
     cdef uint32_t* rows
     cdef double* values
     cdef readonly Py_ssize_t n_rows
+    # Whether each row is the next one of X, and whether it may be any of them
     cdef readonly bint consecutive
+    cdef bint scattered
     cdef Py_ssize_t n_settled
 
     cdef object rows_array, values_array, ends_array
@@ -122,19 +124,23 @@ cdef class DenseBatches(Batches):
     cdef object gathered_array, converted_array
     cdef bint single_precision
     cdef Py_ssize_t n_features, bytes_of_row
-    # Of a row to come the shuffle has sent for the bytes up to sent_before, the first
+    # Of a row to come somebody has sent for the bytes up to sent_before, the first
     # product sends for those up to first_share, and the second for the rest up to
     # bytes_ahead, whose last byte begins a cache line, unless rows end in one more or
     # one less.
     cdef Py_ssize_t sent_before, first_share, bytes_ahead
     cdef bint ends_vary
     cdef const char* first_row
-    # The rows some visits after those of the block
+    # The rows n_ahead visits after those of the block, and some visits after those; of
+    # the latter the first product sends for the pages' beginnings up to stop_beyond.
     cdef const uint32_t* rows_ahead
+    cdef const uint32_t* rows_beyond
+    cdef Py_ssize_t n_ahead, stop_beyond
     cdef char* gathered
     cdef const void* block
     cdef void* converted
 
+    cdef const uint32_t* rows_from(self, Py_ssize_t place) noexcept nogil
     cdef void gather_rows(self) noexcept nogil
     cdef const char* address_of_row(self, uint32_t row) noexcept nogil
     cdef void multiply(self, const floating* w, const floating* b) noexcept nogil

@@ -30,11 +30,13 @@ cdef extern from "row_kernels.h":
         const double* x, const uint32_t* rows, const uint32_t* rows_ahead,
         Py_ssize_t n_rows, Py_ssize_t n_columns,
         Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
+        const uint32_t* rows_beyond, Py_ssize_t stop_beyond,
         const double* w, double b, double* z) noexcept nogil
     void dot_rows_float "skmbsgd_dot_rows_float" (
         const float* x, const uint32_t* rows, const uint32_t* rows_ahead,
         Py_ssize_t n_rows, Py_ssize_t n_columns,
         Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
+        const uint32_t* rows_beyond, Py_ssize_t stop_beyond,
         const float* w, float b, double* z) noexcept nogil
     double add_rows_double "skmbsgd_add_rows_double" (
         const double* x, const uint32_t* rows, const uint32_t* rows_ahead,
@@ -74,7 +76,10 @@ cdef enum:
     # Rows to come are sent for so many visits ahead: early enough to arrive in time,
     # late enough not to be evicted again.
     LOOKAHEAD_ROWS = 64
-    MAX_LOOKAHEAD_BYTES = 262144
+    MAX_LOOKAHEAD_BYTES = 98304
+    # And so many visits earlier still the beginning of each page, where the processor
+    # gains from that and the rows lie anywhere
+    ROWS_BEYOND = 16
     # Of a very long row only the start is sent for; the processor's own prefetcher
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
@@ -188,7 +193,7 @@ cdef class RowOrder:
 
     def make_room(self):
         """Make arrays for the shuffled order, the same for all epochs."""
-        self.consecutive = False
+        self.consecutive, self.scattered = False, True
         n_places = self.n_piles * self.pile_room
         self.rows_array = np.empty(n_places, dtype=np.uint32)
         self.rows = <uint32_t*>address_of(self.rows_array, np.uint32)
@@ -365,6 +370,7 @@ cdef class BlockOrder(RowOrder):
 
     def make_room(self):
         RowOrder.make_room(self)
+        self.scattered = False
         self.blocks_array = np.empty(self.n_blocks, dtype=np.uint32)
         self.blocks = <uint32_t*>address_of(self.blocks_array, np.uint32)
 
@@ -672,7 +678,8 @@ cdef class DenseBatches(Batches):
 
         block_rows = rows_of_block(self.bytes_of_row, targets.n_outputs)
         self.allocate(min(block_rows, order.n_rows))
-        self.lookahead = lookahead_rows(self.bytes_of_row)
+        self.n_ahead = lookahead_rows(self.bytes_of_row)
+        self.lookahead = self.n_ahead + ROWS_BEYOND
         n_bytes = min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
         self.ends_vary = some_take_one_more_line(
             X.ctypes.data, self.bytes_of_row, n_bytes)
@@ -692,7 +699,7 @@ cdef class DenseBatches(Batches):
         if ask_while_reading() and rows_at_once >= LEAST_TO_ASK_MEANWHILE:
             self.let_first_product_send()
             return
-        self.sent_before, self.first_share = 0, half
+        self.sent_before, self.first_share, self.stop_beyond = 0, half, 0
         # In a team one thread shuffles, and would send for the rows of all into the
         # cache of its own core. Several outputs gather their rows, and send meanwhile.
         if (self.member.is_alone and self.model.n_outputs == 1
@@ -702,13 +709,17 @@ cdef class DenseBatches(Batches):
             self.first_share = self.sent_before
 
     cdef void let_first_product_send(self) noexcept nogil:
-        self.sent_before = 0
+        self.sent_before, self.stop_beyond = 0, 0
+        if self.order.scattered:
+            self.sent_before = CACHE_LINE
+            self.stop_beyond = min(
+                self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
         self.first_share = lines_of(self.bytes_ahead) * CACHE_LINE
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
-        self.rows_ahead = self.order.rows + min(
-            self.member.place_ahead(first, self.lookahead),
-            self.order.n_rows - self.n_rows)
+        self.rows_ahead = self.rows_from(self.member.place_ahead(first, self.n_ahead))
+        self.rows_beyond = self.rows_from(
+            self.member.place_ahead(first, self.lookahead))
         if self.model.n_outputs == 1:
             return
         if self.order.consecutive:
@@ -716,6 +727,10 @@ cdef class DenseBatches(Batches):
         else:
             self.gather_rows()
             self.block = self.gathered
+
+    cdef const uint32_t* rows_from(self, Py_ssize_t place) noexcept nogil:
+        """As many rows of the order as are in the block, or the last."""
+        return self.order.rows + min(place, self.order.n_rows - self.n_rows)
 
     cdef void gather_rows(self) noexcept nogil:
         """Copy the block's rows, and send for those to come and their targets."""
@@ -757,11 +772,13 @@ cdef class DenseBatches(Batches):
             dot_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, self.sent_before, self.first_share,
+                self.rows_beyond, self.stop_beyond,
                 w, b[0], self.z)
         else:
             dot_rows_float(
                 <const float*>self.first_row, self.rows, self.rows_ahead,
                 self.n_rows, self.n_features, self.sent_before, self.first_share,
+                self.rows_beyond, self.stop_beyond,
                 w, b[0], self.z)
 
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil:

@@ -3,7 +3,7 @@
 #ifndef SKMBSGD_PREFETCH_H
 #define SKMBSGD_PREFETCH_H
 
-enum { SKMBSGD_CACHE_LINE = 64 };
+enum { SKMBSGD_CACHE_LINE = 64, SKMBSGD_PAGE = 4096 };
 
 #if defined(__GNUC__)
 /* Into the second-level cache: of three processors measured, two took up to half the

@@ -25,16 +25,17 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
 #define ROW(row) (x + (ptrdiff_t)(row) * n_columns)
 #define BYTE_OF_ROW(row, byte) ((const char *)ROW(row) + (byte))
 #define LINE ((ptrdiff_t)SKMBSGD_CACHE_LINE)
+#define PAGE ((ptrdiff_t)SKMBSGD_PAGE)
 
-/* A cache line of each of four rows to come. The memory can deliver only so many lines
+/* A cache line of each of four rows. The memory can deliver only so many lines
    at a time, so that they are sent for step by step, and by the shuffle or by both
    products where that is better. */
-#define SEND_FOR_LINES(byte) \
+#define SEND_FOR_LINES(four_rows, byte) \
     do { \
-        SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i], byte)); \
-        SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i + 1], byte)); \
-        SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i + 2], byte)); \
-        SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i + 3], byte)); \
+        SKMBSGD_PREFETCH(BYTE_OF_ROW((four_rows)[0], byte)); \
+        SKMBSGD_PREFETCH(BYTE_OF_ROW((four_rows)[1], byte)); \
+        SKMBSGD_PREFETCH(BYTE_OF_ROW((four_rows)[2], byte)); \
+        SKMBSGD_PREFETCH(BYTE_OF_ROW((four_rows)[3], byte)); \
     } while (0)
 
 #if VECTOR_BYTES > 32
@@ -100,14 +101,18 @@ static SKMBSGD_INLINE TARGET REAL VARIANT(complete)(
 static TARGET void VARIANT(dot_rows)(
     const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
-    ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const REAL *w, REAL b, double *z)
+    ptrdiff_t first_ahead, ptrdiff_t stop_ahead,
+    const uint32_t *rows_beyond, ptrdiff_t stop_beyond,
+    const REAL *w, REAL b, double *z)
 {
-    ptrdiff_t i = 0, j, ahead;
+    ptrdiff_t i = 0, j, ahead, beyond;
     /* Four rows at once read w once, and their sums do not wait for each other. */
     for (; i + 4 <= n_rows; i += 4) {
         const REAL *r0 = ROW(rows[i]), *r1 = ROW(rows[i + 1]);
         const REAL *r2 = ROW(rows[i + 2]), *r3 = ROW(rows[i + 3]);
         VECTOR s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO;
+        for (beyond = 0; beyond < stop_beyond; beyond += PAGE)
+            SEND_FOR_LINES(rows_beyond + i, beyond);
         ahead = first_ahead;
         for (j = 0; FITS(VECTOR); j += LANES(VECTOR)) {
             const VECTOR w_here = CONST_AT(VECTOR, w + j);
@@ -116,12 +121,12 @@ static TARGET void VARIANT(dot_rows)(
             s2 += CONST_AT(VECTOR, r2 + j) * w_here;
             s3 += CONST_AT(VECTOR, r3 + j) * w_here;
             if (ahead < stop_ahead) {
-                SEND_FOR_LINES(ahead);
+                SEND_FOR_LINES(rows_ahead + i, ahead);
                 ahead += LINE;
             }
         }
         for (; ahead < stop_ahead; ahead += LINE)
-            SEND_FOR_LINES(ahead);
+            SEND_FOR_LINES(rows_ahead + i, ahead);
         z[i] = (double)VARIANT(complete)(&s0, r0, w, j, n_columns) + b;
         z[i + 1] = (double)VARIANT(complete)(&s1, r1, w, j, n_columns) + b;
         z[i + 2] = (double)VARIANT(complete)(&s2, r2, w, j, n_columns) + b;
@@ -141,6 +146,8 @@ static TARGET void VARIANT(dot_rows)(
         }
         s += s_next;
         z[i] = (double)VARIANT(complete)(&s, r, w, j, n_columns) + b;
+        for (beyond = 0; beyond < stop_beyond; beyond += PAGE)
+            SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_beyond[i], beyond));
         for (ahead = first_ahead; ahead < stop_ahead; ahead += LINE)
             SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i], ahead));
     }
@@ -167,7 +174,7 @@ static TARGET void VARIANT(dot_rows)(
                 sums[k] += (VECTOR_OF(TYPE, r0) * d0 + VECTOR_OF(TYPE, r1) * d1) \
                            + (VECTOR_OF(TYPE, r2) * d2 + VECTOR_OF(TYPE, r3) * d3); \
             for (ahead = first_ahead; ahead < stop; ahead += LINE) \
-                SEND_FOR_LINES(LESSER(ahead, last_ahead)); \
+                SEND_FOR_LINES(rows_ahead + i, LESSER(ahead, last_ahead)); \
         } \
         for (; i < n_rows; i++) { \
             const REAL *r = ROW(rows[i]) + j, d0 = (REAL)d[i]; \
@@ -228,6 +235,7 @@ static TARGET REAL VARIANT(add_rows)(
 #undef VECTOR_OF
 #undef LESSER
 #undef SEND_FOR_LINES
+#undef PAGE
 #undef LINE
 #undef BYTE_OF_ROW
 #undef ROW

@@ -43,14 +43,18 @@
 /* z[i] = x[rows[i]] . w + b
 
    Meanwhile the bytes from first_ahead to before stop_ahead of each of rows_ahead, as
-   many as there are rows, are sent for. */
+   many as there are rows, are sent for. Of as many rows_beyond those, a page apart, are
+   that come before stop_beyond: what is the first of its page to be asked for takes
+   longest (docs/performance.rst). */
 static void NAME(skmbsgd_dot_rows)(
     const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
-    ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const REAL *w, REAL b, double *z)
+    ptrdiff_t first_ahead, ptrdiff_t stop_ahead,
+    const uint32_t *rows_beyond, ptrdiff_t stop_beyond,
+    const REAL *w, REAL b, double *z)
 {
     CHOOSE(dot_rows, x, rows, rows_ahead, n_rows, n_columns,
-           first_ahead, stop_ahead, w, b, z);
+           first_ahead, stop_ahead, rows_beyond, stop_beyond, w, b, z);
 }
 
 /* g += sum over i of d[i] * x[rows[i]]; returns the sum of d. Sends for rows, too, and
