@@ -6,6 +6,7 @@ Run with ``python -m benchmarks.dense`` (``--repeats 3`` for a quick look). One 
 import argparse
 import functools
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import SGDClassifier, SGDRegressor
@@ -17,22 +18,56 @@ from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
 SETTINGS = {"momentum": 0.9, "nesterov": True, "eta0": 1e-4, "random_state": 0}
 
-# rows, columns, type, batch_size, shuffle; then the largest ratios to X @ w and to
-# scikit-learn that are asked for
+
+@dataclass(frozen=True)
+class Shape:
+    """Size and type of X."""
+
+    n_rows: int
+    n_columns: int
+    dtype: str
+
+    def __str__(self):
+        return f"{self.n_rows:,} x {self.n_columns} {self.dtype}"
+
+    def regression(self):
+        """X of this shape, and a target."""
+        X, scores = regression_data(self.n_rows, self.n_columns, self.dtype)
+        return X, scores[:, 0]
+
+
+DOUBLE = Shape(300_000, 100, "float64")
+SINGLE = Shape(300_000, 100, "float32")
+NARROW = Shape(1_000_000, 20, "float64")
+WIDE = Shape(30_000, 1000, "float64")
+SHAPES = [DOUBLE, SINGLE, NARROW, WIDE]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table, with the largest ratios that are asked for."""
+
+    shape: Shape
+    batch_size: int = 32
+    shuffle: object = True
+    to_product: float | None = None
+    to_sklearn: float | None = None
+
+    def __str__(self):
+        return f"{self.shape}, batch_size={self.batch_size}{ORDERS[self.shuffle]}"
+
+
 REGRESSIONS = [
-    (300_000, 100, "float64", 32, True, 1.9, 0.19),
-    (300_000, 100, "float32", 32, True, 1.5, 0.10),
-    (1_000_000, 20, "float64", 32, True, 2.8, 0.17),
-    (30_000, 1000, "float64", 32, True, 2.0, None),
-    (300_000, 100, "float64", 1, True, None, 0.40),
-    (300_000, 100, "float64", 32, "blocks", 1.9, 0.19),
-    (300_000, 100, "float32", 32, "blocks", 1.5, 0.10),
-    (1_000_000, 20, "float64", 32, "blocks", 2.8, 0.17),
-    (30_000, 1000, "float64", 32, "blocks", 2.0, None),
-    (300_000, 100, "float64", 32, False, 1.25, None),
-    (300_000, 100, "float32", 32, False, 1.25, None),
-    (1_000_000, 20, "float64", 32, False, 1.25, None),
-    (30_000, 1000, "float64", 32, False, 1.25, None),
+    Row(DOUBLE, to_product=1.9, to_sklearn=0.19),
+    Row(SINGLE, to_product=1.5, to_sklearn=0.10),
+    Row(NARROW, to_product=2.8, to_sklearn=0.17),
+    Row(WIDE, to_product=2.0),
+    Row(DOUBLE, batch_size=1, to_sklearn=0.40),
+    Row(DOUBLE, shuffle="blocks", to_product=1.9, to_sklearn=0.19),
+    Row(SINGLE, shuffle="blocks", to_product=1.5, to_sklearn=0.10),
+    Row(NARROW, shuffle="blocks", to_product=2.8, to_sklearn=0.17),
+    Row(WIDE, shuffle="blocks", to_product=2.0),
+    *(Row(shape, shuffle=False, to_product=1.25) for shape in SHAPES),
 ]
 # What the rows of the table say of shuffle
 ORDERS = {True: "", "blocks": ", blocks", False: ", in order"}
@@ -44,6 +79,15 @@ def product_with_vector(X):
     return lambda: seconds(lambda: X @ w)
 
 
+def measure_all(ours, theirs, X, y):
+    """Measurements of the pass over the data and of an epoch of either estimator."""
+    return {
+        "product": product_with_vector(X),
+        "ours": functools.partial(seconds_per_epoch, ours, X, y),
+        "sklearn": functools.partial(seconds_per_epoch, theirs, X, y, epochs=(1, 3)),
+    }
+
+
 def report(name, measurements, repeats, asked_product, asked_sklearn):
     """Print one row of the table."""
     medians = interleaved(measurements, repeats)
@@ -51,7 +95,7 @@ def report(name, measurements, repeats, asked_product, asked_sklearn):
     to_product = f"{ours / product:6.2f}"
     to_sklearn = f"{ours / medians['sklearn']:6.3f}"
     print(
-        f"{name:<48} {ours * 1e3:8.1f} ms {product * 1e3:7.1f} ms "
+        f"{name!s:<48} {ours * 1e3:8.1f} ms {product * 1e3:7.1f} ms "
         f"{to_product} ({asked_product or '-'})  {to_sklearn} ({asked_sklearn or '-'})",
         flush=True,
     )
@@ -59,49 +103,32 @@ def report(name, measurements, repeats, asked_product, asked_sklearn):
 
 def compare_regressions(repeats):
     """The regression rows of the table."""
+    theirs = functools.partial(
+        SGDRegressor, learning_rate="constant", eta0=1e-5, random_state=0
+    )
     for row in REGRESSIONS:
-        n, d, dtype, batch_size, shuffle, asked_product, asked_sklearn = row
-        X, scores = regression_data(n, d, dtype)
-        y = scores[:, 0]
+        X, y = row.shape.regression()
         ours = functools.partial(
             MiniBatchSGDRegressor,
-            batch_size=batch_size,
-            shuffle=shuffle,
+            batch_size=row.batch_size,
+            shuffle=row.shuffle,
             **SETTINGS,
         )
-        theirs = functools.partial(
-            SGDRegressor, learning_rate="constant", eta0=1e-5, random_state=0
-        )
-        measurements = {
-            "product": product_with_vector(X),
-            "ours": lambda X=X, y=y, ours=ours: seconds_per_epoch(ours, X, y),
-            "sklearn": lambda X=X, y=y, theirs=theirs: seconds_per_epoch(
-                theirs, X, y, epochs=(1, 3)
-            ),
-        }
-        name = f"{n:,} x {d} {dtype}, batch_size={batch_size}{ORDERS[shuffle]}"
-        report(name, measurements, repeats, asked_product, asked_sklearn)
+        measurements = measure_all(ours, theirs, X, y)
+        report(row, measurements, repeats, row.to_product, row.to_sklearn)
 
 
 def compare_classifications(repeats):
     """Logistic regression of two classes, and softmax against one-vs-all."""
-    X, scores = regression_data(300_000, 100, "float64")
-    y = scores[:, 0]
+    X, y = DOUBLE.regression()
     sklearn_settings = {"learning_rate": "constant", "eta0": 1e-5, "random_state": 0}
     theirs = functools.partial(SGDClassifier, loss="log_loss", **sklearn_settings)
     ours = functools.partial(MiniBatchSGDClassifier, **SETTINGS)
     for name, data, asked in [
-        ("300,000 x 100 float64, 2 classes, 32", (X, y > 0), None),
+        (f"{DOUBLE}, 2 classes, 32", (X, y > 0), None),
         ("100,000 x 100 float64, 10 classes, 32", ten_classes(), 0.10),
     ]:
-        measurements = {
-            "product": product_with_vector(data[0]),
-            "ours": functools.partial(seconds_per_epoch, ours, *data),
-            "sklearn": functools.partial(
-                seconds_per_epoch, theirs, *data, epochs=(1, 3)
-            ),
-        }
-        report(name, measurements, repeats, None, asked)
+        report(name, measure_all(ours, theirs, *data), repeats, None, asked)
 
 
 def ten_classes():
@@ -113,8 +140,7 @@ def ten_classes():
 
 def compare_batch_sizes(repeats):
     """Nanoseconds per row as the batch grows."""
-    X, scores = regression_data(300_000, 100, "float64")
-    y = scores[:, 0]
+    X, y = DOUBLE.regression()
     measurements = {
         batch_size: functools.partial(
             seconds_per_epoch,
@@ -125,7 +151,7 @@ def compare_batch_sizes(repeats):
         for batch_size in (1, 2, 4, 8, 16, 32, 64, 128, 512, 1024, 4096)
     }
     medians = interleaved(measurements, repeats)
-    print("\nbatch_size, nanoseconds per row (300,000 x 100 float64)")
+    print(f"\nbatch_size, nanoseconds per row ({DOUBLE})")
     for batch_size, epoch in medians.items():
         print(f"{batch_size:>10} {epoch / len(X) * 1e9:8.1f}", flush=True)
 

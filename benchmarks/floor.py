@@ -18,9 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.dense import SETTINGS, product_with_vector
-from benchmarks.problems import regression_data
-from benchmarks.threads import SHAPES
+from benchmarks.dense import SETTINGS, SHAPES, product_with_vector
 from benchmarks.timing import interleaved, one_core, seconds, seconds_per_epoch
 from skmbsgd import MiniBatchSGDRegressor
 
@@ -76,9 +74,8 @@ def main():
     print("Nanoseconds per row, and as ratios to X @ w")
     print(f"{'':24}{'X @ w':>8}{'in order':>16}{'random':>16}{'an epoch':>16}")
     with one_core():
-        for n, d, dtype in SHAPES:
-            X, scores = regression_data(n, d, dtype)
-            compare(f"{n:,} x {d} {dtype}", X, scores[:, 0], readers, repeats)
+        for shape in SHAPES:
+            compare(str(shape), *shape.regression(), readers, repeats)
 
 
 if __name__ == "__main__":

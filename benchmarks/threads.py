@@ -10,17 +10,16 @@ import warnings
 
 from threadpoolctl import threadpool_limits
 
-from benchmarks.dense import ORDERS, SETTINGS, product_with_vector, ten_classes
-from benchmarks.problems import regression_data
+from benchmarks.dense import (
+    ORDERS,
+    SETTINGS,
+    SHAPES,
+    product_with_vector,
+    ten_classes,
+)
 from benchmarks.timing import interleaved, seconds_per_epoch
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
-SHAPES = [
-    (300_000, 100, "float64"),
-    (300_000, 100, "float32"),
-    (1_000_000, 20, "float64"),
-    (30_000, 1000, "float64"),
-]
 BATCH_SIZES = (32, 128, 256, 1024, 4096, "full")
 BATCH_SIZES_OF_OTHER_ORDERS = (32, 128, 1024)
 
@@ -67,13 +66,13 @@ def main():
         f"{'1 to X @ w':>8} {'2 to X @ w':>8}"
     )
     with threadpool_limits(1):
-        for n, d, dtype in SHAPES:
-            X, scores = regression_data(n, d, dtype)
-            name = f"{n:,} x {d} {dtype}"
-            data = MiniBatchSGDRegressor, X, scores[:, 0]
-            compare(name, *data, repeats)
+        for shape in SHAPES:
+            data = MiniBatchSGDRegressor, *shape.regression()
+            compare(str(shape), *data, repeats)
             for shuffle in ("blocks", False):
-                compare(name, *data, repeats, BATCH_SIZES_OF_OTHER_ORDERS, shuffle)
+                compare(
+                    str(shape), *data, repeats, BATCH_SIZES_OF_OTHER_ORDERS, shuffle
+                )
         name = "100,000 x 100, 10 classes"
         compare(name, MiniBatchSGDClassifier, *ten_classes(), repeats)
 

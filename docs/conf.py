@@ -120,6 +120,7 @@ html_theme_options = {
 html_sidebars = {
     "getting_started": [],
     "performance": [],
+    "engine": [],
     "contributing": [],
     "whats_new": [],
 }

@@ -84,7 +84,7 @@ cdef enum:
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
     # With fewer rows between two updates there is too little to do meanwhile for the
-    # first product to send for all of a row (docs/performance.rst).
+    # first product to send for all of a row (docs/engine.rst).
     LEAST_TO_ASK_MEANWHILE = 4
     # Of a row of fewer bytes the first product, which reads the rows at hand for the
     # first time, is not to send for any part, since its own reads would have to wait.

@@ -8,7 +8,7 @@ enum { SKMBSGD_CACHE_LINE = 64, SKMBSGD_PAGE = 4096 };
 #if defined(__GNUC__)
 /* Into the second-level cache: of three processors measured, two took up to half the
    time off an epoch with it, compared with the first level, and one a tenth more for
-   short rows (docs/performance.rst). */
+   short rows (docs/engine.rst). */
 #define SKMBSGD_PREFETCH(address) SKMBSGD_KEEP(__builtin_prefetch((address), 0, 2))
 #define SKMBSGD_PREFETCH_TO_WRITE(address) \
     SKMBSGD_KEEP(__builtin_prefetch((address), 1, 3))
@@ -27,7 +27,7 @@ enum { SKMBSGD_CACHE_LINE = 64, SKMBSGD_PAGE = 4096 };
 /* Whether products should ask for rows to come while they read others for the first
    time. Reads wait behind requests, and with processors of AMD it is better to ask when
    the rows at hand are in the cache; with those of Intel it takes up to an eighth less
-   time to spread requests over the wait (docs/performance.rst). */
+   time to spread requests over the wait (docs/engine.rst). */
 static inline int skmbsgd_ask_while_reading(void)
 {
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
