@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LINE = 64, TOGETHER = 8, MOST_AHEAD = 64, BYTES_AHEAD = 262144 };
+enum { LINE = 64, TOGETHER = 8, MOST_AHEAD = 64, BYTES_AHEAD = 98304 };
 
 static double sum_of_lines(const char *row, ptrdiff_t bytes_of_row)
 {

@@ -16,7 +16,7 @@ cdef class RowOrder:
     cdef uint32_t* rows
     cdef double* values
     cdef readonly Py_ssize_t n_rows
-    # Whether each row is the next one of X, and whether it may be any of them
+    # Whether each row is the next one of X, and whether rows are shuffled one by one
     cdef readonly bint consecutive
     cdef bint scattered
     cdef Py_ssize_t n_settled
@@ -131,8 +131,8 @@ cdef class DenseBatches(Batches):
     cdef Py_ssize_t sent_before, first_share, bytes_ahead
     cdef bint ends_vary
     cdef const char* first_row
-    # The rows n_ahead visits after those of the block, and some visits after those; of
-    # the latter the first product sends for the pages' beginnings up to stop_beyond.
+    # The rows n_ahead visits after those of the block, and the rows `lookahead` visits
+    # after: of these the first product sends for lines a page apart up to stop_beyond.
     cdef const uint32_t* rows_ahead
     cdef const uint32_t* rows_beyond
     cdef Py_ssize_t n_ahead, stop_beyond

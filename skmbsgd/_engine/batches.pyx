@@ -77,8 +77,8 @@ cdef enum:
     # late enough not to be evicted again.
     LOOKAHEAD_ROWS = 64
     MAX_LOOKAHEAD_BYTES = 98304
-    # And so many visits earlier still the beginning of each page, where the processor
-    # gains from that and the rows lie anywhere
+    # Where a processor had better ask while it reads, and each row lies anywhere, lines
+    # a page apart are sent for so many visits before the others of their row.
     ROWS_BEYOND = 16
     # Of a very long row only the start is sent for; the processor's own prefetcher
     # does the rest.
@@ -370,7 +370,7 @@ cdef class BlockOrder(RowOrder):
 
     def make_room(self):
         RowOrder.make_room(self)
-        self.scattered = False
+        self.scattered = self.block_rows == 1
         self.blocks_array = np.empty(self.n_blocks, dtype=np.uint32)
         self.blocks = <uint32_t*>address_of(self.blocks_array, np.uint32)
 
@@ -678,9 +678,11 @@ cdef class DenseBatches(Batches):
 
         block_rows = rows_of_block(self.bytes_of_row, targets.n_outputs)
         self.allocate(min(block_rows, order.n_rows))
-        self.n_ahead = lookahead_rows(self.bytes_of_row)
-        self.lookahead = self.n_ahead + ROWS_BEYOND
         n_bytes = min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
+        self.n_ahead = lookahead_rows(n_bytes)
+        self.lookahead = self.n_ahead
+        if ask_while_reading():
+            self.lookahead += ROWS_BEYOND
         self.ends_vary = some_take_one_more_line(
             X.ctypes.data, self.bytes_of_row, n_bytes)
         self.bytes_ahead = n_bytes
@@ -710,10 +712,9 @@ cdef class DenseBatches(Batches):
 
     cdef void let_first_product_send(self) noexcept nogil:
         self.sent_before, self.stop_beyond = 0, 0
-        if self.order.scattered:
+        if self.order.scattered and self.bytes_of_row <= MAX_PREFETCHED_BYTES:
             self.sent_before = CACHE_LINE
-            self.stop_beyond = min(
-                self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
+            self.stop_beyond = self.bytes_of_row
         self.first_share = lines_of(self.bytes_ahead) * CACHE_LINE
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
@@ -817,9 +818,9 @@ cdef Py_ssize_t rows_of_block(Py_ssize_t bytes_of_row, Py_ssize_t n_outputs):
     return max(4, rows // 4 * 4)
 
 
-cdef Py_ssize_t lookahead_rows(Py_ssize_t bytes_of_row):
-    """How many visits before its turn a row is sent for."""
-    return max(1, min(LOOKAHEAD_ROWS, MAX_LOOKAHEAD_BYTES // bytes_of_row))
+cdef Py_ssize_t lookahead_rows(Py_ssize_t n_bytes):
+    """How many visits before its turn so much of a row is sent for."""
+    return min(LOOKAHEAD_ROWS, MAX_LOOKAHEAD_BYTES // n_bytes)
 
 
 cdef bint some_take_one_more_line(

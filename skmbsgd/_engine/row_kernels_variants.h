@@ -43,9 +43,8 @@
 /* z[i] = x[rows[i]] . w + b
 
    Meanwhile the bytes from first_ahead to before stop_ahead of each of rows_ahead, as
-   many as there are rows, are sent for. Of as many rows_beyond those, a page apart, are
-   that come before stop_beyond: what is the first of its page to be asked for takes
-   longest (docs/engine.rst). */
+   many as there are rows, are sent for; and of each of rows_beyond, which come later
+   still, the lines a page apart that begin before stop_beyond (docs/engine.rst). */
 static void NAME(skmbsgd_dot_rows)(
     const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t n_rows, ptrdiff_t n_columns,
