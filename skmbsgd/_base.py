@@ -14,6 +14,7 @@ import numpy as np
 from joblib import cpu_count, effective_n_jobs
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
+from sklearn import get_config
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
@@ -46,7 +47,9 @@ from skmbsgd._typing import MatrixLike, Method
 FLOAT_TYPES = [np.float64, np.float32]
 MAX_ROWS = np.iinfo(np.uint32).max
 SMALLEST_ADAPTIVE_RATE = 1e-6
-# An objective that rises in every epoch, to so many times its first value, diverges.
+# An objective that rises in every one of so many epochs, to so many times its first
+# value, diverges.
+EPOCHS_OF_DIVERGENCE = 6
 RISE_OF_DIVERGENCE = 2.0
 ADAPTIVE_DIVISOR = 5.0
 
@@ -233,6 +236,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         coef_init: ArrayLike | None = None,
         intercept_init: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
         X_val: MatrixLike | None = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
@@ -255,7 +259,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             their ratios matter.
         X_val : array-like of shape (n_validation_samples, n_features), default=None
             Validation data: ``tol`` and ``n_iter_no_change`` then act on their score,
-            and the weights of the best epoch are kept.
+            and the weights of the best epoch are kept, whatever ``early_stopping``
+            says; nothing is held out. A pipeline passes them on as they are, unless it
+            has ``transform_input=["X_val"]``.
         y_val : array-like, default=None
             Their target values, required with `X_val`.
         sample_weight_val : array-like of shape (n_validation_samples,), default=None
@@ -271,6 +277,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ValueError
             If a parameter or an input is invalid, or if training diverges. The
             estimator is then as it was before the call, as after an interrupt.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If ``max_iter`` epochs end before ``tol`` is met, or if the training
+            objective rises in each of at least six epochs, to more than twice its
+            first value.
         """
         self._check_settings()
         given_X = X
@@ -299,7 +312,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _partial_fit(self, X, y, sample_weight, classes=None):
         """One epoch over a chunk, which continues where training stands."""
         # scikit-learn leaves these unchecked once the estimator is fitted.
-        self._validate_params()
+        if not get_config()["skip_parameter_validation"]:
+            self._validate_params()
         self._check_settings()
         if self.early_stopping:
             raise ValueError(
@@ -525,8 +539,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             )
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be a number with penalty='elasticnet'.")
-        if np.iterable(self.epochs_drop) and (
-            isinstance(self.epochs_drop, (Mapping, Set))
+        if not isinstance(self.epochs_drop, Real) and (
+            not np.iterable(self.epochs_drop)
+            or isinstance(self.epochs_drop, (Mapping, Set))
             or not all(map(is_finite_and_not_negative, self.epochs_drop))
         ):
             raise ValueError(
@@ -735,7 +750,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         # The perceptron's loss is 0 to begin with, and must rise.
         if (
             rises
-            and len(self.loss_curve_) > 5
+            and len(self.loss_curve_) >= EPOCHS_OF_DIVERGENCE
             and last > RISE_OF_DIVERGENCE * first > 0
         ):
             warnings.warn(

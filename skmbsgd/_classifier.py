@@ -1,5 +1,7 @@
 """Classification: labels, class weights, probabilities."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, Literal, Self, TypeAlias
 
@@ -282,10 +284,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         >>> model.predict([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
         array([ True, False])
         """
-        try:
+        with refused_as_labels("classes"):
             _check_partial_fit_first_call(self, classes)
-        except TypeError as error:
-            raise ValueError(f"classes must be labels of one type: {error}") from error
         if hasattr(self, "coef_"):
             self._check_classes_are_those_trained()
         self._partial_fit(X, y, sample_weight, classes)
@@ -313,8 +313,9 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             )
 
     def _learn_outputs(self, y, classes=None):
-        check_classification_targets(y)
-        self.classes_ = np.unique(y if classes is None else classes)
+        with refused_as_labels("y"):
+            check_classification_targets(y)
+            self.classes_ = np.unique(y if classes is None else classes)
         if len(self.classes_) < 2:
             n_classes = "1 class" if len(self.classes_) == 1 else "no class"
             raise ValueError(
@@ -323,8 +324,9 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             )
 
     def _make_data(self, X, y, sample_weight):
-        check_classification_targets(y)
-        unknown = np.setdiff1d(y, self.classes_)
+        with refused_as_labels("y"):
+            check_classification_targets(y)
+            unknown = np.setdiff1d(y, self.classes_)
         if len(unknown) > 0:
             raise ValueError(
                 f"y has labels that are not among the classes {self.classes_}: "
@@ -465,6 +467,15 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         if decisions.shape[1] > 1:
             return log_softmax(decisions, axis=1)
         return np.hstack([log_expit(-decisions), log_expit(decisions)])
+
+
+@contextmanager
+def refused_as_labels(name: str) -> Iterator[None]:
+    """Say of which argument NumPy or scikit-learn cannot sort or read the labels."""
+    try:
+        yield
+    except TypeError as error:
+        raise ValueError(f"{name} must be labels of one type: {error}") from error
 
 
 def labels_of(decisions):

@@ -17,9 +17,10 @@ fit_intercept : bool, default=True
 max_iter : int, default=1000
     Largest number of epochs of `fit`, at least 1.
 tol : float or None, default=1e-3
-    Training stops once the training objective, or the validation score if there is
-    one, has failed to improve by more than `tol` in `n_iter_no_change` consecutive
-    epochs. In [0, inf); None always runs `max_iter` epochs.
+    Training stops once the training objective is above its best value - `tol`, or the
+    validation score, if there is one, below its best value + `tol`, in
+    `n_iter_no_change` consecutive epochs. So with 0 an epoch as good as the best one
+    is no reason to stop. In [0, inf); None always runs `max_iter` epochs.
 batch_size : int or "full", default=32
     Rows per update, at least 1. 1 is classical stochastic gradient descent; "full",
     or any number from n_samples on, is batch gradient descent. The last batch of
@@ -40,7 +41,8 @@ learning_rate : str or callable, default="time"
     - "invscaling": `eta0 / (t + 1) ** power_t`;
     - "optimal": `1 / (alpha * (t0 + t))` with t0 by a heuristic of Bottou's;
     - "adaptive": `eta0`, divided by 5 each time when training would otherwise stop,
-      until it is 1e-6 or less; needs `tol`, and stays as it is in `partial_fit`;
+      until it is 1e-6 or less; needs `tol`. `partial_fit` leaves it as it is: `eta0` in
+      a new model, but after a `fit` what that has left, which moves little;
     - a callable f(e) that returns the rate, a finite float >= 0; `eta0` is not used.
 eta0 : float, default=0.01
     The initial learning rate, in [0, inf). `LearningRateRangeDisplay` suggests one for
@@ -73,16 +75,18 @@ epsilon : float, default=0.1
     "squared_epsilon_insensitive", in [0, inf).
 n_jobs : int or None, default=None
     Number of threads that share the rows of each batch of a dense `X`. No more are used
-    than there are processors, nor than a batch keeps busy: on 100 features it takes
-    some 100 rows for two. A CSR matrix is left to one. None is 1 unless in a
-    `joblib.parallel_config` context, -1 all processors. The rows are visited in the
-    same order in any case, and the weights differ by rounding errors.
+    than there are processors, nor than a batch and an epoch keep busy: on 100 features
+    two take a batch of 50 to 100 rows, and 9,000 to 15,000 rows altogether. A CSR
+    matrix is left to one. None is 1 unless in a `joblib.parallel_config` context, -1
+    all processors. The rows are visited in the same order in any case, and the weights
+    differ by rounding errors.
 random_state : int, RandomState instance or None, default=None
     Determines the orders of the rows and the held-out rows. An int gives the same model
     bit for bit at each call with as many threads, for any number of BLAS threads.
 early_stopping : bool, default=False
     Whether `fit` holds out `validation_fraction` of the rows to score the model after
-    each epoch, and keeps the weights of the best epoch.
+    each epoch, and keeps the weights of the best epoch. With `X_val` nothing is held
+    out: that is scored instead, and its use does not depend on this parameter.
 validation_fraction : float, default=0.1
     Fraction held out by `early_stopping`, in (0, 1).
 n_iter_no_change : int, default=5
@@ -107,9 +111,10 @@ loss_curve_ : list of float
 learning_rate_curve_ : list of float
     Learning rate of each epoch's first update.
 validation_scores_ : list of float
-    Score of each epoch on the validation data. Only with validation.
+    Score of each epoch of the last `fit` on the validation data. Only with validation.
 best_validation_score_ : float
-    The best of them, which is the score of the weights kept. Only with validation.
+    The best of them, which is the score of the weights that `fit` kept; `partial_fit`
+    leaves it as it is. Only with validation.
 n_features_in_ : int
     Number of features seen in `fit`.
 feature_names_in_ : ndarray of shape (`n_features_in_`,)

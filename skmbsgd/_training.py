@@ -435,7 +435,7 @@ def decisions_in_parts(data, coef, intercept):
 class Patience:
     """Tells when an objective has stopped falling, as in scikit-learn's SGD.
 
-    An epoch without an objective below ``best - tol`` is one too many once
+    An epoch with an objective above ``best - tol`` is one too many once
     ``n_iter_no_change`` of them have come in a row.
     """
 

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
@@ -223,6 +224,8 @@ BAD_SEQUENCES_OF_EPOCHS = [
     {10: 0.5},
     iter([10, 20]),
     [10**400],
+    np.array(5),
+    np.array(-5),
 ]
 BAD_CLASS_WEIGHTS = [
     "auto",
@@ -253,6 +256,16 @@ def test_a_parameter_out_of_range_or_of_a_wrong_type_is_named(kind, name, value)
         stages=["unfitted", "mid-stream"],
         settings={name: value},
     )
+
+
+@each_kind
+def test_who_skips_the_check_of_parameters_skips_it_for_a_chunk_too(kind):
+    arguments = good_arguments(kind, "partial_fit")
+    model = CLASSES[kind](momentum=1.0, eta0=1e-3)
+    with config_context(skip_parameter_validation=True):
+        assert model.partial_fit(**arguments).n_iter_ == 1
+    with pytest.raises(ValueError, match="'momentum'"):
+        model.partial_fit(**arguments)
 
 
 @each_kind
@@ -401,6 +414,16 @@ BAD_TARGETS = {
             {"y": np.array([0, "one", None, 3.5] * 10, dtype=object)},
             (ValueError, TypeError),
             "label",
+        ),
+        "y mixes text and numbers": (
+            {"y": np.array(["one", 0] * 20, dtype=object)},
+            ValueError,
+            "y must be labels of one type",
+        ),
+        "y has bytes": (
+            {"y": np.array([b"0", b"1"] * 20)},
+            ValueError,
+            "y must be labels of one type: .*bytes",
         ),
     },
 }

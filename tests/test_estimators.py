@@ -162,11 +162,14 @@ def test_the_docstring_describes_every_parameter(cls):
 
 @each_class
 def test_the_methods_take_the_documented_arguments(cls):
-    fit = list(inspect.signature(cls.fit).parameters)
-    assert fit == [
+    fit = inspect.signature(cls.fit).parameters
+    validation = ["X_val", "y_val", "sample_weight_val"]
+    assert list(fit) == [
         *("self", "X", "y", "coef_init", "intercept_init", "sample_weight"),
-        *("X_val", "y_val", "sample_weight_val"),
+        *validation,
     ]
+    by_name = [name for name, p in fit.items() if p.kind is p.KEYWORD_ONLY]
+    assert by_name == validation
     chunk = ["self", "X", "y", "classes", "sample_weight"]
     if cls is MiniBatchSGDRegressor:
         chunk.remove("classes")
