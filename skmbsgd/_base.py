@@ -539,11 +539,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             )
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be a number with penalty='elasticnet'.")
-        if not isinstance(self.epochs_drop, Real) and (
-            not np.iterable(self.epochs_drop)
-            or isinstance(self.epochs_drop, (Mapping, Set))
-            or not all(map(is_finite_and_not_negative, self.epochs_drop))
-        ):
+        if not are_epochs(self.epochs_drop):
             raise ValueError(
                 "epochs_drop must be a number > 0 or a sequence of epochs >= 0, "
                 f"got {self.epochs_drop!r}."
@@ -791,6 +787,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         X = validate_data(self, X, dtype=FLOAT_TYPES, accept_sparse="csr", reset=False)
         check_indices(X)
         return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+
+
+def are_epochs(epochs_drop):
+    """Whether they are a number > 0, or a sequence of numbers >= 0."""
+    if np.iterable(epochs_drop):
+        return not isinstance(epochs_drop, (Mapping, Set)) and all(
+            map(is_finite_and_not_negative, epochs_drop)
+        )
+    # A 0-d array passes for a number here, but not for scikit-learn's check of one.
+    number = np.asarray(epochs_drop).item()
+    return is_finite_and_not_negative(number) and number != 0
 
 
 def is_finite_and_not_negative(value):

@@ -224,8 +224,11 @@ BAD_SEQUENCES_OF_EPOCHS = [
     {10: 0.5},
     iter([10, 20]),
     [10**400],
-    np.array(5),
     np.array(-5),
+    np.array(0.0),
+    np.array(math.nan),
+    np.array(math.inf),
+    np.array("5"),
 ]
 BAD_CLASS_WEIGHTS = [
     "auto",
