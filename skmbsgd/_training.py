@@ -10,15 +10,14 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skmbsgd._engine.batches import (
-    BlockOrder,
     ClassTargets,
     DenseBatches,
     RealTargets,
-    RowOrder,
     Targets,
     cost_of_dense_row,
 )
 from skmbsgd._engine.epoch import compute_decisions, run_epoch
+from skmbsgd._engine.order import BlockOrder, RowOrder
 from skmbsgd._engine.sparse import CSRBatches, LazyUpdate
 from skmbsgd._engine.team import Member, Team
 from skmbsgd._engine.updates import (

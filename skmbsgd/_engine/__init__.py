@@ -2,8 +2,10 @@
 
 losses
     Value and derivative of the loss at a batch of decisions.
+order
+    In which order an epoch visits the rows.
 batches
-    Rows of X, of the targets and of the weights, in their order.
+    Rows of X, of the targets and of the weights, in that order.
 row_kernels.h, blas
     Products of these rows with the weights of one output, and of several.
 rules, updates

@@ -22,12 +22,13 @@ from libc.math cimport copysign, fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
 
-from skmbsgd._engine.batches cimport Batches, RowOrder, Targets
+from skmbsgd._engine.batches cimport Batches, Targets
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.gaps cimport (
     CatchUp, CatchUpTable, GapTable, Parts, PowerTable, Sum,
     affine_weight_sum, aligned, apply_affine, apply_catch_up, apply_map, weight_sum,
 )
+from skmbsgd._engine.order cimport RowOrder
 from skmbsgd._engine.prefetch cimport prefetch, prefetch_bytes
 from skmbsgd._engine.rest cimport RestTable
 from skmbsgd._engine.rules cimport (
