@@ -43,6 +43,10 @@ WIDE = Shape(30_000, 1000, "float64")
 SHAPES = [DOUBLE, SINGLE, NARROW, WIDE]
 
 
+# What the rows of the table say of shuffle
+ORDERS = {True: "", "blocks": ", blocks", False: ", in order"}
+
+
 @dataclass(frozen=True)
 class Row:
     """A row of the table, with the largest ratios that are asked for."""
@@ -69,8 +73,6 @@ REGRESSIONS = [
     Row(WIDE, shuffle="blocks", to_product=2.0),
     *(Row(shape, shuffle=False, to_product=1.25) for shape in SHAPES),
 ]
-# What the rows of the table say of shuffle
-ORDERS = {True: "", "blocks": ", blocks", False: ", in order"}
 
 
 def product_with_vector(X):
@@ -95,7 +97,7 @@ def report(name, measurements, repeats, asked_product, asked_sklearn):
     to_product = f"{ours / product:6.2f}"
     to_sklearn = f"{ours / medians['sklearn']:6.3f}"
     print(
-        f"{name!s:<48} {ours * 1e3:8.1f} ms {product * 1e3:7.1f} ms "
+        f"{name:<48} {ours * 1e3:8.1f} ms {product * 1e3:7.1f} ms "
         f"{to_product} ({asked_product or '-'})  {to_sklearn} ({asked_sklearn or '-'})",
         flush=True,
     )
@@ -115,7 +117,7 @@ def compare_regressions(repeats):
             **SETTINGS,
         )
         measurements = measure_all(ours, theirs, X, y)
-        report(row, measurements, repeats, row.to_product, row.to_sklearn)
+        report(str(row), measurements, repeats, row.to_product, row.to_sklearn)
 
 
 def compare_classifications(repeats):

@@ -795,7 +795,7 @@ def are_epochs(epochs_drop):
         return not isinstance(epochs_drop, (Mapping, Set)) and all(
             map(is_finite_and_not_negative, epochs_drop)
         )
-    # A 0-d array passes for a number here, but not for scikit-learn's check of one.
+    # scikit-learn takes a 0-d array for a sequence, and leaves its range unchecked.
     number = np.asarray(epochs_drop).item()
     return is_finite_and_not_negative(number) and number != 0
 
