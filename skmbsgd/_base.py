@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from functools import partial
 from itertools import pairwise
 from numbers import Integral, Real
@@ -282,8 +282,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         -----
         ConvergenceWarning
             If ``max_iter`` epochs end before ``tol`` is met, or if the training
-            objective rises in each of at least six epochs, to more than twice its
-            first value.
+            objective rises from each epoch to the next, over six epochs or more, to
+            more than twice its first value.
         """
         self._check_settings()
         given_X = X
@@ -792,7 +792,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 def are_epochs(epochs_drop):
     """Whether they are a number > 0, or a sequence of numbers >= 0."""
     if np.iterable(epochs_drop):
-        return not isinstance(epochs_drop, (Mapping, Set)) and all(
+        return not isinstance(epochs_drop, (Mapping, Set, Iterator, bytes)) and all(
             map(is_finite_and_not_negative, epochs_drop)
         )
     # scikit-learn takes a 0-d array for a sequence, and leaves its range unchecked.

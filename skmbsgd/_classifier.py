@@ -326,9 +326,9 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
     def _make_data(self, X, y, sample_weight):
         with refused_as_labels("y"):
             unknown = np.setdiff1d(y, self.classes_)
-            if len(unknown) > 0:
-                # It says more of what cannot be labels at all, but takes as long as the
-                # training on a small chunk.
+            # It takes as long as the training on a small chunk: not for known labels of
+            # the same type.
+            if len(unknown) > 0 or np.asarray(y).dtype != self.classes_.dtype:
                 check_classification_targets(y)
         if len(unknown) > 0:
             raise ValueError(
@@ -478,7 +478,7 @@ def refused_as_labels(name: str) -> Iterator[None]:
     try:
         yield
     except TypeError as error:
-        raise ValueError(f"{name} must be labels of one type: {error}") from error
+        raise ValueError(f"{name} cannot be read as labels: {error}") from error
 
 
 def labels_of(decisions):

@@ -75,11 +75,11 @@ epsilon : float, default=0.1
     "squared_epsilon_insensitive", in [0, inf).
 n_jobs : int or None, default=None
     Number of threads that share the rows of each batch of a dense `X`. No more are used
-    than there are processors, nor than a batch and an epoch keep busy: on 100 features
-    two take a batch of 50 to 100 rows, and 9,000 to 15,000 rows altogether. A CSR
-    matrix is left to one. None is 1 unless in a `joblib.parallel_config` context, -1
-    all processors. The rows are visited in the same order in any case, and the weights
-    differ by rounding errors.
+    than there are processors, nor than a batch and an epoch keep busy: with one output
+    and 100 features two take a batch of 50 to 100 rows, and 9,000 to 15,000 rows
+    altogether. A CSR matrix is left to one. None is 1 unless in a
+    `joblib.parallel_config` context, -1 all processors. The rows are visited in the
+    same order in any case, and the weights differ by rounding errors.
 random_state : int, RandomState instance or None, default=None
     Determines the orders of the rows and the held-out rows. An int gives the same model
     bit for bit at each call with as many threads, for any number of BLAS threads.

@@ -421,12 +421,12 @@ BAD_TARGETS = {
         "y mixes text and numbers": (
             {"y": np.array(["one", 0] * 20, dtype=object)},
             ValueError,
-            "y must be labels of one type",
+            "y cannot be read as labels",
         ),
         "y has bytes": (
             {"y": np.array([b"0", b"1"] * 20)},
             ValueError,
-            "y must be labels of one type: .*bytes",
+            "y cannot be read as labels: .*bytes",
         ),
     },
 }
@@ -580,6 +580,20 @@ def test_what_cannot_be_classes_is_refused(classes, error, match):
     assert_refused(
         "classifier", "partial_fit", match, error, stages=["unfitted"], classes=classes
     )
+
+
+def test_labels_of_another_kind_than_the_classes_are_refused_in_every_chunk():
+    labels = LABELS.astype(object)
+    assert_refused("classifier", "fit", "Unknown label type", y=labels)
+    assert_refused("classifier", "partial_fit", "Unknown label type", y=labels)
+
+
+@each_kind
+def test_an_iterator_of_epochs_is_refused_even_unchecked(kind):
+    settings = {"learning_rate": "step", "epochs_drop": iter([1, 2])}
+    with config_context(skip_parameter_validation=True):
+        with pytest.raises(ValueError, match="epochs_drop"):
+            CLASSES[kind](**settings).partial_fit(**good_arguments(kind, "partial_fit"))
 
 
 @pytest.mark.parametrize("classes", [[0, 1], [0, 1, 2, 3], [0, 1, 5], ["0", "1", "2"]])
