@@ -17,7 +17,7 @@ from skmbsgd._engine.batches import (
     cost_of_dense_row,
 )
 from skmbsgd._engine.epoch import compute_decisions, run_epoch
-from skmbsgd._engine.order import BlockOrder, RowOrder
+from skmbsgd._engine.row_order import BlockOrder, RowOrder
 from skmbsgd._engine.sparse import CSRBatches, LazyUpdate
 from skmbsgd._engine.team import Member, Team
 from skmbsgd._engine.updates import (

@@ -16,10 +16,10 @@ from scipy.stats import chi2
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._engine.batches import DenseBatches, RealTargets
 from skmbsgd._engine.epoch import compute_decisions
-from skmbsgd._engine.order import BlockOrder, RowOrder
+from skmbsgd._engine.row_order import BlockOrder, RowOrder
 from skmbsgd._training import Penalty, TrainingState, make_update, seed_of_epoch
 
-# As in order.pyx
+# As in row_order.pyx
 BYTES_OF_NEIGHBOURS = 2**14
 PILE_BYTES = 2**19
 

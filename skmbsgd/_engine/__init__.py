@@ -2,7 +2,7 @@
 
 losses
     Value and derivative of the loss at a batch of decisions.
-order
+row_order
     In which order an epoch visits the rows.
 batches
     Rows of X, of the targets and of the weights, in that order.

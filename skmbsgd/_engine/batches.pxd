@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport uint32_t
 
 from skmbsgd._engine.blas cimport floating
-from skmbsgd._engine.order cimport RowOrder
+from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.team cimport Member
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 

@@ -17,10 +17,10 @@ from libc.string cimport memcpy
 from skmbsgd._engine.blas cimport (
     add_outer_products, floating, rows_times_weights,
 )
-from skmbsgd._engine.order cimport RowOrder
 from skmbsgd._engine.prefetch cimport (
     CACHE_LINE, ask_while_reading, prefetch, prefetch_lines,
 )
+from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.team cimport Member, Team
 from skmbsgd._engine.updates cimport DenseUpdate, Update
 

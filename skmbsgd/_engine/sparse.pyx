@@ -28,9 +28,9 @@ from skmbsgd._engine.gaps cimport (
     CatchUp, CatchUpTable, GapTable, Parts, PowerTable, Sum,
     affine_weight_sum, aligned, apply_affine, apply_catch_up, apply_map, weight_sum,
 )
-from skmbsgd._engine.order cimport RowOrder
 from skmbsgd._engine.prefetch cimport prefetch, prefetch_bytes
 from skmbsgd._engine.rest cimport RestTable
+from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.rules cimport (
     classical, nesterov, proximal_classical, proximal_nesterov,
 )

@@ -1,4 +1,4 @@
-"""Declarations of the orders of rows; see order.pyx."""
+"""Declarations of the orders of rows; see row_order.pyx."""
 
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
