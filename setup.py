@@ -13,7 +13,7 @@ from setuptools.errors import CCompilerError, ExecError, PlatformError
 from setuptools.modified import newer_group
 
 ENGINE = Path("skmbsgd") / "_engine"
-PRODUCTS = "skmbsgd._engine.batches"
+PRODUCTS = "skmbsgd._engine.rows"
 SOURCES = sorted(
     str(path) for pattern in ("*.pyx", "*.pxd", "*.h") for path in ENGINE.glob(pattern)
 )

@@ -35,9 +35,9 @@ from skmbsgd._training import (
     Patience,
     Penalty,
     TrainingState,
-    batches_of_threads,
     decisions_in_parts,
-    make_update,
+    make_model,
+    rows_of_threads,
     run_epoch_in_threads,
     seed_of_epoch,
     unchanged_on_error,
@@ -338,10 +338,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             seed = random_seed(check_random_state(self.random_state))
             state = TrainingState.start(coef, intercept, seed, bool(self.average))
             self._begin_history()
-        batches = self._make_batches(state, data)
+        rows = self._make_rows(state, data)
         loss = self._make_loss(data.targets.n_outputs)
-        objective = self._run_epoch(state, batches, loss)
-        batches[0].update.store()
+        objective = self._run_epoch(state, rows, loss)
+        rows[0].model.store()
         self._adopt(state)
         self._record(state, objective)
 
@@ -351,18 +351,18 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if validation is not None:
             self.validation_scores_ = []
         patience = Patience(self.tol, self.n_iter_no_change)
-        batches = self._make_batches(state, data)
-        update = batches[0].update
+        rows = self._make_rows(state, data)
+        model = rows[0].model
         loss = self._make_loss(data.targets.n_outputs)
-        make_attributes = partial(self._attributes_in_training, state, update)
+        make_attributes = partial(self._attributes_in_training, state, model)
         best_state = None
         for _ in range(self.max_iter):
             task.begin_epoch(make_attributes)
             started = time.perf_counter()
-            objective = self._run_epoch(state, batches, loss)
+            objective = self._run_epoch(state, rows, loss)
             self._record(state, objective)
             if validation is not None:
-                update.store()
+                model.store()
                 score = self._validation_score(state, validation)
                 if not self.validation_scores_ or score > self.best_validation_score_:
                     self.best_validation_score_ = score
@@ -378,7 +378,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         else:
             self._warn_if_not_converged()
         self._warn_if_worse()
-        update.store()
+        model.store()
         if best_state is not None:
             state = state.with_weights_of(best_state)
         self._adopt(state)
@@ -386,9 +386,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _penalty(self):
         return Penalty.named(self.penalty, self.alpha, self.l1_ratio)
 
-    def _make_update(self, data, state):
+    def _make_model(self, data, state):
         """The state as a model in training."""
-        return make_update(
+        return make_model(
             state,
             self._penalty(),
             sparse=issparse(data.X),
@@ -397,8 +397,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             fit_intercept=self.fit_intercept,
         )
 
-    def _make_batches(self, state, data):
-        """Batches of the data and the model in training, for each of the threads."""
+    def _make_rows(self, state, data):
+        """Rows of the data and the model in training, for each of the threads."""
         n_threads = data.n_useful_threads(
             self._rows_per_batch(data.n_rows), effective_n_jobs(self.n_jobs)
         )
@@ -406,10 +406,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             # More threads than cores would wait for each other, and some backends of
             # joblib count the workers of a cluster.
             n_threads = min(n_threads, cpu_count())
-        return batches_of_threads(
+        return rows_of_threads(
             data,
             state,
-            partial(self._make_update, data),
+            partial(self._make_model, data),
             n_threads,
             in_blocks=isinstance(self.shuffle, str) and self.shuffle == "blocks",
         )
@@ -417,9 +417,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _rows_per_batch(self, n_rows):
         return n_rows if self.batch_size == "full" else min(self.batch_size, n_rows)
 
-    def _run_epoch(self, state, batches, loss):
+    def _run_epoch(self, state, rows, loss):
         """Move the model and the clocks by one epoch; return the training objective."""
-        update, order = batches[0].update, batches[0].order
+        model, order = rows[0].model, rows[0].order
         n_rows = order.n_rows
         batch_size = self._rows_per_batch(n_rows)
         n_batches = -(-n_rows // batch_size)
@@ -430,15 +430,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if self.shuffle and n_batches > 1:
             order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
         data_loss = run_epoch_in_threads(
-            batches,
+            rows,
             loss,
             rates,
             batch_size,
             state.n_averaged,
             first_averaged_batch,
         )
-        objective = data_loss + self._penalty().value(update)
-        if not (math.isfinite(objective) and update.is_finite()):
+        objective = data_loss + self._penalty().value(model)
+        if not (math.isfinite(objective) and model.is_finite()):
             raise ValueError(
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
                 f"loss became infinite or NaN. {self._remedies()}"
@@ -684,9 +684,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             },
         }
 
-    def _attributes_in_training(self, state, update):
+    def _attributes_in_training(self, state, model):
         """The same of a model still in training, in arrays of their own."""
-        update.store()
+        model.store()
         return self._attributes_of(state.copy())
 
     def _begin_history(self):

@@ -764,8 +764,8 @@ def losses_at_rates(model, X, y, sample_weight, rates):
     data = with_weights_of_mean_one(data)
     coef, intercept = model._initial_weights(data, None, None)
     state = TrainingState.start(coef, intercept, seed=0, averaged=False)
-    update = model._make_update(data, state)
-    loss = model._make_loss(update.n_outputs)
+    weights = model._make_model(data, state)
+    loss = model._make_loss(weights.n_outputs)
 
     seed = random_seed(check_random_state(model.random_state))
     generator = np.random.default_rng(seed) if model.shuffle else None
@@ -773,9 +773,9 @@ def losses_at_rates(model, X, y, sample_weight, rates):
     batches = batches_without_end(data.n_rows, batch_size, generator)
     for rate, rows in zip(rates, batches, strict=False):
         model.eta0 = rate
-        batches_of_one = [data.subset(rows).batches(update)]
+        rows_of_batch = [data.subset(rows).rows_for(weights)]
         try:
-            objective = model._run_epoch(state, batches_of_one, loss)
+            objective = model._run_epoch(state, rows_of_batch, loss)
         except ValueError:
             return  # The data are valid: the weights or the loss became infinite.
         yield objective

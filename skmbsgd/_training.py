@@ -9,23 +9,24 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from skmbsgd._engine.batches import (
+from skmbsgd._engine.csr_model import CSRModel
+from skmbsgd._engine.csr_rows import CSRRows
+from skmbsgd._engine.epoch import compute_decisions, run_epoch
+from skmbsgd._engine.models import (
+    ClassicalModel,
+    NesterovModel,
+    ProximalClassicalModel,
+    ProximalNesterovModel,
+)
+from skmbsgd._engine.row_order import BlockOrder, RowOrder
+from skmbsgd._engine.rows import (
     ClassTargets,
-    DenseBatches,
+    DenseRows,
     RealTargets,
     Targets,
     cost_of_dense_row,
 )
-from skmbsgd._engine.epoch import compute_decisions, run_epoch
-from skmbsgd._engine.row_order import BlockOrder, RowOrder
-from skmbsgd._engine.sparse import CSRBatches, LazyUpdate
 from skmbsgd._engine.team import Member, Team
-from skmbsgd._engine.updates import (
-    ClassicalUpdate,
-    NesterovUpdate,
-    ProximalClassicalUpdate,
-    ProximalNesterovUpdate,
-)
 from skmbsgd._typing import Method
 
 DECISIONS_PER_PART = 2**17
@@ -38,11 +39,11 @@ LEAST_SHARE_OF_EPOCH = 500_000
 LEAST_SHARE_OF_BATCH = 3_000
 LEAST_ROWS = {"one output": 16, "several": 64}
 
-DENSE_UPDATES = {  # by: is there an L1 penalty, is the momentum Nesterov's
-    (False, False): ClassicalUpdate,
-    (False, True): NesterovUpdate,
-    (True, False): ProximalClassicalUpdate,
-    (True, True): ProximalNesterovUpdate,
+DENSE_MODELS = {  # by: is there an L1 penalty, is the momentum Nesterov's
+    (False, False): ClassicalModel,
+    (False, True): NesterovModel,
+    (True, False): ProximalClassicalModel,
+    (True, True): ProximalNesterovModel,
 }
 
 
@@ -265,11 +266,11 @@ class TrainingData:
             return BlockOrder(rows, values, self.bytes_of_row)
         return RowOrder(rows, values)
 
-    def batches(self, update, order=None, member=None):
-        """Batches of the rows in an order, for a member of a team of threads."""
+    def rows_for(self, model, order=None, member=None):
+        """The rows in an order, for a model and a member of a team of threads."""
         order = self.order() if order is None else order
-        parts = (self.X, order, self.targets, self.sample_weight, update)
-        return CSRBatches(*parts) if issparse(self.X) else DenseBatches(*parts, member)
+        parts = (self.X, order, self.targets, self.sample_weight, model)
+        return CSRRows(*parts) if issparse(self.X) else DenseRows(*parts, member)
 
     def n_useful_threads(self, batch_size, n_jobs):
         """How many of so many threads an epoch is faster with.
@@ -306,18 +307,18 @@ class Penalty:
         alpha = 0.0 if name is None else alpha
         return cls(l2=alpha * (1.0 - share), l1=alpha * share)
 
-    def value(self, update):
+    def value(self, model):
         """The penalty at the weights that a model had when its last epoch ended."""
         total = 0.0
         if self.l2 > 0.0:
-            total += 0.5 * self.l2 * update.squared_norm
+            total += 0.5 * self.l2 * model.squared_norm
         if self.l1 > 0.0:
-            total += self.l1 * update.absolute_sum
+            total += self.l1 * model.absolute_sum
         return total
 
 
-def make_update(state, penalty, *, sparse, momentum, nesterov, fit_intercept):
-    """The update rule for these settings, which moves the arrays of the state."""
+def make_model(state, penalty, *, sparse, momentum, nesterov, fit_intercept):
+    """A model in training with these settings, which moves the arrays of the state."""
     arrays = (
         state.coef,
         state.velocity,
@@ -333,25 +334,25 @@ def make_update(state, penalty, *, sparse, momentum, nesterov, fit_intercept):
         "fit_intercept": fit_intercept,
     }
     if sparse:
-        return LazyUpdate(
+        return CSRModel(
             *arrays, nesterov=nesterov, n_averaged=state.n_averaged, **settings
         )
-    return DENSE_UPDATES[penalty.l1 > 0.0, bool(nesterov)](*arrays, **settings)
+    return DENSE_MODELS[penalty.l1 > 0.0, bool(nesterov)](*arrays, **settings)
 
 
-def batches_of_threads(data, state, make_update, n_threads, *, in_blocks):
-    """Batches of the data for each of so many threads that train a model together.
+def rows_of_threads(data, state, make_model, n_threads, *, in_blocks):
+    """Rows of the data for each of so many threads that train a model together.
 
     The first one moves the arrays of the state, the others copies of these.
     """
     order = data.order(in_blocks=in_blocks)
     if n_threads == 1:
-        return [data.batches(make_update(state), order)]
-    updates = [make_update(state if i == 0 else state.copy()) for i in range(n_threads)]
-    team = Team(n_threads, updates[0].bytes_of_gradients)
+        return [data.rows_for(make_model(state), order)]
+    models = [make_model(state if i == 0 else state.copy()) for i in range(n_threads)]
+    team = Team(n_threads, models[0].bytes_of_gradients)
     return [
-        data.batches(update, order, Member(team, i, update))
-        for i, update in enumerate(updates)
+        data.rows_for(model, order, Member(team, i, model))
+        for i, model in enumerate(models)
     ]
 
 
@@ -364,8 +365,8 @@ class Follower:
     thread has ended.
     """
 
-    def __init__(self, batches, arguments):
-        self.batches, self.arguments = batches, arguments
+    def __init__(self, rows, arguments):
+        self.rows, self.arguments = rows, arguments
         self.running = allocate_lock()
         self.running.acquire()
         self.loss = self.error = None
@@ -373,10 +374,10 @@ class Follower:
     def run(self):
         """Run the epoch, and keep what comes of it."""
         try:
-            self.loss = run_epoch(self.batches, *self.arguments)
+            self.loss = run_epoch(self.rows, *self.arguments)
         except BaseException as error:
             self.error = error
-            self.batches.member.team.give_up()
+            self.rows.member.team.give_up()
         finally:
             self.running.release()
 
@@ -388,13 +389,13 @@ class Follower:
         return self.loss
 
 
-def run_epoch_in_threads(batches, *arguments):
-    """Have the engine run an epoch, in as many threads as there are batches.
+def run_epoch_in_threads(rows, *arguments):
+    """Have the engine run an epoch, in a thread for each of the `rows`.
 
     If one of the threads fails or is interrupted, the others leave the epoch by
     themselves; nobody waits for them.
     """
-    leader, *others = batches
+    leader, *others = rows
     followers = [Follower(of_thread, arguments) for of_thread in others]
     try:
         for follower in followers:
@@ -417,7 +418,7 @@ def decisions_in_parts(data, coef, intercept):
         for part in parts:
             yield part.taken(part.X) @ coef.T + intercept
         return
-    update = make_update(
+    model = make_model(
         TrainingState.start(coef, intercept, seed=0, averaged=False),
         Penalty(l2=0.0, l1=0.0),
         sparse=False,
@@ -427,7 +428,7 @@ def decisions_in_parts(data, coef, intercept):
     )
     for part in parts:
         decisions = np.empty((part.n_rows, len(coef)))
-        compute_decisions(part.batches(update), decisions)
+        compute_decisions(part.rows_for(model), decisions)
         yield decisions
 
 

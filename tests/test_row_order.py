@@ -14,20 +14,20 @@ from scipy.sparse import csr_array
 from scipy.stats import chi2
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
-from skmbsgd._engine.batches import DenseBatches, RealTargets
 from skmbsgd._engine.epoch import compute_decisions
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
-from skmbsgd._training import Penalty, TrainingState, make_update, seed_of_epoch
+from skmbsgd._engine.rows import DenseRows, RealTargets
+from skmbsgd._training import Penalty, TrainingState, make_model, seed_of_epoch
 
 # As in row_order.pyx
 BYTES_OF_NEIGHBOURS = 2**14
 PILE_BYTES = 2**19
 
 
-def batches_in(order, n_samples):
-    """Batches whose decisions are the numbers of the rows."""
+def rows_in(order, n_samples):
+    """Rows whose decisions are their numbers."""
     state = TrainingState.start(np.ones((1, 1)), np.zeros(1), seed=0, averaged=False)
-    update = make_update(
+    model = make_model(
         state,
         Penalty(l2=0.0, l1=0.0),
         sparse=False,
@@ -36,13 +36,13 @@ def batches_in(order, n_samples):
         fit_intercept=False,
     )
     X = np.arange(n_samples, dtype=float)[:, np.newaxis]
-    return DenseBatches(X, order, RealTargets(X.copy()), None, update)
+    return DenseRows(X, order, RealTargets(X.copy()), None, model)
 
 
-def visited(batches):
+def visited(rows):
     """The numbers of the rows, in the order of the visits."""
-    decisions = np.empty((batches.order.n_rows, 1))
-    compute_decisions(batches, decisions)
+    decisions = np.empty((rows.order.n_rows, 1))
+    compute_decisions(rows, decisions)
     return decisions[:, 0].astype(int)
 
 
@@ -67,16 +67,16 @@ ORDERS = {
 @pytest.mark.parametrize("n_rows", [1, 2, 15, 17, 518, 519, 10_000, 70_001])
 def test_every_row_is_visited_once(make_order, n_rows):
     rows, values = random_rows(n_rows, n_rows + 7)
-    batches = batches_in(make_order(rows, values), n_rows + 7)
+    visits = rows_in(make_order(rows, values), n_rows + 7)
     orders = []
     for seed in range(3):
-        batches.order.shuffle(seed)
-        orders.append(visited(batches))
+        visits.order.shuffle(seed)
+        orders.append(visited(visits))
         np.testing.assert_array_equal(np.sort(orders[-1]), rows)
     if n_rows > 15:
         assert len({tuple(order) for order in orders}) == 3
-    batches.order.shuffle(0)
-    np.testing.assert_array_equal(visited(batches), orders[0])
+    visits.order.shuffle(0)
+    np.testing.assert_array_equal(visited(visits), orders[0])
 
 
 def test_rows_are_dealt_anew_if_a_pile_has_no_room():
@@ -88,18 +88,18 @@ def test_rows_are_dealt_anew_if_a_pile_has_no_room():
         if order.n_deals > seed + 1:
             break
     assert order.n_deals == seed + 2
-    rows = visited(batches_in(order, n_rows))
+    rows = visited(rows_in(order, n_rows))
     np.testing.assert_array_equal(np.sort(rows), np.arange(n_rows))
 
 
 @pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
 def test_all_orders_of_a_few_rows_are_equally_likely(make_order):
     rows = np.arange(5, dtype=np.uint32)
-    batches = batches_in(make_order(rows, np.zeros(5)), 5)
+    visits = rows_in(make_order(rows, np.zeros(5)), 5)
     counts = Counter()
     for seed in np.random.default_rng(0).integers(2**63, size=12_000):
-        batches.order.shuffle(seed)
-        counts[tuple(visited(batches))] += 1
+        visits.order.shuffle(seed)
+        counts[tuple(visited(visits))] += 1
     expected = 12_000 / 120
     observed = [counts[order] for order in itertools.permutations(range(5))]
     statistic = sum((count - expected) ** 2 / expected for count in observed)
@@ -112,11 +112,11 @@ def test_a_row_may_come_at_any_time(make_order):
     """The mean position of each tenth of the rows is that of a uniform draw."""
     n_rows, n_epochs = 20_000, 200
     rows, values = random_rows(n_rows, n_rows)
-    batches = batches_in(make_order(rows, values), n_rows)
+    visits = rows_in(make_order(rows, values), n_rows)
     positions = np.zeros(n_rows)
     for seed in range(n_epochs):
-        batches.order.shuffle(seed)
-        positions[visited(batches)] += np.arange(n_rows) / n_rows / n_epochs
+        visits.order.shuffle(seed)
+        positions[visited(visits)] += np.arange(n_rows) / n_rows / n_epochs
     # Rows of one block are not independent of each other: 16 of them at most.
     deviation = np.sqrt(1 / 12 / n_epochs / (n_rows / 10 / 16))
     tenths = positions.reshape(10, -1).mean(axis=1)
@@ -127,12 +127,12 @@ def test_a_pile_is_made_of_blocks_of_neighbours():
     n_rows, bytes_of_row = 50_000, 1000
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, bytes_of_row)
-    batches = batches_in(order, n_rows)
+    visits = rows_in(order, n_rows)
     block_rows, pile_rows = order.block_rows, order.pile_room
     assert block_rows == BYTES_OF_NEIGHBOURS // bytes_of_row
     assert 0.9 * PILE_BYTES < pile_rows * bytes_of_row <= PILE_BYTES
     order.shuffle(1)
-    blocks = visited(batches) // block_rows
+    blocks = visited(visits) // block_rows
     for start in range(0, n_rows, pile_rows):
         pile = blocks[start : start + pile_rows]
         sizes = np.sort(np.unique(pile, return_counts=True)[1])
@@ -140,7 +140,7 @@ def test_a_pile_is_made_of_blocks_of_neighbours():
         assert np.all(sizes[3:] == block_rows)
         assert len(sizes) <= pile_rows // block_rows + 3
     # In its pile the rows of a block lie anywhere: a third of it apart on average.
-    place = np.argsort(visited(batches))
+    place = np.argsort(visited(visits))
     distances = np.abs(np.diff(place[:block_rows]))
     assert 0.1 * pile_rows < distances.mean() < 0.7 * pile_rows
 
@@ -149,11 +149,11 @@ def test_a_pile_is_made_of_blocks_of_neighbours():
 def test_the_last_pile_is_not_small(n_rows):
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, 1000)
-    batches = batches_in(order, n_rows)
+    visits = rows_in(order, n_rows)
     n_blocks = []
     for seed in range(50):
         order.shuffle(seed)
-        n_blocks.append(len(np.unique(visited(batches)[-32:] // order.block_rows)))
+        n_blocks.append(len(np.unique(visited(visits)[-32:] // order.block_rows)))
     # 32 rows of 17 blocks or more meet 14.5 of them on average. If the last pile were
     # what whole ones leave over, they would be from 2 to 4 blocks.
     assert np.mean(n_blocks) > 13
@@ -181,7 +181,7 @@ def test_an_epoch_in_blocks_is_that_of_the_reference(layout, n_targets):
     orders = []
     for epoch in range(2):
         order.shuffle(seed_of_epoch(seed, epoch))
-        orders.append(visited(batches_in(order, 1500)))
+        orders.append(visited(rows_in(order, 1500)))
     expected = reference.train(
         X,
         y,

@@ -20,11 +20,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _base, _training
-from skmbsgd._engine.batches import RealTargets
 from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.losses import SquaredError
+from skmbsgd._engine.rows import RealTargets
 from skmbsgd._engine.team import Team
-from skmbsgd._training import TrainingData, TrainingState, batches_of_threads
+from skmbsgd._training import TrainingData, TrainingState, rows_of_threads
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -150,22 +150,22 @@ def test_all_threads_end_with_the_same_bits():
     data = TrainingData.of_numbers(X, y, None)
     coef, intercept = np.zeros((2, N_FEATURES)), np.zeros(2)
     state = TrainingState.start(coef, intercept, seed=0, averaged=True)
-    make_update = partial(
-        _training.make_update,
+    make_model = partial(
+        _training.make_model,
         penalty=_training.Penalty(l2=1e-3, l1=1e-3),
         sparse=False,
         momentum=0.9,
         nesterov=True,
         fit_intercept=True,
     )
-    batches = batches_of_threads(data, state, make_update, 4, in_blocks=False)
+    rows = rows_of_threads(data, state, make_model, 4, in_blocks=False)
     for seed in range(3):
-        batches[0].order.shuffle(seed)
+        rows[0].order.shuffle(seed)
         _training.run_epoch_in_threads(
-            batches, SquaredError(), np.array([0.01]), 32, 7 * seed, 0
+            rows, SquaredError(), np.array([0.01]), 32, 7 * seed, 0
         )
-    leader, *others = (of_thread.update for of_thread in batches)
-    for update in others:
+    leader, *others = (of_thread.model for of_thread in rows)
+    for model in others:
         for name in (
             "coef",
             "velocity",
@@ -174,7 +174,7 @@ def test_all_threads_end_with_the_same_bits():
             "average_coef",
             "average_intercept",
         ):
-            ours, theirs = getattr(leader, name), getattr(update, name)
+            ours, theirs = getattr(leader, name), getattr(model, name)
             assert ours is not theirs
             assert ours.any()
             assert ours.tobytes() == theirs.tobytes()
@@ -294,10 +294,10 @@ def failing_fit(error):
 def test_a_thread_that_fails_ends_the_fit_of_all(failing_thread, monkeypatch):
     error, calls = MemoryError("for the test"), itertools.count()
 
-    def run_or_fail(batches, *arguments):
-        if batches.member.thread == failing_thread and next(calls) == 2:
+    def run_or_fail(rows, *arguments):
+        if rows.member.thread == failing_thread and next(calls) == 2:
             raise error
-        return run_epoch(batches, *arguments)
+        return run_epoch(rows, *arguments)
 
     with failing_fit(error) as fit:
         monkeypatch.setattr(_training, "run_epoch", run_or_fail)

@@ -3,10 +3,10 @@
 from cpython.exc cimport PyErr_CheckSignals
 from libc.string cimport memcpy
 
-from skmbsgd._engine.batches cimport Batches
+from skmbsgd._engine.rows cimport Rows
 from skmbsgd._engine.losses cimport Loss
 from skmbsgd._engine.team cimport Member
-from skmbsgd._engine.updates cimport Epoch, Update
+from skmbsgd._engine.models cimport Epoch, Model
 
 cdef enum:
     # Work between two looks at the signals, in nanoseconds on a slow machine: far
@@ -15,7 +15,7 @@ cdef enum:
 
 
 def run_epoch(
-    Batches batches,
+    Rows rows,
     Loss loss,
     const double[:] learning_rates,
     Py_ssize_t batch_size,
@@ -29,7 +29,7 @@ def run_epoch(
 
     Parameters
     ----------
-    batches : Batches
+    rows : Rows
         Its model is moved in place.
     loss : Loss
     learning_rates : ndarray of shape (n_batches,) or (1,), float64
@@ -47,10 +47,10 @@ def run_epoch(
         The sum over the rows visited of weight * loss, each at the weights its batch
         met, divided by the number of all rows.
     """
-    cdef Update update = batches.update
-    cdef Member member = batches.member
-    cdef Py_ssize_t n_rows = batches.order.n_rows
-    cdef Py_ssize_t n_outputs = update.n_outputs
+    cdef Model model = rows.model
+    cdef Member member = rows.member
+    cdef Py_ssize_t n_rows = rows.order.n_rows
+    cdef Py_ssize_t n_outputs = model.n_outputs
     cdef Py_ssize_t n_batches = (n_rows + batch_size - 1) // batch_size
     cdef Py_ssize_t batch, row, stop, stop_of_share, n_loaded
     cdef bint rates_differ = learning_rates.shape[0] > 1
@@ -64,92 +64,92 @@ def run_epoch(
     plan.learning_rates = learning_rates
     plan.n_averaged = n_averaged
     plan.first_averaged_batch = first_averaged_batch
-    update.begin_epoch(plan)
+    model.begin_epoch(plan)
     member.take_share(
-        batch_size, batches.cost_of_row, batches.order.cost_of_turn())
-    batches.divide_requests(member.share_rows)
+        batch_size, rows.cost_of_row, rows.order.cost_of_turn())
+    rows.divide_requests(member.share_rows)
     # The leader hears signals, and reckons with the share of the others.
-    cdef double work_of_row = batches.cost_of_row * batch_size / member.share_rows
+    cdef double work_of_row = rows.cost_of_row * batch_size / member.share_rows
     with nogil:
-        if not (member.is_alone or begin_together(batches)):
+        if not (member.is_alone or begin_together(rows)):
             n_batches = 0
         for batch in range(n_batches):
             row = batch * batch_size
             stop = min(row + batch_size, n_rows)
             batch_rows = stop - row
             batch_loss = 0.0
-            update.begin_batch()
+            model.begin_batch()
             row += member.share_first
             stop_of_share = min(row + member.share_rows, stop)
             while row < stop_of_share:
-                n_loaded = batches.load(row, stop_of_share, 1.0 / batch_rows)
-                batches.decisions()
+                n_loaded = rows.load(row, stop_of_share, 1.0 / batch_rows)
+                rows.decisions()
                 batch_loss += loss.gradient(
-                    batches.y, batches.z, batches.scale, batches.losses, batches.d,
+                    rows.y, rows.z, rows.scale, rows.losses, rows.d,
                     n_loaded, n_outputs)
-                batches.accumulate()
+                rows.accumulate()
                 row += n_loaded
                 work += n_loaded * work_of_row
                 if work > WORK_BETWEEN_SIGNALS and member.leads:
                     work = 0.0
                     with gil:
                         PyErr_CheckSignals()
-            if not (member.is_alone or meet(batches, batch)):
+            if not (member.is_alone or meet(rows, batch)):
                 break
-            update.step(learning_rates[batch if rates_differ else 0])
+            model.step(learning_rates[batch if rates_differ else 0])
             total_loss += batch_loss * batch_rows
             if 0 <= first_averaged_batch <= batch:
                 n_averaged += 1
-                update.add_to_average(1.0 / n_averaged)
-        update.end_epoch()
+                model.add_to_average(1.0 / n_averaged)
+        model.end_epoch()
     return total_loss / n_rows
 
 
-cdef bint begin_together(Batches batches) noexcept nogil:
+cdef bint begin_together(Rows rows) noexcept nogil:
     """Wait for the other threads; tell whether nobody has given up."""
-    if batches.member.leads:
-        batches.order.settle(n_decided(batches, 0))
-    return meet(batches, -1)
+    if rows.member.leads:
+        rows.order.settle(n_decided(rows, 0))
+    return meet(rows, -1)
 
 
-cdef bint meet(Batches batches, Py_ssize_t batch) noexcept nogil:
+cdef bint meet(Rows rows, Py_ssize_t batch) noexcept nogil:
     """Add up the gradients of all threads; tell whether nobody has given up.
 
     While they are on their way, one thread decides the order of the rows that all need
     to know for the batch after the next.
     """
-    batches.member.send()
-    if batches.member.leads:
-        batches.order.settle(n_decided(batches, batch + 2))
-    return batches.member.receive()
+    rows.member.send()
+    if rows.member.leads:
+        rows.order.settle(n_decided(rows, batch + 2))
+    return rows.member.receive()
 
 
-cdef inline Py_ssize_t n_decided(Batches batches, Py_ssize_t batch) noexcept nogil:
+cdef inline Py_ssize_t n_decided(Rows rows, Py_ssize_t batch) noexcept nogil:
     """How many places in the order of rows must be known to work on a batch."""
-    cdef Py_ssize_t n_ahead = 2 + batches.lookahead // batches.member.least_share
-    return (batch + 1 + n_ahead) * batches.member.batch_size + batches.max_rows
+    cdef Py_ssize_t n_ahead = 2 + rows.lookahead // rows.member.least_share
+    return (batch + 1 + n_ahead) * rows.member.batch_size + rows.max_rows
 
 
-def compute_decisions(Batches batches, double[:, ::1] out):
-    """Write X W^T + b for the rows of the batches, in their order.
+def compute_decisions(Rows rows, double[:, ::1] out):
+    """Write X W^T + b for the rows in their order.
 
     By the products of the training loop, so that the bits do not depend on the
     number of threads either.
     """
-    cdef Py_ssize_t n_rows = batches.order.n_rows
-    cdef Py_ssize_t n_outputs = batches.update.n_outputs
+    cdef Py_ssize_t n_rows = rows.order.n_rows
+    cdef Py_ssize_t n_outputs = rows.model.n_outputs
     cdef Py_ssize_t row = 0, n_loaded
     cdef double work = 0.0
     if out.shape[0] != n_rows or out.shape[1] != n_outputs:
         raise ValueError("The array for the decisions has the wrong shape.")
-    batches.let_first_product_send()
+    rows.let_first_product_send()
     with nogil:
         while row < n_rows:
-            n_loaded = batches.load(row, n_rows, 1.0)
-            batches.decisions()
-            memcpy(&out[row, 0], batches.z, n_loaded * n_outputs * sizeof(double))
+            n_loaded = rows.load(row, n_rows, 1.0)
+            rows.decisions()
+            memcpy(&out[row, 0], rows.z, n_loaded * n_outputs * sizeof(double))
             row += n_loaded
-            work += n_loaded * batches.cost_of_row
+            work += n_loaded * rows.cost_of_row
             if work > WORK_BETWEEN_SIGNALS:
                 work = 0.0
                 with gil:

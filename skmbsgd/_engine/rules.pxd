@@ -1,4 +1,4 @@
-"""Update rules: how weights w and velocities v move by one batch's gradient g.
+"""Model rules: how weights w and velocities v move by one batch's gradient g.
 
 eta is the learning rate, mu the momentum, lam2 and lam1 the L2 and L1 penalties.
 The gradient of the L2 penalty joins that of the data:
@@ -25,7 +25,7 @@ coefficients become exactly 0 and the optimum is a fixed point with momentum too
 
 The intercept follows the same rule without penalties. To add a rule, write its
 function in rules_template.h, its loop in dense_rules_template.h, and its classes in
-updates.pyx and sparse.pyx.
+models.pyx and csr_model.pyx.
 """
 
 cdef extern from "rules.h":

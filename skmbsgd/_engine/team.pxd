@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from skmbsgd._engine.threads cimport Packet
-from skmbsgd._engine.updates cimport DenseUpdate
+from skmbsgd._engine.models cimport DenseModel
 
 
 @cython.final
@@ -23,7 +23,7 @@ cdef class Team:
 cdef class Member:
     cdef readonly Team team
     cdef readonly Py_ssize_t thread
-    cdef readonly DenseUpdate update
+    cdef readonly DenseModel model
     cdef readonly bint is_alone, leads
     cdef int64_t n_meetings
     # Of each batch_size rows it visits share_rows, from share_first on.

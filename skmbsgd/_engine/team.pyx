@@ -12,7 +12,7 @@ from skmbsgd._engine.threads cimport (
     BYTES_OF_PACKET, Packet, add_packet_double, add_packet_float, fill_packet,
     pause, publish, published, yield_processor,
 )
-from skmbsgd._engine.updates cimport DenseUpdate
+from skmbsgd._engine.models cimport DenseModel
 
 cdef enum:
     # Processors may fetch cache lines in pairs.
@@ -75,14 +75,14 @@ cdef class Member:
     team : Team
     thread : int
         Its number. Thread 0 leads: it decides the order of the rows.
-    update : DenseUpdate, default=None
+    model : DenseModel, default=None
         Its model; None if it is alone.
     """
 
-    def __init__(self, Team team, Py_ssize_t thread, DenseUpdate update=None):
+    def __init__(self, Team team, Py_ssize_t thread, DenseModel model=None):
         self.team = team
         self.thread = thread
-        self.update = update
+        self.model = model
         self.is_alone = team.n_threads == 1
         self.leads = thread == 0
 
@@ -129,14 +129,14 @@ cdef class Member:
         for i in range(self.team.n_packets):
             if i + PACKETS_AHEAD < self.team.n_packets:
                 prefetch_to_write(packets + i + PACKETS_AHEAD)
-            fill_packet(packets + i, <char*>self.update.g + i * BYTES_OF_PACKET,
+            fill_packet(packets + i, <char*>self.model.g + i * BYTES_OF_PACKET,
                         self.n_meetings)
 
     cdef bint receive(self) noexcept nogil:
         """Set the gradients to the sum of all; tell whether nobody has given up."""
         cdef Py_ssize_t i, thread
         cdef Packet* packets
-        memset(self.update.g, 0, self.team.n_packets * BYTES_OF_PACKET)
+        memset(self.model.g, 0, self.team.n_packets * BYTES_OF_PACKET)
         for thread in range(self.team.n_threads):
             if not self.receive_from(thread):
                 return False
@@ -155,8 +155,8 @@ cdef class Member:
                 prefetch(packets + i + PACKETS_AHEAD)
             if not self.wait_for(packets + i):
                 return False
-            sums = <char*>self.update.g + i * BYTES_OF_PACKET
-            if self.update.single_precision:
+            sums = <char*>self.model.g + i * BYTES_OF_PACKET
+            if self.model.single_precision:
                 add_packet_float(packets + i, <float*>sums)
             else:
                 add_packet_double(packets + i, <double*>sums)

@@ -1,4 +1,4 @@
-"""Declarations of the targets and the batches; see batches.pyx."""
+"""Declarations of the targets and the batches; see rows.pyx."""
 
 cimport cython
 from libc.stdint cimport uint32_t
@@ -6,7 +6,7 @@ from libc.stdint cimport uint32_t
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.team cimport Member
-from skmbsgd._engine.updates cimport DenseUpdate, Update
+from skmbsgd._engine.models cimport DenseModel, Model
 
 
 cdef class Targets:
@@ -31,10 +31,10 @@ cpdef double cost_of_dense_row(
     Py_ssize_t n_features, Py_ssize_t itemsize, Py_ssize_t n_outputs)
 
 
-cdef class Batches:
+cdef class Rows:
     cdef readonly RowOrder order
     cdef readonly Targets targets
-    cdef readonly Update update
+    cdef readonly Model model
     cdef readonly Member member
     cdef const double[::1] sample_weight
     cdef bint weighted
@@ -68,9 +68,9 @@ cdef class Batches:
 
 
 @cython.final
-cdef class DenseBatches(Batches):
+cdef class DenseRows(Rows):
     cdef readonly object X
-    cdef DenseUpdate model
+    cdef DenseModel concrete
     cdef object gathered_array, converted_array
     cdef bint single_precision
     cdef Py_ssize_t n_features, bytes_of_row

@@ -1,4 +1,4 @@
-"""Declarations of the update rules; see updates.pyx and rules.pxd."""
+"""Declarations of the update rules; see models.pyx and rules.pxd."""
 
 from skmbsgd._engine.blas cimport floating
 
@@ -9,7 +9,7 @@ cdef class Epoch:
     cdef Py_ssize_t n_batches, n_averaged, first_averaged_batch
 
 
-cdef class Update:
+cdef class Model:
     cdef readonly Py_ssize_t n_outputs, n_features
     cdef double momentum, l2, l1
     cdef bint fit_intercept
@@ -24,7 +24,7 @@ cdef class Update:
     cdef int end_epoch(self) except -1 nogil
 
 
-cdef class DenseUpdate(Update):
+cdef class DenseModel(Model):
     cdef bint single_precision
     cdef readonly object coef, intercept
     cdef readonly object velocity, intercept_velocity
@@ -52,19 +52,19 @@ cdef class DenseUpdate(Update):
     ) noexcept nogil
 
 
-cdef class ClassicalUpdate(DenseUpdate):
+cdef class ClassicalModel(DenseModel):
     pass
 
 
-cdef class NesterovUpdate(DenseUpdate):
+cdef class NesterovModel(DenseModel):
     pass
 
 
-cdef class ProximalClassicalUpdate(DenseUpdate):
+cdef class ProximalClassicalModel(DenseModel):
     pass
 
 
-cdef class ProximalNesterovUpdate(DenseUpdate):
+cdef class ProximalNesterovModel(DenseModel):
     pass
 
 

@@ -62,7 +62,7 @@ cdef class Epoch:
     """
 
 
-cdef class Update:
+cdef class Model:
     """A model in training, and the rule that moves it.
 
     Attributes
@@ -97,7 +97,7 @@ cdef class Update:
         """Write weights, velocities and means into the arrays they came from."""
 
 
-cdef class DenseUpdate(Update):
+cdef class DenseModel(Model):
     """Weights, velocities and gradients in arrays as X has columns.
 
     Parameters
@@ -215,7 +215,7 @@ cdef void* writable_memory(array, shape, dtype) except NULL:
     return <void*><size_t>array.ctypes.data
 
 
-cdef class ClassicalUpdate(DenseUpdate):
+cdef class ClassicalModel(DenseModel):
     cdef void move(
         self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,
@@ -230,7 +230,7 @@ cdef class ClassicalUpdate(DenseUpdate):
                 self.momentum, l2)
 
 
-cdef class NesterovUpdate(DenseUpdate):
+cdef class NesterovModel(DenseModel):
     cdef void move(
         self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,
@@ -245,7 +245,7 @@ cdef class NesterovUpdate(DenseUpdate):
                 self.momentum, l2)
 
 
-cdef class ProximalClassicalUpdate(DenseUpdate):
+cdef class ProximalClassicalModel(DenseModel):
     cdef void move(
         self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,
@@ -260,7 +260,7 @@ cdef class ProximalClassicalUpdate(DenseUpdate):
                 self.momentum, l2, l1)
 
 
-cdef class ProximalNesterovUpdate(DenseUpdate):
+cdef class ProximalNesterovModel(DenseModel):
     cdef void move(
         self, void* w, void* v, void* g, Py_ssize_t n,
         double learning_rate, double l2, double l1,

@@ -22,7 +22,7 @@ from skmbsgd._engine.prefetch cimport (
 )
 from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.team cimport Member, Team
-from skmbsgd._engine.updates cimport DenseUpdate, Update
+from skmbsgd._engine.models cimport DenseModel, Model
 
 cdef extern from "row_kernels.h":
     void dot_rows_double "skmbsgd_dot_rows_double" (
@@ -148,7 +148,7 @@ cdef class ClassTargets(Targets):
         prefetch(&self.labels[row])
 
 
-cdef class Batches:
+cdef class Rows:
     """Rows of X with their targets and weights.
 
     Parameters
@@ -157,7 +157,7 @@ cdef class Batches:
     targets : Targets
     sample_weight : ndarray of shape (n_samples,), float64, or None
         None stands for 1 throughout.
-    update : Update
+    model : Model
         The model in training.
     member : Member, default=None
         The thread that goes through them with others, which share the order; None if
@@ -165,18 +165,18 @@ cdef class Batches:
     """
 
     def __init__(
-        self, RowOrder order, Targets targets, sample_weight, Update update,
+        self, RowOrder order, Targets targets, sample_weight, Model model,
         Member member=None,
     ):
-        if targets.n_outputs != update.n_outputs:
+        if targets.n_outputs != model.n_outputs:
             raise ValueError("The targets and the model differ in their outputs.")
         if targets.n_outputs == 1 and order.values == NULL:
             raise ValueError("The order of rows lacks the targets.")
         self.order = order
         self.targets = targets
-        self.update = update
+        self.model = model
         self.member = Member(Team(1), 0) if member is None else member
-        if not (self.member.is_alone or self.member.update is update):
+        if not (self.member.is_alone or self.member.model is model):
             raise ValueError("The thread hands over the gradients of another model.")
         self.weighted = sample_weight is not None
         if self.weighted:
@@ -246,7 +246,7 @@ cdef class Batches:
 
 
 @cython.final
-cdef class DenseBatches(Batches):
+cdef class DenseRows(Rows):
     """Rows of a dense array.
 
     With one output the rows are worked on where they lie. With several, a block of them
@@ -258,24 +258,24 @@ cdef class DenseBatches(Batches):
     X : ndarray of shape (n_samples, n_features), float32 or float64
         C-contiguous; never copied, never written.
     order, targets, sample_weight, member
-        As for Batches.
-    update : DenseUpdate
+        As for Rows.
+    model : DenseModel
         Of the precision of X.
     """
 
     def __init__(
-        self, X, RowOrder order, Targets targets, sample_weight, DenseUpdate update,
+        self, X, RowOrder order, Targets targets, sample_weight, DenseModel model,
         Member member=None,
     ):
-        super().__init__(order, targets, sample_weight, update, member)
-        self.model = update
+        super().__init__(order, targets, sample_weight, model, member)
+        self.concrete = model
         if X.dtype not in (np.float32, np.float64):
             raise ValueError("X must be float32 or float64.")
         if not (X.flags.c_contiguous and X.flags.aligned):
             raise ValueError("X must be C-contiguous and aligned.")
         if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= len(X):
             raise ValueError("X, the targets and the order of rows do not fit.")
-        if update.coef.dtype != X.dtype or update.n_features != X.shape[1]:
+        if model.coef.dtype != X.dtype or model.n_features != X.shape[1]:
             raise ValueError("X and the model differ in type or features.")
         self.X = X
         self.single_precision = X.dtype == np.float32
@@ -313,7 +313,7 @@ cdef class DenseBatches(Batches):
         self.sent_before, self.first_share, self.stop_beyond = 0, half, 0
         # In a team one thread shuffles, and would send for the rows of all into the
         # cache of its own core. Several outputs gather their rows, and send meanwhile.
-        if (self.member.is_alone and self.model.n_outputs == 1
+        if (self.member.is_alone and self.concrete.n_outputs == 1
                 and self.bytes_of_row < LONG_ROW):
             self.sent_before = self.order.let_shuffle_send(
                 self.first_row, self.bytes_of_row, half)
@@ -330,7 +330,7 @@ cdef class DenseBatches(Batches):
         self.rows_ahead = self.rows_from(self.member.place_ahead(first, self.n_ahead))
         self.rows_beyond = self.rows_from(
             self.member.place_ahead(first, self.lookahead))
-        if self.model.n_outputs == 1:
+        if self.concrete.n_outputs == 1:
             return
         if self.order.consecutive:
             self.block = self.address_of_row(self.rows[0])
@@ -360,24 +360,24 @@ cdef class DenseBatches(Batches):
 
     cdef void decisions(self) noexcept nogil:
         if self.single_precision:
-            self.multiply(<float*>self.model.w, <float*>self.model.b)
+            self.multiply(<float*>self.concrete.w, <float*>self.concrete.b)
         else:
-            self.multiply(<double*>self.model.w, <double*>self.model.b)
+            self.multiply(<double*>self.concrete.w, <double*>self.concrete.b)
 
     cdef void accumulate(self) noexcept nogil:
         if self.single_precision:
-            self.add_products(<float*>self.model.g, <float*>self.model.b_g)
+            self.add_products(<float*>self.concrete.g, <float*>self.concrete.b_g)
         else:
-            self.add_products(<double*>self.model.g, <double*>self.model.b_g)
+            self.add_products(<double*>self.concrete.g, <double*>self.concrete.b_g)
 
     cdef void multiply(self, const floating* w, const floating* b) noexcept nogil:
         """z = X w^T + b"""
-        if self.model.n_outputs > 1:
+        if self.concrete.n_outputs > 1:
             rows_times_weights(
                 <const floating*>self.block, w, <floating*>self.converted,
-                self.n_rows, self.n_features, self.model.n_outputs)
+                self.n_rows, self.n_features, self.concrete.n_outputs)
             add_intercept(<floating*>self.converted, b, self.z,
-                          self.n_rows, self.model.n_outputs)
+                          self.n_rows, self.concrete.n_outputs)
         elif floating is double:
             dot_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,
@@ -393,12 +393,12 @@ cdef class DenseBatches(Batches):
 
     cdef void add_products(self, floating* g, floating* b_g) noexcept nogil:
         """g += d^T X, and b_g += the sum of d"""
-        if self.model.n_outputs > 1:
+        if self.concrete.n_outputs > 1:
             convert_and_sum(self.d, <floating*>self.converted, b_g,
-                            self.n_rows, self.model.n_outputs)
+                            self.n_rows, self.concrete.n_outputs)
             add_outer_products(
                 <floating*>self.converted, <const floating*>self.block, g,
-                self.n_rows, self.n_features, self.model.n_outputs)
+                self.n_rows, self.n_features, self.concrete.n_outputs)
         elif floating is double:
             b_g[0] += add_rows_double(
                 <const double*>self.first_row, self.rows, self.rows_ahead,

@@ -1,4 +1,4 @@
-"""The tables of gaps.pxd, which explains them."""
+"""The tables of catch_up.pxd, which explains them."""
 
 import numpy as np
 

@@ -1,13 +1,11 @@
-"""Declarations of the CSR batches and of the lazy updates; see sparse.pyx."""
+"""Declarations of models in records; see csr_model.pyx."""
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int32_t, int64_t
 
-from skmbsgd._engine.batches cimport Batches
-from skmbsgd._engine.blas cimport floating
-from skmbsgd._engine.gaps cimport CatchUpTable, GapTable, PowerTable
+from skmbsgd._engine.catch_up cimport CatchUpTable, GapTable, PowerTable
 from skmbsgd._engine.rest cimport RestTable
-from skmbsgd._engine.updates cimport Update
+from skmbsgd._engine.models cimport Model
 
 ctypedef fused index:
     int32_t
@@ -35,7 +33,7 @@ cdef struct Unfinished:
 
 
 @cython.final
-cdef class LazyUpdate(Update):
+cdef class CSRModel(Model):
     cdef bint nesterov, averaged
     cdef readonly object coef, intercept
     cdef readonly object velocity, intercept_velocity
@@ -108,25 +106,3 @@ cdef class LazyUpdate(Update):
     cdef void move_by_threshold(
         self, double* w, double* v, double g, double eta, double l2, double l1
     ) noexcept nogil
-
-
-@cython.final
-cdef class CSRBatches(Batches):
-    cdef readonly object X
-    cdef LazyUpdate model
-    cdef object data_array, indices_array, indptr_array
-    cdef bint single_precision, long_indices
-    cdef const void* data
-    cdef const void* indices
-    cdef const int64_t* indptr
-    cdef Py_ssize_t first
-
-    cdef void decide(self, const floating* data, const index* indices) noexcept nogil
-    cdef void decide_single(
-        self, const floating* data, const index* indices) noexcept nogil
-    cdef void add(self, const floating* data, const index* indices) noexcept nogil
-    cdef uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil
-    cdef void send_for_rows(
-        self, Py_ssize_t i, const floating* data, const index* indices) noexcept nogil
-    cdef void send_for_records(
-        self, int64_t first, int64_t stop, const index* indices) noexcept nogil

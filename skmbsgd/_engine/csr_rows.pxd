@@ -1,0 +1,30 @@
+"""Declarations of the rows of a CSR matrix; see csr_rows.pyx."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint32_t
+
+from skmbsgd._engine.blas cimport floating
+from skmbsgd._engine.csr_model cimport CSRModel, index
+from skmbsgd._engine.rows cimport Rows
+
+
+@cython.final
+cdef class CSRRows(Rows):
+    cdef readonly object X
+    cdef CSRModel concrete
+    cdef object data_array, indices_array, indptr_array
+    cdef bint single_precision, long_indices
+    cdef const void* data
+    cdef const void* indices
+    cdef const int64_t* indptr
+    cdef Py_ssize_t first
+
+    cdef void decide(self, const floating* data, const index* indices) noexcept nogil
+    cdef void decide_single(
+        self, const floating* data, const index* indices) noexcept nogil
+    cdef void add(self, const floating* data, const index* indices) noexcept nogil
+    cdef uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil
+    cdef void send_for_rows(
+        self, Py_ssize_t i, const floating* data, const index* indices) noexcept nogil
+    cdef void send_for_records(
+        self, int64_t first, int64_t stop, const index* indices) noexcept nogil

@@ -1,0 +1,199 @@
+"""Rows of a CSR matrix."""
+
+import numpy as np
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+from skmbsgd._engine.blas cimport floating
+from skmbsgd._engine.csr_model cimport CSRModel, index
+from skmbsgd._engine.prefetch cimport prefetch, prefetch_bytes
+from skmbsgd._engine.row_order cimport RowOrder
+from skmbsgd._engine.rows cimport Rows, Targets
+
+
+cdef enum:
+    BLOCK_ROWS = 32
+    # Rows are looked up, then their non-zeros are sent for, and then their records, so
+    # many visits ahead
+    LOOK_UPS_AHEAD = 24
+    ROWS_AHEAD = 16
+    RECORDS_AHEAD = 2
+    MAX_PREFETCHED = 256
+
+
+@cython.final
+cdef class CSRRows(Rows):
+    """Rows of a CSR matrix; duplicates and any order of the indices are fine.
+
+    Parameters
+    ----------
+    X : CSR matrix or array of shape (n_samples, n_features), float32 or float64
+        Its indices within range: they are trusted here. Never written, and values and
+        indices are copied only if they are misaligned.
+    order, targets, sample_weight
+        As for Rows.
+    model : CSRModel
+    """
+
+    def __init__(
+        self, X, RowOrder order, Targets targets, sample_weight, CSRModel model
+    ):
+        super().__init__(order, targets, sample_weight, model)
+        self.concrete = model
+        if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= X.shape[0]:
+            raise ValueError("X, the targets and the order of rows do not fit.")
+        if model.n_features != X.shape[1]:
+            raise ValueError("X and the model differ in features.")
+        self.X = X
+        layout = ["C", "ALIGNED"]
+        self.data_array = np.require(X.data, requirements=layout)
+        self.indices_array = np.require(X.indices, requirements=layout)
+        self.indptr_array = np.require(X.indptr, np.int64, layout)
+        if self.data_array.dtype not in (np.float32, np.float64):
+            raise ValueError("X must be float32 or float64.")
+        if self.indices_array.dtype not in (np.int32, np.int64):
+            raise ValueError("The indices of X must be int32 or int64.")
+        self.single_precision = self.data_array.dtype == np.float32
+        self.long_indices = self.indices_array.dtype == np.int64
+        self.data = <const void*><size_t>self.data_array.ctypes.data
+        self.indices = <const void*><size_t>self.indices_array.ctypes.data
+        self.indptr = <const int64_t*><size_t>self.indptr_array.ctypes.data
+        self.cost_of_row = targets.n_outputs * (
+            16 + 8 * (self.indptr_array[X.shape[0]] // X.shape[0])
+        )
+        self.allocate(min(BLOCK_ROWS, order.n_rows))
+        self.lookahead = LOOK_UPS_AHEAD
+
+    cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
+        self.first = first
+
+    cdef void decisions(self) noexcept nogil:
+        if self.single_precision:
+            if self.long_indices:
+                self.decide(<const float*>self.data, <const int64_t*>self.indices)
+            else:
+                self.decide(<const float*>self.data, <const int32_t*>self.indices)
+        elif self.long_indices:
+            self.decide(<const double*>self.data, <const int64_t*>self.indices)
+        else:
+            self.decide(<const double*>self.data, <const int32_t*>self.indices)
+
+    cdef void accumulate(self) noexcept nogil:
+        if self.single_precision:
+            if self.long_indices:
+                self.add(<const float*>self.data, <const int64_t*>self.indices)
+            else:
+                self.add(<const float*>self.data, <const int32_t*>self.indices)
+        elif self.long_indices:
+            self.add(<const double*>self.data, <const int64_t*>self.indices)
+        else:
+            self.add(<const double*>self.data, <const int32_t*>self.indices)
+
+    cdef void decide(self, const floating* data, const index* indices) noexcept nogil:
+        """z = X W^T + b, the records of the rows' columns brought up to date"""
+        cdef Py_ssize_t i, k, n_outputs = self.concrete.n_outputs
+        cdef Py_ssize_t stride = self.concrete.stride
+        cdef int64_t p, start, stop
+        cdef uint32_t row
+        cdef const double* weights = self.concrete.records + 1
+        cdef double* z = self.z
+        if n_outputs == 1 and self.concrete.l1 == 0.0:
+            self.decide_single(data, indices)
+            return
+        for i in range(self.n_rows):
+            self.send_for_rows(i, data, indices)
+            row = self.row_ahead(i, RECORDS_AHEAD)
+            self.send_for_records(self.indptr[row], self.indptr[row + 1], indices)
+            for k in range(n_outputs):
+                z[k] = self.concrete.b[k]
+            start, stop = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
+            self.concrete.claim(indices + start, stop - start)
+            for p in range(start, stop):
+                add_multiple(data[p], weights + indices[p] * stride, z, n_outputs)
+            z += n_outputs
+
+    cdef void decide_single(
+        self, const floating* data, const index* indices
+    ) noexcept nogil:
+        """The same for one output without an L1 penalty.
+
+        Records to come are sent for one by one: many requests at once have to wait.
+        """
+        cdef Py_ssize_t i, stride = self.concrete.stride
+        cdef double now = self.concrete.batch - self.concrete.window_start + 1
+        cdef double* records = self.concrete.records
+        cdef int64_t p, ahead, stop_ahead
+        cdef uint32_t row, row_ahead
+        cdef double* record
+        cdef double z
+        for i in range(self.n_rows):
+            self.send_for_rows(i, data, indices)
+            row, row_ahead = self.rows[i], self.row_ahead(i, RECORDS_AHEAD)
+            ahead, stop_ahead = self.indptr[row_ahead], self.indptr[row_ahead + 1]
+            z = self.concrete.b[0]
+            for p in range(self.indptr[row], self.indptr[row + 1]):
+                if ahead < stop_ahead:
+                    prefetch(records + indices[ahead] * stride)
+                    ahead += 1
+                record = records + indices[p] * stride
+                if record[0] == 0.0:
+                    self.concrete.enlist(record, indices[p])
+                self.concrete.catch_up_single(record, now)
+                record[0] = now
+                z += data[p] * record[1]
+            self.send_for_records(ahead, stop_ahead, indices)
+            self.z[i] = z
+
+    cdef void add(self, const floating* data, const index* indices) noexcept nogil:
+        """g += d^T X, and the sum of d to that of the intercepts"""
+        cdef Py_ssize_t i, k, n_outputs = self.concrete.n_outputs
+        cdef Py_ssize_t stride = self.concrete.stride
+        cdef double* gradients = self.concrete.records + 1 + 2 * n_outputs
+        cdef int64_t p
+        cdef double* d = self.d
+        cdef double* b_g = self.concrete.b_g
+        for i in range(self.n_rows):
+            for k in range(n_outputs):
+                b_g[k] += d[k]
+            for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
+                add_multiple(data[p], d, gradients + indices[p] * stride, n_outputs)
+            d += n_outputs
+
+    cdef inline uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+        """The row to come n visits after the block's i-th, or the last."""
+        return self.order.rows[min(self.first + i + n, self.order.n_rows - 1)]
+
+    cdef inline void send_for_rows(
+        self, Py_ssize_t i, const floating* data, const index* indices
+    ) noexcept nogil:
+        """Ask for a row's beginning, and for another's non-zeros and target."""
+        cdef uint32_t row = self.row_ahead(i, ROWS_AHEAD)
+        cdef int64_t start = self.indptr[row]
+        cdef int64_t n = min(self.indptr[row + 1] - start, <int64_t>MAX_PREFETCHED)
+        prefetch(self.indptr + self.row_ahead(i, LOOK_UPS_AHEAD))
+        if self.concrete.n_outputs > 1:
+            self.targets.prefetch(row)
+        if n > 0:
+            prefetch_bytes(data + start, n * sizeof(data[0]))
+            prefetch_bytes(indices + start, n * sizeof(indices[0]))
+
+    cdef inline void send_for_records(
+        self, int64_t first, int64_t stop, const index* indices
+    ) noexcept nogil:
+        """Ask for the records of these non-zeros."""
+        cdef int64_t p
+        for p in range(first, min(stop, first + MAX_PREFETCHED)):
+            self.concrete.send_for_record(indices[p])
+
+
+cdef inline void add_multiple(
+    double x, const double* source, double* target, Py_ssize_t n
+) noexcept nogil:
+    """target += x * source"""
+    cdef Py_ssize_t k
+    if n == 1:
+        target[0] += x * source[0]
+        return
+    for k in range(n):
+        target[k] += x * source[k]
