@@ -30,10 +30,10 @@ from sklearn.utils.validation import (
 from skmbsgd import _schedules as schedules
 from skmbsgd._callbacks import CallbackSupportMixin, begin_fit_task
 from skmbsgd._engine.losses import Logistic, PointwiseLoss
+from skmbsgd._engine.penalties import PENALTIES
 from skmbsgd._sparse_checks import check_indices
 from skmbsgd._training import (
     Patience,
-    Penalty,
     TrainingState,
     decisions_in_parts,
     make_model,
@@ -384,13 +384,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         self._adopt(state)
 
     def _penalty(self):
-        return Penalty.named(self.penalty, self.alpha, self.l1_ratio)
+        return PENALTIES[self.penalty](self.alpha, self.l1_ratio)
 
     def _make_model(self, data, state):
         """The state as a model in training."""
+        penalty = self._penalty()
+        state.begin_penalty(penalty)
         return make_model(
             state,
-            self._penalty(),
+            penalty,
             sparse=issparse(data.X),
             momentum=self.momentum,
             nesterov=self.nesterov,
@@ -434,17 +436,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             loss,
             rates,
             batch_size,
-            state.n_averaged,
             first_averaged_batch,
         )
-        objective = data_loss + self._penalty().value(model)
+        objective = data_loss + model.penalty_value
         if not (math.isfinite(objective) and model.is_finite()):
             raise ValueError(
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
                 f"loss became infinite or NaN. {self._remedies()}"
             )
-        if first_averaged_batch >= 0:
-            state.n_averaged += n_batches - first_averaged_batch
+        state.n_averaged = model.n_averaged
         state.n_epochs += 1
         state.n_updates += n_batches
         state.n_samples += n_rows

@@ -12,12 +12,8 @@ from scipy.sparse import issparse
 from skmbsgd._engine.csr_model import CSRModel
 from skmbsgd._engine.csr_rows import CSRRows
 from skmbsgd._engine.epoch import compute_decisions, run_epoch
-from skmbsgd._engine.models import (
-    ClassicalModel,
-    NesterovModel,
-    ProximalClassicalModel,
-    ProximalNesterovModel,
-)
+from skmbsgd._engine.models import DenseModel
+from skmbsgd._engine.penalties import Penalty
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
 from skmbsgd._engine.rows import (
     ClassTargets,
@@ -26,6 +22,7 @@ from skmbsgd._engine.rows import (
     Targets,
     cost_of_dense_row,
 )
+from skmbsgd._engine.rules import Rule
 from skmbsgd._engine.team import Member, Team
 from skmbsgd._typing import Method
 
@@ -38,13 +35,6 @@ EPOCHS_OF_A_DRAW = 64
 LEAST_SHARE_OF_EPOCH = 500_000
 LEAST_SHARE_OF_BATCH = 3_000
 LEAST_ROWS = {"one output": 16, "several": 64}
-
-DENSE_MODELS = {  # by: is there an L1 penalty, is the momentum Nesterov's
-    (False, False): ClassicalModel,
-    (False, True): NesterovModel,
-    (True, False): ProximalClassicalModel,
-    (True, True): ProximalNesterovModel,
-}
 
 
 def unchanged_on_error(method: Method) -> Method:
@@ -105,6 +95,13 @@ class TrainingState:
     ----------
     coef, velocity : ndarray of shape (n_outputs, n_features)
     intercept, intercept_velocity : ndarray of shape (n_outputs,)
+    positions : ndarray of float64 of shape (n_outputs, n_features), or None
+        What an L1 penalty makes the weights of (skmbsgd/_engine/penalties.pxd); None
+        without one.
+    threshold : ndarray of float64 of shape (2,)
+        The threshold of L1, u, and its velocity r.
+    penalty : tuple of (float, float)
+        lam2 and lam1 of the updates so far.
     average_coef, average_intercept : ndarray of float64, or None
         Running means over the updates; None without averaging.
     n_averaged : int
@@ -124,6 +121,9 @@ class TrainingState:
     velocity: np.ndarray
     intercept_velocity: np.ndarray
     seed: int
+    threshold: np.ndarray
+    positions: np.ndarray | None = None
+    penalty: tuple[float, float] | None = None
     average_coef: np.ndarray | None = None
     average_intercept: np.ndarray | None = None
     n_averaged: int = 0
@@ -142,10 +142,29 @@ class TrainingState:
             velocity=np.zeros_like(coef),
             intercept_velocity=np.zeros_like(intercept),
             seed=seed,
+            threshold=np.zeros(2),
         )
         if averaged:
             state.begin_average()
         return state
+
+    def begin_penalty(self, penalty):
+        """Go on under a penalty: from the weights, if it or they have changed."""
+        if not (
+            self.penalty == (penalty.l2, penalty.l1)
+            and self.positions is not None
+            and np.array_equal(self.coef, self.weights_at_positions(penalty))
+        ):
+            self.positions = self.coef.astype(np.float64)
+            self.threshold = np.zeros(2)
+        if not penalty.has_positions:
+            self.positions = None
+        self.penalty = penalty.l2, penalty.l1
+
+    def weights_at_positions(self, penalty):
+        """The weights that the penalty makes of the positions."""
+        weights = penalty.weights(self.positions, self.threshold[0])
+        return weights.astype(self.coef.dtype)
 
     def begin_average(self):
         """Make room for running means."""
@@ -293,51 +312,11 @@ class TrainingData:
         return max(1, min(n_jobs, of_batch, of_epoch))
 
 
-@dataclass
-class Penalty:
-    """alpha * ((1 - l1_ratio) / 2 * ||W||_2^2 + l1_ratio * ||W||_1)"""
-
-    l2: float
-    l1: float
-
-    @classmethod
-    def named(cls, name, alpha, l1_ratio):
-        """The penalty by its name in scikit-learn."""
-        share = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": l1_ratio}[name]
-        alpha = 0.0 if name is None else alpha
-        return cls(l2=alpha * (1.0 - share), l1=alpha * share)
-
-    def value(self, model):
-        """The penalty at the weights that a model had when its last epoch ended."""
-        total = 0.0
-        if self.l2 > 0.0:
-            total += 0.5 * self.l2 * model.squared_norm
-        if self.l1 > 0.0:
-            total += self.l1 * model.absolute_sum
-        return total
-
-
 def make_model(state, penalty, *, sparse, momentum, nesterov, fit_intercept):
     """A model in training with these settings, which moves the arrays of the state."""
-    arrays = (
-        state.coef,
-        state.velocity,
-        state.intercept,
-        state.intercept_velocity,
-        state.average_coef,
-        state.average_intercept,
-    )
-    settings = {
-        "momentum": momentum,
-        "l2": penalty.l2,
-        "l1": penalty.l1,
-        "fit_intercept": fit_intercept,
-    }
-    if sparse:
-        return CSRModel(
-            *arrays, nesterov=nesterov, n_averaged=state.n_averaged, **settings
-        )
-    return DENSE_MODELS[penalty.l1 > 0.0, bool(nesterov)](*arrays, **settings)
+    rule = Rule("nesterov" if nesterov else "classical", momentum)
+    model = CSRModel if sparse else DenseModel
+    return model(state, rule, penalty, fit_intercept)
 
 
 def rows_of_threads(data, state, make_model, n_threads, *, in_blocks):
@@ -420,7 +399,7 @@ def decisions_in_parts(data, coef, intercept):
         return
     model = make_model(
         TrainingState.start(coef, intercept, seed=0, averaged=False),
-        Penalty(l2=0.0, l1=0.0),
+        Penalty(),
         sparse=False,
         momentum=0.0,
         nesterov=False,
