@@ -127,7 +127,6 @@ cdef class SignedUpdates(Updates):
     cdef void begin(
         self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
         bint are_equal, const double* threshold) noexcept nogil
-    cdef void append(self, double eta, bint averaged) noexcept nogil
     cdef void walk(
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* total
     ) noexcept nogil
@@ -204,13 +203,29 @@ cdef class SignedUpdates(Updates):
         return True
 
 
-cdef size_t aligned(size_t address)
-
-
 ctypedef fused AnyUpdates:
     EqualUpdates
     DifferingUpdates
     SignedUpdates
+
+
+@cython.final
+cdef class Window:
+    # Coordinates catch up by `signed` if there is one, else by `equal` or `differing`.
+    cdef EqualUpdates equal
+    cdef DifferingUpdates differing
+    cdef SignedUpdates signed
+    cdef bint are_equal
+    cdef readonly Py_ssize_t size
+    cdef Py_ssize_t now, first_averaged
+
+    cdef void begin(
+        self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        const double* threshold) noexcept nogil
+    cdef void append(self, double eta) noexcept nogil
+
+
+cdef size_t aligned(size_t address)
 
 
 cdef inline void apply(const Map* map, double* z, double* v, double* g) noexcept nogil:

@@ -225,14 +225,6 @@ cdef class SignedUpdates(Updates):
             # After so steep a fall of the rate a falling weight can rise once more.
             if t > 0 and rates[t] < 0.5 * rates[t - 1]:
                 self.longest_stride = 0
-        if are_equal:
-            self.equal.build(rates[0], n_updates, first_averaged <= 0)
-        else:
-            self.differing.begin()
-
-    cdef void append(self, double eta, bint averaged) noexcept nogil:
-        if not self.are_equal:
-            self.differing.append(eta, averaged)
 
     cdef void walk(
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* total
@@ -260,3 +252,87 @@ cdef class SignedUpdates(Updates):
                 self.step(t, z, v, 0.0, total)
                 t += 1
                 n = 2 * (now - t)
+
+
+@cython.final
+cdef class Window:
+    """The updates of a window, by which coordinates catch up.
+
+    Parameters
+    ----------
+    rule : Rule
+    penalty : Penalty
+    size : int
+        Largest number of updates.
+    averaged : bool
+        Whether the weights are added up, too.
+    """
+
+    def __init__(self, Rule rule, Penalty penalty, Py_ssize_t size, bint averaged):
+        self.size = size
+        if penalty.l1 > 0.0 and (penalty.l2 > 0.0 or averaged):
+            self.signed = SignedUpdates(rule, penalty, size, averaged)
+            self.equal, self.differing = self.signed.equal, self.signed.differing
+        else:
+            self.equal = EqualUpdates(rule, penalty, size, averaged)
+            self.differing = DifferingUpdates(rule, penalty, size, averaged)
+
+    cdef void begin(
+        self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        const double* threshold,
+    ) noexcept nogil:
+        """Begin a window of updates at these rates; none has been made.
+
+        Weights are added up after the update first_averaged, and after all later ones.
+        """
+        self.now = 0
+        self.first_averaged = first_averaged
+        self.are_equal = all_equal(rates, n_updates) and not (
+            0 < first_averaged < n_updates)
+        if self.are_equal:
+            self.equal.build(rates[0], n_updates, first_averaged <= 0)
+        else:
+            self.differing.begin()
+        if self.signed is not None:
+            self.signed.begin(
+                rates, n_updates, first_averaged, self.are_equal, threshold)
+
+    cdef void append(self, double eta) noexcept nogil:
+        """Let the next update be made."""
+        if not self.are_equal:
+            self.differing.append(eta, self.now >= self.first_averaged)
+        self.now += 1
+
+    def caught_up(
+        self, const double[::1] rates, Py_ssize_t t, double z, double v, double g,
+        threshold=(0.0, 0.0), first_averaged=None,
+    ):
+        """Position and velocity of a coordinate when all updates have been made.
+
+        Before update t they were z and v, and g is its gradient; u and r began with the
+        threshold. The third number is the sum of the averaged weights since.
+        """
+        cdef Py_ssize_t i, n = rates.shape[0]
+        cdef double[2] u_and_r = threshold
+        cdef double total = 0.0
+        if not 0 < n <= self.size or not 0 <= t <= n:
+            raise ValueError("The updates do not fit the window.")
+        self.begin(&rates[0], n, n if first_averaged is None else first_averaged,
+                   u_and_r)
+        for i in range(n):
+            self.append(rates[i])
+        if self.signed is not None:
+            self.signed.catch_up(t, n, &z, &v, &g, &total)
+        elif self.are_equal:
+            self.equal.catch_up(t, n, &z, &v, &g, &total)
+        else:
+            self.differing.catch_up(t, n, &z, &v, &g, &total)
+        return z, v, total
+
+
+cdef bint all_equal(const double* values, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(1, n):
+        if values[i] != values[0]:
+            return False
+    return True

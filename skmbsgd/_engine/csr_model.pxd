@@ -4,9 +4,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t
 
 from skmbsgd._engine.blas cimport floating
-from skmbsgd._engine.catch_up cimport (
-    AnyUpdates, DifferingUpdates, EqualUpdates, SignedUpdates,
-)
+from skmbsgd._engine.catch_up cimport AnyUpdates, Window
 from skmbsgd._engine.models cimport Model
 
 ctypedef fused index:
@@ -32,17 +30,12 @@ cdef class CSRModel(Model):
     cdef double* b_g
     cdef double* b_average
 
-    # How records catch up in the window at hand: by one of the three
-    cdef EqualUpdates equal
-    cdef DifferingUpdates differing
-    cdef SignedUpdates signed
-    cdef bint are_equal
-    cdef Py_ssize_t window_size, size_of_tables
+    cdef Window window
+    cdef Py_ssize_t window_size
     cdef object rates_array
     cdef const double* rates
-    cdef Py_ssize_t n_batches, batch, window_start, first_averaged_batch
+    cdef Py_ssize_t n_batches, batch, first_averaged_batch
 
-    cdef void make_tables(self, Py_ssize_t size)
     cdef void begin_window(self) noexcept nogil
     cdef void add_products(
         self, const floating* data, const index* columns, Py_ssize_t n,

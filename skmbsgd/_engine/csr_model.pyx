@@ -23,9 +23,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from skmbsgd._engine.blas cimport floating
-from skmbsgd._engine.catch_up cimport (
-    AnyUpdates, DifferingUpdates, EqualUpdates, SignedUpdates, aligned,
-)
+from skmbsgd._engine.catch_up cimport AnyUpdates, Window, aligned
 from skmbsgd._engine.models cimport Model
 from skmbsgd._engine.penalties cimport Penalty, soft_threshold
 from skmbsgd._engine.prefetch cimport prefetch
@@ -143,38 +141,20 @@ cdef class CSRModel(Model):
         self.rates_array = np.array(np.broadcast_to(learning_rates, n_batches))
         self.rates = <const double*><size_t>self.rates_array.ctypes.data
         self.first_averaged_batch = first_averaged_batch
-        self.make_tables(min(n_batches, self.window_size))
+        size = min(n_batches, self.window_size)
+        if self.window is None or self.window.size != size:
+            averaged = self.average_coef is not None
+            self.window = Window(self.rule, self.penalty, size, averaged)
         self.batch = 0
         self.begin_window()
 
-    cdef void make_tables(self, Py_ssize_t size):
-        if size == self.size_of_tables:
-            return
-        self.size_of_tables = size
-        averaged = self.average_coef is not None
-        if self.penalty.l1 > 0.0 and (self.penalty.l2 > 0.0 or averaged):
-            self.signed = SignedUpdates(self.rule, self.penalty, size, averaged)
-        else:
-            self.equal = EqualUpdates(self.rule, self.penalty, size, averaged)
-            self.differing = DifferingUpdates(self.rule, self.penalty, size, averaged)
-
     cdef void begin_window(self) noexcept nogil:
-        cdef Py_ssize_t n_updates = min(self.size_of_tables, self.n_batches - self.batch)
-        cdef Py_ssize_t first_averaged = self.first_averaged_batch - self.batch
-        cdef const double* rates = self.rates + self.batch
-        self.window_start = self.batch
-        self.are_equal = all_equal(rates, n_updates) and not (
-            0 < first_averaged < n_updates)
-        if self.signed is not None:
-            self.signed.begin(
-                rates, n_updates, first_averaged, self.are_equal, self.threshold)
-        elif self.are_equal:
-            self.equal.build(rates[0], n_updates, first_averaged <= 0)
-        else:
-            self.differing.begin()
+        self.window.begin(
+            self.rates + self.batch, min(self.window.size, self.n_batches - self.batch),
+            self.first_averaged_batch - self.batch, self.threshold)
 
     cdef int begin_batch(self) except -1 nogil:
-        if self.batch - self.window_start == self.size_of_tables:
+        if self.window.now == self.window.size:
             self.bring_all_up_to_date()
             self.begin_window()
         memset(self.b_g, 0, self.n_outputs * sizeof(double))
@@ -182,16 +162,12 @@ cdef class CSRModel(Model):
 
     cdef int step(self, double learning_rate) except -1 nogil:
         # The coordinates follow when they are needed.
-        cdef bint averaged = self.batch >= self.first_averaged_batch
         cdef Py_ssize_t k
         self.penalty.move_threshold(self.rule, self.threshold, learning_rate)
         if self.fit_intercept:
             for k in range(self.n_outputs):
                 self.rule.move(self.b + k, self.b_v + k, self.b_g[k], learning_rate)
-        if self.signed is not None:
-            self.signed.append(learning_rate, averaged)
-        elif not self.are_equal:
-            self.differing.append(learning_rate, averaged)
+        self.window.append(learning_rate)
         self.batch += 1
         return 0
 
@@ -220,21 +196,21 @@ cdef class CSRModel(Model):
 
         The row's coordinates make all updates so far.
         """
-        if self.signed is not None:
+        if self.window.signed is not None:
             self.catch_up_and_add(
-                self.signed, data, columns, n, columns_ahead, n_ahead, z)
-        elif self.are_equal:
+                self.window.signed, data, columns, n, columns_ahead, n_ahead, z)
+        elif self.window.are_equal:
             self.catch_up_and_add(
-                self.equal, data, columns, n, columns_ahead, n_ahead, z)
+                self.window.equal, data, columns, n, columns_ahead, n_ahead, z)
         else:
             self.catch_up_and_add(
-                self.differing, data, columns, n, columns_ahead, n_ahead, z)
+                self.window.differing, data, columns, n, columns_ahead, n_ahead, z)
 
     cdef void catch_up_and_add(
         self, AnyUpdates updates, const floating* data, const index* columns,
         Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
     ) noexcept nogil:
-        cdef Py_ssize_t i, k, now = self.batch - self.window_start, K = self.n_outputs
+        cdef Py_ssize_t i, k, now = self.window.now, K = self.n_outputs
         cdef double u = self.threshold[0], first_z = z[0]
         cdef double* record
         for i in range(n):
@@ -259,7 +235,7 @@ cdef class CSRModel(Model):
 
     cdef void activate(self, double* record, int64_t column) noexcept nogil:
         """Begin a record of zeros, up to date."""
-        record[0] = self.batch - self.window_start + 1
+        record[0] = self.window.now + 1
         self.active[self.n_active] = column
         self.n_active += 1
         self.active_sorted = False
@@ -278,12 +254,12 @@ cdef class CSRModel(Model):
         self.squared_norm, self.absolute_sum, self.absolute_rest = 0.0, 0.0, 0.0
         while first < self.n_active:
             stop = min(first + n_together, self.n_active)
-            if self.signed is not None:
-                self.catch_up_active(self.signed, first, stop)
-            elif self.are_equal:
-                self.catch_up_active(self.equal, first, stop)
+            if self.window.signed is not None:
+                self.catch_up_active(self.window.signed, first, stop)
+            elif self.window.are_equal:
+                self.catch_up_active(self.window.equal, first, stop)
             else:
-                self.catch_up_active(self.differing, first, stop)
+                self.catch_up_active(self.window.differing, first, stop)
             first = stop
             if first < self.n_active:
                 check_signals()
@@ -293,7 +269,7 @@ cdef class CSRModel(Model):
         self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop
     ) noexcept nogil:
         """Bring a part of the active coordinates up to date, and sum it up."""
-        cdef Py_ssize_t i, now = self.batch - self.window_start
+        cdef Py_ssize_t i, now = self.window.now
         cdef Py_ssize_t n_ahead = max(1, NUMBERS_AHEAD // self.stride)
         cdef double* record
         for i in range(first, stop):
@@ -325,14 +301,6 @@ cdef inline void catch_up_record(
     record[0] = now + 1
     for k in range(K):
         updates.catch_up(t, now, z + k, z + K + k, z + 2 * K + k, z + 3 * K + k)
-
-
-cdef bint all_equal(const double* values, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(1, n):
-        if values[i] != values[0]:
-            return False
-    return True
 
 
 cdef Py_ssize_t record_stride(Py_ssize_t n_numbers):
