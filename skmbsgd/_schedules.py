@@ -43,7 +43,8 @@ def step(epoch, eta0, drop, epochs_drop):
     if np.iterable(epochs_drop):
         n_drops = sum(1 for dropped_at in epochs_drop if dropped_at <= epoch)
     else:
-        n_drops = (1 + epoch) // epochs_drop
+        # Not `//`, whose quotient is now and then less by one: 11 // 1.1 is 9.
+        n_drops = float(np.floor((1 + epoch) / epochs_drop))
     return eta0 * drop**n_drops
 
 
