@@ -748,7 +748,7 @@ def run_range_test(model, X, y, sample_weight, rates, smoothing):
 
 def losses_at_rates(model, X, y, sample_weight, rates):
     """Train with one update per rate while the weights are finite; yield the losses."""
-    # The rates come from here, to one thread and one model without a mean.
+    # No schedule, as the rates are given; and `update` is for a single thread.
     model.set_params(learning_rate="constant", n_jobs=1, average=False)
     trainer = model._begin_range_test(X, y, sample_weight)
     generator = np.random.default_rng(trainer.state.seed) if model.shuffle else None

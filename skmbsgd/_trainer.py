@@ -154,11 +154,15 @@ class Trainer:
         return self._visit(self.rows, rates, self.batch_size)
 
     def update(self, rows, rate):
-        """Run an epoch of one update, a batch of these rows; return its objective."""
+        """Run an epoch of one update, a batch of these rows; return its objective.
+
+        For trainers with one thread: the models of others would not hear of it.
+        """
         batch = self.data.subset(rows).rows_for(self.model)
         return self._visit([batch], np.array([rate]), len(rows))
 
     def _visit(self, rows, rates, batch_size):
+        """Have the engine run an epoch, and set the clocks forward."""
         state, n_rows = self.state, rows[0].order.n_rows
         n_batches = -(-n_rows // batch_size)
         first_averaged_batch = self._first_averaged_batch(batch_size, n_rows)
