@@ -25,10 +25,6 @@ RISE_OF_DIVERGENCE = 2.0
 STACK_LEVEL_OF_FIT = 6
 
 
-class DivergenceError(ValueError):
-    """Weights or a loss became infinite or NaN."""
-
-
 class Trainer:
     """Moves the weights of a state by mini-batch SGD.
 
@@ -171,7 +167,7 @@ class Trainer:
         )
         objective = data_loss + self.penalty.value(self.model)
         if not (math.isfinite(objective) and self.model.is_finite()):
-            raise DivergenceError(
+            raise ValueError(
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
                 f"loss became infinite or NaN. {remedies(self.schedule)}"
             )
