@@ -18,7 +18,8 @@ from skmbsgd._engine.epoch import compute_decisions
 from skmbsgd._engine.penalties import Penalty
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
 from skmbsgd._engine.rows import DenseRows, RealTargets
-from skmbsgd._training import TrainingState, make_model, seed_of_epoch
+from skmbsgd._state import TrainingState, make_model
+from skmbsgd._trainer import seed_of_epoch
 
 # As in row_order.pyx
 BYTES_OF_NEIGHBOURS = 2**14
