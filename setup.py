@@ -18,6 +18,7 @@ PRODUCTS = "skmbsgd._engine.rows"
 # What Cython would otherwise write into each of the modules
 SHARED = "skmbsgd._engine._cython"
 SHARED_SOURCE = ENGINE / "_cython.c"
+SOURCES = [SHARED_SOURCE, *sorted(ENGINE.glob("*.pyx"))]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -35,6 +36,9 @@ COVERAGE = os.environ.get("SKMBSGD_COVERAGE") == "1"
 if COVERAGE:
     DIRECTIVES["linetrace"] = True
     MACROS += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
+    # Cython 3.3 forgets a function that traced modules need if others are shared.
+    SHARED = None
+    SOURCES.remove(SHARED_SOURCE)
 
 MISSING_COMPILER = """
 skmbsgd has a compiled part, and no working C compiler was found.
@@ -131,7 +135,7 @@ class BuildEngine(build_ext):
 setup(
     ext_modules=[
         Extension(f"skmbsgd._engine.{file.stem}", [str(file)], define_macros=MACROS)
-        for file in [SHARED_SOURCE, *sorted(ENGINE.glob("*.pyx"))]
+        for file in SOURCES
     ],
     cmdclass={"build_ext": BuildEngine},
 )
