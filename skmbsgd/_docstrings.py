@@ -5,7 +5,7 @@ from textwrap import indent
 PENALTY = """\
 penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
     Penalty on the weights; the intercept is never penalised. "l1" and "elasticnet"
-    take proximal steps, which set coefficients to exactly 0.
+    set coefficients to exactly 0.
 alpha : float, default=1e-4
     Strength of the penalty, in [0, inf). Also sets the rates of
     `learning_rate="optimal"`, which needs it to be > 0.
@@ -137,18 +137,21 @@ with weights :math:`s_i`, decisions :math:`z_i = w \cdot x_i + b` and
     w' = w + v'                        nesterov=False
     w' = w + mu * v' - eta * g         nesterov=True
 
-With :math:`\lambda_1 = \alpha \rho > 0`, S being soft-thresholding, it is a proximal
-step [2]_:
+Where :math:`\eta \lambda_2 > 1`, :math:`1 / \eta` takes the place of :math:`\lambda_2`.
+
+With :math:`\lambda_1 = \alpha \rho > 0`, L1 acts in the dual [2]_. The rule moves positions
+Z in the place of the weights, and a threshold u with a velocity r; the weights are what
+soft-thresholding S leaves:
 
 .. code-block:: text
 
-    w' = S(w + mu * v - eta * g, eta * lambda_1);  v' = w' - w      nesterov=False
+    r' = mu * r + eta * lambda_1
+    u' = u + r'                            nesterov=False
+    u' = u + mu * r' + eta * lambda_1      nesterov=True
+    w' = S(Z', u')
 
-    x  = w - mu * v                                                 nesterov=True
-    x' = S(w - eta * g, eta * lambda_1);  v' = x' - x;  w' = x' + mu * v'
-
-With `batch_size=1`, `momentum=0`, `shuffle=False` and no L1 penalty, the weights are
-those of scikit-learn's SGD estimators.
+With `batch_size=1`, `momentum=0`, `shuffle=False` and dense data, the weights are those
+of scikit-learn's SGD estimators.
 """
 
 CALLBACKS = """\
@@ -171,8 +174,8 @@ before `fit`. `partial_fit` calls no callback.
 
 REFERENCES = """\
 .. [1] `Keras API reference, SGD <https://keras.io/api/optimizers/sgd/>`_.
-.. [2] A. Beck and M. Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm for
-   Linear Inverse Problems", SIAM Journal on Imaging Sciences 2(1), 2009.
+.. [2] L. Xiao, "Dual Averaging Methods for Regularized Stochastic Learning and Online
+   Optimization", Journal of Machine Learning Research 11, 2010.
 .. [3] L. Bottou, "Stochastic Gradient Descent Tricks", in Neural Networks: Tricks of
    the Trade, 2012.
 .. [4] I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On the importance of

@@ -44,7 +44,7 @@ def soft_threshold(z, u):
 
 
 def one_by_one(nesterov, mu, lam2, lam1, rates, t, z, v, g, u, r, first_averaged):
-    """Position, velocity and sum of averaged weights; the largest number; the weights."""
+    """Position, velocity and sum of averaged weights; largest number; weights."""
     largest, weights = max(abs(z), abs(v), u), []
     for i, eta in enumerate(rates.tolist()):
         gradient = g if i == t else 0.0
