@@ -62,24 +62,30 @@ SGD_CASES = (
 
 
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "optimal"])
-@pytest.mark.parametrize("penalty", [None, "l2"])
+@pytest.mark.parametrize("penalty", [None, "l2", "l1", "elasticnet"])
 @pytest.mark.parametrize("loss, n_classes", SGD_CASES)
 def test_reference_is_sklearn_sgd_at_batch_size_one(
     loss, n_classes, penalty, learning_rate
 ):
-    X, y, s = small_problem(n_classes)
+    X, y, s = small_problem(n_classes, d=8)
+    if learning_rate == "optimal":
+        X = 0.6 * X  # its rates are those of alpha, whatever the features
     params = dict(
         loss=loss,
         penalty=penalty,
-        alpha=0.5 if learning_rate == "optimal" else 0.01,
+        alpha=0.05,
+        l1_ratio=0.6,
         learning_rate=learning_rate,
-        eta0=0.02,
+        eta0=0.03,
         power_t=0.3,
+        epsilon=0.3,
         max_iter=3,
         tol=None,
     )
-    # 30: averaging starts in the middle of the second epoch; 1000: never.
-    for average in [False, True, 30, 1000]:
+    # 30: averaging starts in the middle of the second epoch; 1000: never. With L1,
+    # scikit-learn's means are of weights that lack the last L1 step.
+    with_l1 = penalty in ("l1", "elasticnet")
+    for average in [False] if with_l1 else [False, True, 30, 1000]:
         SGD = SGDClassifier if n_classes else SGDRegressor
         expected = SGD(**params, average=average, shuffle=False)
         expected.fit(X, y, sample_weight=s)
@@ -100,6 +106,11 @@ def test_reference_is_sklearn_sgd_at_batch_size_one(
         assert_allclose(
             actual.intercept, expected.intercept_, rtol=0, atol=1e-12 * scale
         )
+        if with_l1:
+            zeros = np.atleast_2d(expected.coef_ == 0)
+            assert_array_equal(actual.coef == 0, zeros)
+            assert_array_equal(actual.zero_margin > 0, zeros)
+            assert not zeros.all()
 
 
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
