@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import CLASSIFIER_LOSSES, REGRESSOR_LOSSES, train
+from scipy import sparse
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, SGDClassifier, SGDRegressor
@@ -761,6 +762,49 @@ def test_partial_fit_float64(classifier, loss, data, n_chunks):
 def test_partial_fit_float32(classifier, loss, data, n_chunks):
     problem = data.draw(problems(classifier, loss, np.float32, partial=True))
     check_partial_fit(problem, n_chunks, np.float32)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
+@pytest.mark.parametrize(
+    "momentum, nesterov", [(0.0, False), (0.9, False), (0.9, True)]
+)
+def test_a_large_alpha_ends_in_finite_weights(
+    momentum, nesterov, penalty, n_classes, layout
+):
+    # A rate times alpha of 10,000: a step of L2 ends at its minimum, one of L1 at 0.
+    X, y, s = small_problem(n_classes, d=6)
+    X[:, :4] *= np.random.default_rng(5).random((len(y), 4)) < 0.3
+    params = dict(
+        loss="log_loss" if n_classes else "squared_error",
+        penalty=penalty,
+        alpha=1e5,
+        l1_ratio=0.3,
+        learning_rate="constant",
+        eta0=0.1,
+        momentum=momentum,
+        nesterov=nesterov,
+        batch_size=3,
+        max_iter=4,
+        tol=None,
+    )
+    init = {"coef_init": np.full((n_classes if n_classes == 3 else 1, 6), 0.5)}
+    if n_classes == 0:
+        init["coef_init"] = init["coef_init"][0]
+    model = train(X, y, classes=labels(n_classes), sample_weight=s, **params, **init)
+    Estimator = MiniBatchSGDClassifier if n_classes else MiniBatchSGDRegressor
+    estimator = Estimator(**params, shuffle=False)
+    estimator.fit(layout(X), y, sample_weight=s, **init)
+    assert np.isfinite(estimator.coef_).all()
+    coef = model.coef.reshape(estimator.coef_.shape)
+    atol = 1e-10 * np.abs(coef).max()
+    assert_allclose(estimator.coef_, coef, rtol=0, atol=atol)
+    assert_allclose(estimator.intercept_, model.intercept, rtol=1e-10)
+    assert_allclose(estimator.loss_curve_, model.loss_curve, rtol=1e-9)
+    assert coef.any() == (penalty == "l2")
+    assert model.largest < 20
 
 
 @pytest.mark.parametrize("n_rows", [1, 3, 36, 37, 38, 39])
