@@ -128,7 +128,7 @@ def test_l1_classifier_meets_the_conditions_of_an_optimum(
     kept = ours.coef_ != 0.0
     assert 0 < np.count_nonzero(kept) < kept.size
     assert_allclose(slopes[kept], -alpha * np.sign(ours.coef_[kept]), atol=1e-12)
-    # With several classes the slopes of a column sum up to 0, and some are at the border.
+    # The slopes of a column sum up to 0 over several classes: some are at the border.
     assert np.abs(slopes[~kept]).max() < alpha + 1e-12
     assert_allclose(errors.mean(axis=0), 0, atol=1e-12)
 

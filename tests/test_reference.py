@@ -276,7 +276,9 @@ def test_two_updates_with_l1_by_hand(nesterov):
     # Nesterov: v = 0.2, Z = 0.1 + 0.2 = 0.3, r = 0.05, u = 0.025 + 0.05 = 0.075,
     # w = 0.225; g = -1.1, v = 0.1 + 0.11 = 0.21, Z = 0.3 + 0.105 + 0.11 = 0.515,
     # r = 0.075, u = 0.075 + 0.0375 + 0.05 = 0.1625, w = 0.3525
-    v, Z, u, w = (0.21, 0.515, 0.1625, 0.3525) if nesterov else (0.24, 0.44, 0.125, 0.315)
+    v, Z, u, w = 0.24, 0.44, 0.125, 0.315
+    if nesterov:
+        v, Z, u, w = 0.21, 0.515, 0.1625, 0.3525
     assert_allclose(model.v, [[v]], rtol=1e-12)
     assert_allclose(model.Z, [[Z]], rtol=1e-12)
     assert_allclose([model.u, model.r], [u, 0.075], rtol=1e-12)

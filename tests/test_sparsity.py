@@ -91,7 +91,7 @@ def logistic_without_intercept(X, y, alpha):
 
 
 def bins_of_ranks(X, n_bins=6):
-    """A column of 0 and 1 for each of some parts of the rows, by rank in each column."""
+    """A column of 0 and 1 for each part of the rows, by their rank in a column."""
     ranks = X.argsort(axis=0, kind="stable").argsort(axis=0)
     return OneHotEncoder(sparse_output=False).fit_transform(ranks * n_bins // len(X))
 
