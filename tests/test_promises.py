@@ -443,9 +443,9 @@ def test_averaging_switched_on_begins_with_the_next_update(kind):
     np.testing.assert_allclose(averaged.coef_, np.mean(path[3:], axis=0), rtol=1e-12)
 
 
-# With L1 the sums Z of the gradient steps and u of the L1 steps are part of the state. In
-# one column of ones and single rows they can be followed by hand: after five targets of
-# 0, Z and the weight are 0 and u is 5 * 0.1 * 0.5 = 0.25.
+# With L1, the sums Z of all gradient steps and u of all L1 steps are part of the state.
+# In one column of ones and single rows they can be followed by hand: after five targets
+# of 0, Z and the weight are 0 and u is 5 * 0.1 * 0.5 = 0.25.
 
 
 def stream_with_l1(layout, **settings):
