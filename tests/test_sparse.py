@@ -24,7 +24,7 @@ from reference import CLASSIFIER_LOSSES, REGRESSOR_LOSSES, train
 from scipy import sparse
 from sklearn import config_context
 
-from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _training
+from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _state
 from skmbsgd._engine.csr_model import MAX_WINDOW, CSRModel
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -40,7 +40,7 @@ each_rule = pytest.mark.parametrize(
 def set_window(monkeypatch, size):
     """Have the whole model brought up to date after each `size` updates."""
     model_of_size = partial(CSRModel, window_size=size)
-    monkeypatch.setattr(_training, "CSRModel", model_of_size)
+    monkeypatch.setattr(_state, "CSRModel", model_of_size)
 
 
 # ---------------------------------------------------------------------------
@@ -1017,7 +1017,7 @@ INTERRUPTED = """
     import numpy as np
     from functools import partial
     from scipy import sparse
-    from skmbsgd import MiniBatchSGDClassifier, _training
+    from skmbsgd import MiniBatchSGDClassifier, _state
 
     # Shells have the processes that they start in the background ignore interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -1051,14 +1051,30 @@ LONG_ROWS = """(
         1000, 200, rng.integers(0, 5000, 6_000_000, dtype=np.int32),
         np.arange(0, 6_000_001, 6000),
     )"""
-# One row with many columns, which are brought up to date at the end of each window
-SHORT_WINDOWS = """(
+# One row with many columns, and a window without another: weights that swing from one
+# side of 0 to the other, until all are brought up to date at its end
+LONG_GAPS = """(
         16385, 2, np.arange(200_000), np.append(0, np.full(16385, 200_000)),
-    )
-    _training.CSRModel = partial(_training.CSRModel, window_size=1)"""
+    )"""
+# The same, brought up to date at each update
+SHORT_WINDOWS = f"""{LONG_GAPS}
+_state.CSRModel = partial(_state.CSRModel, window_size=1)"""
 EPOCHS_TO_INTERRUPT = {
     "long rows, L2": (LONG_ROWS, dict(momentum=0.9, eta0=1e-6)),
     "long rows, L1": (LONG_ROWS, dict(momentum=0.9, eta0=1e-6, penalty="l1")),
+    "long gaps": (
+        LONG_GAPS,
+        dict(
+            penalty="elasticnet",
+            alpha=2.0,
+            l1_ratio=1e-9,
+            momentum=0.99,
+            eta0=1.0,
+            average=True,
+            batch_size=1,
+            shuffle=False,
+        ),
+    ),
     "short windows": (
         SHORT_WINDOWS,
         dict(penalty="elasticnet", momentum=0.9, batch_size=1, shuffle=False),
