@@ -152,9 +152,11 @@ def test_all_threads_end_with_the_same_bits():
     data = TrainingData.of_numbers(X, y, None)
     coef, intercept = np.zeros((2, N_FEATURES)), np.zeros(2)
     state = TrainingState.start(coef, intercept, seed=0, averaged=True)
+    penalty = L1(l2=1e-3, l1=1e-3)
+    state.continue_under(penalty)
     make = partial(
         make_model,
-        penalty=L1(l2=1e-3, l1=1e-3),
+        penalty=penalty,
         sparse=False,
         momentum=0.9,
         nesterov=True,
@@ -173,6 +175,7 @@ def test_all_threads_end_with_the_same_bits():
             "intercept_velocity",
             "average_coef",
             "average_intercept",
+            "positions",
         ):
             ours, theirs = getattr(leader, name), getattr(model, name)
             assert ours is not theirs
