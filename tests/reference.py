@@ -133,25 +133,22 @@ def learning_rate_at(e, t, settings):
     raise ValueError(learning_rate)
 
 
-def soft_threshold(u, threshold):
-    """S(u, threshold), exactly zero where |u| <= threshold."""
-    return np.sign(u) * np.maximum(np.abs(u) - threshold, 0)
+def soft_threshold(Z, u):
+    """S(Z, u), exactly zero where |Z| <= u."""
+    return np.sign(Z) * np.maximum(np.abs(Z) - u, 0)
 
 
-def updated(w, v, g, eta, mu, nesterov, lam1=0.0):
+def updated(w, v, g, eta, mu, nesterov):
     """New weights and new velocity."""
-    if lam1 > 0 and nesterov:
-        x = w - mu * v
-        x_new = soft_threshold(w - eta * g, eta * lam1)
-        v_new = x_new - x
-        return x_new + mu * v_new, v_new
-    if lam1 > 0:
-        w_new = soft_threshold(w + mu * v - eta * g, eta * lam1)
-        return w_new, w_new - w
     v_new = mu * v - eta * g
     if nesterov:
         return w + mu * v_new - eta * g, v_new
     return w + v_new, v_new
+
+
+def shrinkage(eta, lam2):
+    """What L2 adds to the gradient, per weight: no step goes beyond its minimum."""
+    return lam2 if eta * lam2 <= 1 else 1 / eta
 
 
 @dataclass
@@ -163,6 +160,12 @@ class Model:
     w, v : ndarray of shape (K, n_features)
         Weights and their velocity; `b`, `c` of shape (K,) are the intercept and
         its velocity; `w_mean`, `b_mean` the means of the `n_averaged` iterates.
+    Z, u, r : ndarray of shape (K, n_features), number, number
+        With L1, the sum of all gradient steps, that of all L1 steps and its velocity.
+        They belong to the weights `w_of_Z` and the `penalty` (lam1, lam2).
+    zero_margin : ndarray of shape (K, n_features)
+        u - |Z|, or its minimum over the averaged iterates: where it is well above
+        rounding, `coef` is exactly zero.
     t, e, seen : int
         Updates, epochs and samples so far.
     converged : bool
@@ -180,6 +183,12 @@ class Model:
     c: np.ndarray
     w_mean: np.ndarray
     b_mean: np.ndarray
+    Z: np.ndarray | None = None
+    u: float = 0.0
+    r: float = 0.0
+    w_of_Z: np.ndarray | None = None
+    penalty: tuple | None = None
+    zero_margin: np.ndarray | float = -np.inf
     n_averaged: int = 0
     t: int = 0
     e: int = 0
@@ -199,6 +208,37 @@ class Model:
     def intercept(self):
         """What `intercept_` is, of shape (K,)."""
         return self.b_mean if self.n_averaged else self.b
+
+
+def begin_dual(model, penalty):
+    """Z := w and u := r := 0, if the penalty or the weights are others than before."""
+    if model.penalty == penalty and np.array_equal(model.w, model.w_of_Z):
+        return
+    # Also for float32 data, since u grows without bound and only Z - u matters.
+    model.Z = model.w.astype(np.result_type(model.w, np.float64))
+    model.u = model.r = 0.0
+    model.zero_margin = -np.inf
+    model.penalty = penalty
+
+
+def update_weights(model, g, eta, mu, nesterov, lam1):
+    """Update of w and v, by way of Z, u and r if there is L1."""
+    if lam1 > 0:
+        model.Z, model.v = updated(model.Z, model.v, g, eta, mu, nesterov)
+        # The L1 steps go up by eta * lam1, as those of a gradient of -lam1.
+        model.u, model.r = updated(model.u, model.r, -lam1, eta, mu, nesterov)
+        model.w = soft_threshold(model.Z, model.u).astype(model.w.dtype)
+    else:
+        model.w, model.v = updated(model.w, model.v, g, eta, mu, nesterov)
+    model.w_of_Z = model.w.copy()
+
+
+def update_zero_margin(model, lam1):
+    """Note how far every weight is from leaving zero; to be called after averaging."""
+    margin = model.u - np.abs(model.Z) if lam1 > 0 else -np.inf
+    if model.n_averaged > 1:
+        margin = np.minimum(model.zero_margin, margin)
+    model.zero_margin = margin
 
 
 def new_model(K, n_features, dtype, coef_init, intercept_init):
@@ -301,6 +341,7 @@ def train(
     lam = 0.0 if penalty is None else alpha
     rho = {None: 0.0, "l2": 0.0, "l1": 1.0, "elasticnet": l1_ratio}[penalty]
     lam1, lam2 = lam * rho, lam * (1 - rho)
+    begin_dual(model, (lam1, lam2))
 
     adaptive_eta = eta0
     best, n_bad = np.inf, 0
@@ -326,15 +367,13 @@ def train(
                 model.distance_to_jump = min(model.distance_to_jump, float(gap))
 
             D = s[B][:, None] * D
-            g = D.T @ X[B] / len(B) + lam2 * model.w
-            model.w, model.v = updated(
-                model.w, model.v, g, eta, momentum, nesterov, lam1
-            )
+            g = D.T @ X[B] / len(B) + shrinkage(eta, lam2) * model.w
+            update_weights(model, g, eta, momentum, nesterov, lam1)
             if fit_intercept:
                 g = D.sum(axis=0) / len(B)
                 model.b, model.c = updated(model.b, model.c, g, eta, momentum, nesterov)
 
-            sizes = [np.abs(u).max() for u in (model.w, model.b)]
+            sizes = [np.abs(each).max() for each in (model.w, model.b)]
             model.largest = float(max(model.largest, *sizes))
             model.t += 1
             model.seen += len(B)
@@ -342,6 +381,7 @@ def train(
                 model.n_averaged += 1
                 model.w_mean += (model.w - model.w_mean) / model.n_averaged
                 model.b_mean += (model.b - model.b_mean) / model.n_averaged
+            update_zero_margin(model, lam1)
 
         model.e += 1
         objective = (

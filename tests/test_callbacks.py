@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -35,6 +35,7 @@ each_layout = pytest.mark.parametrize("layout", [np.array, csr_array])
 SETTINGS = {
     "plain": {},
     "momentum": {"momentum": 0.9, "penalty": "l1", "alpha": 0.01},
+    "zeros": {"penalty": "l1", "alpha": 0.1, "momentum": 0.5, "nesterov": True},
     "averaged": {"average": True, "momentum": 0.5, "nesterov": True},
     "averaged later": {"average": 200},
     "adaptive": {"learning_rate": "adaptive", "tol": 0.2, "n_iter_no_change": 1},
@@ -200,6 +201,26 @@ def test_the_model_of_each_epoch_has_the_bits_of_a_fit_that_ends_there(
         assert_same_bits(after[n_epochs - 1], shorter, X, y)
         if n_epochs < N_EPOCHS:
             assert_same_bits(before[n_epochs], shorter, X, y)
+
+
+@each_kind
+@each_layout
+@pytest.mark.parametrize("setting", ["momentum", "zeros", "averaged"])
+def test_the_model_of_an_epoch_goes_on_by_partial_fit_as_the_fit_did(
+    kind, layout, setting
+):
+    X, y = data_of(kind, layout)
+    recorder = Recorder()
+    settings = SETTINGS[setting]
+    model = make(kind, **settings).set_callbacks(recorder).fit(X, y)
+    if setting == "zeros":
+        share = np.mean(model.coef_ == 0.0)
+        assert 0.0 < share < 1.0
+    for n_epochs, epoch in enumerate(recorder.models("end"), start=1):
+        for _ in range(N_EPOCHS - n_epochs):
+            epoch.partial_fit(X, y)
+        assert_allclose(epoch.coef_, model.coef_, rtol=1e-9, atol=1e-12)
+        assert_allclose(epoch.intercept_, model.intercept_, rtol=1e-9, atol=1e-12)
 
 
 @each_kind

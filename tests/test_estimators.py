@@ -895,7 +895,7 @@ def test_other_numbers_are_read_as_float64(dtype):
 @each_task
 def test_sparse_coefficients_predict_the_same(task):
     X, y = data_of(task)
-    model = model_of(task, penalty="l1", alpha=0.3, max_iter=300).fit(X, y)
+    model = model_of(task, penalty="l1", alpha=0.2, max_iter=300).fit(X, y)
     coef, predicted = model.coef_, model.predict(X)
     assert 0 < np.count_nonzero(coef) < coef.size
     assert model.sparsify() is model
@@ -911,14 +911,14 @@ def test_sparse_coefficients_predict_the_same(task):
         model.partial_fit(X, y)
     assert model.densify() is model
     assert_array_equal(model.coef_, coef, strict=True)
-    expected = model_of(task, penalty="l1", alpha=0.3, max_iter=300).fit(X, y)
+    expected = model_of(task, penalty="l1", alpha=0.2, max_iter=300).fit(X, y)
     assert_same_bits(stream(model, X, y), stream(expected, X, y))
 
 
 @each_task
 def test_warm_start_reads_sparse_coefficients(task):
     X, y = data_of(task)
-    dense = model_of(task, penalty="l1", alpha=0.3, warm_start=True).fit(X, y)
+    dense = model_of(task, penalty="l1", alpha=0.2, warm_start=True).fit(X, y)
     sparse = clone(dense).fit(X, y).sparsify()
     assert_same_bits(sparse.fit(X, y), dense.fit(X, y))
 

@@ -49,7 +49,9 @@ def full_batch(estimator, **settings):
         batch_size="full", learning_rate="constant", alpha=ALPHA, eta0=0.2, tol=None
     )
     estimator.set_params(**settings)
-    return estimator.set_params(max_iter=3000 if estimator.momentum == 0 else 700)
+    # A weight that was 0 by mistake leaves it late, by as much as its unused penalty
+    # has added up.
+    return estimator.set_params(max_iter=3000 if estimator.momentum == 0 else 1500)
 
 
 @each_momentum
@@ -126,7 +128,8 @@ def test_l1_classifier_meets_the_conditions_of_an_optimum(
     kept = ours.coef_ != 0.0
     assert 0 < np.count_nonzero(kept) < kept.size
     assert_allclose(slopes[kept], -alpha * np.sign(ours.coef_[kept]), atol=1e-12)
-    assert np.abs(slopes[~kept]).max() < alpha
+    # The slopes of a column sum up to 0 over several classes: some are at the border.
+    assert np.abs(slopes[~kept]).max() < alpha + 1e-12
     assert_allclose(errors.mean(axis=0), 0, atol=1e-12)
 
 

@@ -4,6 +4,8 @@ Pickle, copies and clones are tested among the promises; here are the libraries 
 have their own ways.
 """
 
+import pickle
+
 import cloudpickle
 import joblib
 import numpy as np
@@ -61,6 +63,10 @@ MODELS = {
         X, LABELS, classes=["a", "b", "c", "d"], sample_weight=WEIGHTS
     ),
     "stream of numbers": lambda: regressor(penalty="l1").partial_fit(X, Y[:, 0]),
+    "stream with zeros": lambda: regressor(penalty="l1", alpha=0.5).partial_fit(X, Y),
+    "zeros in single precision": lambda: regressor(
+        penalty="elasticnet", alpha=1.0, l1_ratio=0.6, average=True
+    ).partial_fit(X.astype("f"), Y),
     "random generator": lambda: classifier(
         random_state=np.random.RandomState(0)
     ).partial_fit(X, LABELS, classes=["a", "b", "c"]),
@@ -107,6 +113,34 @@ def test_skops_keeps_everything_and_the_stream_goes_on(model):
     loaded = skops_io.loads(skops_io.dumps(model), trusted=[CLASSIFIER, REGRESSOR])
     assert_same(vars(loaded), vars(model))
     assert_same(vars(step_on(loaded)), vars(step_on(model)))
+
+
+WAYS = {
+    "skops": lambda model: skops_io.loads(
+        skops_io.dumps(model), trusted=[CLASSIFIER, REGRESSOR]
+    ),
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "cloudpickle": lambda model: cloudpickle.loads(cloudpickle.dumps(model)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_unused_l1_penalty_is_stored(way, dtype):
+    # A hundred targets of 0 keep a weight at 0 against the ten of 1 that follow, for
+    # Z is 10 * eta then, and u is 110 * eta * alpha; from anew it would be 0.2.
+    ones = np.ones((100, 1), dtype)
+    model = regressor(
+        penalty="l1",
+        alpha=0.5,
+        learning_rate="constant",
+        momentum=0.0,
+        fit_intercept=False,
+        batch_size=1,
+    ).partial_fit(ones, np.zeros(100))
+    model = WAYS[way](model).partial_fit(ones[:10], np.ones(10))
+    assert model.coef_.dtype == dtype
+    assert model.coef_[0] == 0.0
 
 
 def test_skops_stores_a_pipeline(tmp_path):

@@ -271,6 +271,8 @@ STREAMS = {
     "L1 and Nesterov": {"penalty": "l1", "alpha": 0.01, "momentum": 0.9}
     | {"nesterov": True},
     "elastic net": {"penalty": "elasticnet", "alpha": 0.01, "momentum": 0.5},
+    "L1 with zeros": {"penalty": "l1", "alpha": 0.05, "momentum": 0.5},
+    "averaging and L1": {"average": True, "penalty": "l1", "alpha": 0.05},
     "averaging": {"average": True, "momentum": 0.9},
     "averaging that starts later": {"average": 100, "momentum": 0.9},
     "no shuffling": {"shuffle": False, "momentum": 0.9},
@@ -439,6 +441,160 @@ def test_averaging_switched_on_begins_with_the_next_update(kind):
     averaged = learn(kind(**settings), chunks[:3])
     learn(averaged.set_params(average=True), chunks[3:])
     np.testing.assert_allclose(averaged.coef_, np.mean(path[3:], axis=0), rtol=1e-12)
+
+
+# With L1, the sums Z of all gradient steps and u of all L1 steps are part of the state.
+# In one column of ones and single rows they can be followed by hand: after five targets
+# of 0, Z and the weight are 0 and u is 5 * 0.1 * 0.5 = 0.25.
+
+
+def stream_with_l1(layout, **settings):
+    """Return a model whose weight is 0 with an unused penalty of 0.25."""
+    defaults = {
+        "penalty": "l1",
+        "alpha": 0.5,
+        "learning_rate": "constant",
+        "eta0": 0.1,
+        "fit_intercept": False,
+        "batch_size": 1,
+        "shuffle": False,
+    }
+    model = MiniBatchSGDRegressor(**defaults | settings)
+    return model.partial_fit(layout(np.ones((5, 1))), np.zeros(5))
+
+
+each_layout = pytest.mark.parametrize("layout", [np.asarray, csr_matrix])
+each_precision = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def weight_after_a_one(model, layout, n_rows=1):
+    """Return the weight after targets of 1, each of which gives a step of 0.1 at 0."""
+    model.partial_fit(layout(np.ones((n_rows, 1))), np.ones(n_rows))
+    return model.coef_[0]
+
+
+@each_layout
+def test_an_unused_l1_penalty_outlives_the_chunk(layout):
+    # Z = 0.1, 0.2, 0.3, 0.4 and u = 0.30, 0.35, 0.40, 0.45: the weight stays at 0.
+    model = stream_with_l1(layout)
+    assert [weight_after_a_one(model, layout) for _ in range(4)] == [0.0] * 4
+    # Z = 0.5 is u; then 0.6 - 0.55, and 0.695 - 0.6.
+    weight_after_a_one(model, layout)
+    weights = [weight_after_a_one(model, layout) for _ in range(2)]
+    np.testing.assert_allclose(weights, [0.05, 0.095], rtol=1e-12)
+
+
+@each_layout
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"l1_ratio": 0.9},  # which belongs to the elastic net
+        {"momentum": 0.9},
+        {"batch_size": 2},
+        {"average": True},
+        {"eta0": 0.01},
+        {"loss": "huber", "epsilon": 1.0},
+    ],
+)
+def test_changes_of_other_settings_keep_the_unused_l1_penalty(changes, layout):
+    model = stream_with_l1(layout).set_params(**changes)
+    assert weight_after_a_one(model, layout) == 0.0
+
+
+@each_layout
+@pytest.mark.parametrize(
+    ("changes", "weight"),
+    [
+        ({"alpha": 0.4}, 0.1 - 0.04),
+        ({"penalty": "elasticnet", "l1_ratio": 0.6}, 0.1 - 0.03),
+        ({"penalty": "l2"}, 0.1),
+        ({"penalty": None}, 0.1),
+    ],
+)
+def test_another_penalty_begins_at_the_weights(changes, weight, layout):
+    model = stream_with_l1(layout).set_params(**changes)
+    actual = weight_after_a_one(model, layout)
+    np.testing.assert_allclose(actual, weight, rtol=1e-12)
+
+
+@each_layout
+def test_a_penalty_left_and_taken_up_again_begins_at_the_weights(layout):
+    model = stream_with_l1(layout)
+    model.set_params(alpha=0.3).set_params(alpha=0.5)  # no call between the two
+    assert weight_after_a_one(model, layout) == 0.0
+    model = stream_with_l1(layout).set_params(penalty="l2", eta0=0.0)
+    assert weight_after_a_one(model, layout) == 0.0
+    model.set_params(penalty="l1", eta0=0.1)
+    np.testing.assert_allclose(
+        weight_after_a_one(model, layout), 0.1 - 0.05, rtol=1e-12
+    )
+
+
+@each_layout
+def test_another_penalty_keeps_the_velocities(layout):
+    # v = 0.1 after the first target of 1, from rest at Z = 0 and u = 0. Then alpha is
+    # 0.2: Z = 0, for that is the weight, v = 0.05 + 0.1 and u = 0.02.
+    model = stream_with_l1(layout, momentum=0.5)
+    assert weight_after_a_one(model, layout) == 0.0
+    model.set_params(alpha=0.2)
+    np.testing.assert_allclose(
+        weight_after_a_one(model, layout), 0.15 - 0.02, rtol=1e-12
+    )
+
+
+@each_layout
+@each_precision
+@pytest.mark.parametrize("in_place", [False, True])
+def test_with_l1_weights_overwritten_by_hand_are_a_new_beginning(
+    in_place, dtype, layout
+):
+    model = stream_with_l1(lambda X: layout(X.astype(dtype)))
+    model.intercept_[:] = 0.0  # no change, and not of the weights
+    assert weight_after_a_one(model, layout) == 0.0
+    if in_place:
+        model.coef_[0] = 0.2
+    else:
+        model.coef_ = np.array([0.2])
+    # Z = 0.2 + 0.1 * 0.8 and u = 0.05
+    weight = weight_after_a_one(model, layout)
+    np.testing.assert_allclose(weight, 0.23, rtol=10 * np.finfo(dtype).eps)
+
+
+@each_layout
+def test_with_l1_a_warm_start_begins_at_the_weights(layout):
+    model = stream_with_l1(layout, warm_start=True, max_iter=1, tol=None)
+    model.fit(layout(np.ones((1, 1))), np.ones(1))
+    np.testing.assert_allclose(model.coef_, [0.1 - 0.05], rtol=1e-12)
+    model.fit(layout(np.ones((1, 1))), np.ones(1))
+    np.testing.assert_allclose(model.coef_, [0.05 + 0.095 - 0.05], rtol=1e-12)
+
+
+@each_layout
+def test_with_l1_a_stream_goes_on_where_fit_ended(layout):
+    model = stream_with_l1(layout, max_iter=1, tol=None)
+    model.fit(layout(np.ones((5, 1))), np.zeros(5))
+    assert weight_after_a_one(model, layout, n_rows=4) == 0.0
+    model.fit(layout(np.ones((5, 1))), np.ones(5))
+    # Five steps of 0.1 * (1 - w) - 0.05 towards 0.5
+    np.testing.assert_allclose(model.coef_, [0.5 - 0.5 * 0.9**5], rtol=1e-12)
+
+
+@each_layout
+def test_with_l1_a_stream_goes_on_from_the_epoch_that_validation_chose(layout):
+    X, y = problem(MiniBatchSGDRegressor, 60, 5)
+    settings = {"penalty": "l1", "alpha": 0.1, "momentum": 0.5, "shuffle": False}
+    settings |= {"eta0": 0.02, "learning_rate": "constant", "tol": None}
+    chosen = MiniBatchSGDRegressor(**settings, max_iter=6)
+    # Validation data turned round: the more is learnt, the worse it is.
+    chosen.fit(layout(X), y, X_val=layout(-X), y_val=y)
+    best = 1 + int(np.argmax(chosen.validation_scores_))
+    assert best < 6
+    shorter = MiniBatchSGDRegressor(**settings, max_iter=best).fit(layout(X), y)
+    for _ in range(3):
+        assert chosen.coef_.any()
+        np.testing.assert_array_equal(chosen.coef_, shorter.coef_)
+        chosen.partial_fit(layout(X), y)
+        shorter.partial_fit(layout(X), y)
 
 
 def test_a_stream_may_change_its_loss_and_everything_else():

@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import CLASSIFIER_LOSSES, REGRESSOR_LOSSES, train
+from scipy import sparse
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, SGDClassifier, SGDRegressor
@@ -62,24 +63,30 @@ SGD_CASES = (
 
 
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "optimal"])
-@pytest.mark.parametrize("penalty", [None, "l2"])
+@pytest.mark.parametrize("penalty", [None, "l2", "l1", "elasticnet"])
 @pytest.mark.parametrize("loss, n_classes", SGD_CASES)
 def test_reference_is_sklearn_sgd_at_batch_size_one(
     loss, n_classes, penalty, learning_rate
 ):
-    X, y, s = small_problem(n_classes)
+    X, y, s = small_problem(n_classes, d=8)
+    if learning_rate == "optimal":
+        X = 0.6 * X  # its rates are those of alpha, whatever the features
     params = dict(
         loss=loss,
         penalty=penalty,
-        alpha=0.5 if learning_rate == "optimal" else 0.01,
+        alpha=0.05,
+        l1_ratio=0.6,
         learning_rate=learning_rate,
-        eta0=0.02,
+        eta0=0.03,
         power_t=0.3,
+        epsilon=0.3,
         max_iter=3,
         tol=None,
     )
-    # 30: averaging starts in the middle of the second epoch; 1000: never.
-    for average in [False, True, 30, 1000]:
+    # 30: averaging starts in the middle of the second epoch; 1000: never. With L1,
+    # scikit-learn's means are of weights that lack the last L1 step.
+    with_l1 = penalty in ("l1", "elasticnet")
+    for average in [False] if with_l1 else [False, True, 30, 1000]:
         SGD = SGDClassifier if n_classes else SGDRegressor
         expected = SGD(**params, average=average, shuffle=False)
         expected.fit(X, y, sample_weight=s)
@@ -100,6 +107,11 @@ def test_reference_is_sklearn_sgd_at_batch_size_one(
         assert_allclose(
             actual.intercept, expected.intercept_, rtol=0, atol=1e-12 * scale
         )
+        if with_l1:
+            zeros = np.atleast_2d(expected.coef_ == 0)
+            assert_array_equal(actual.coef == 0, zeros)
+            assert_array_equal(actual.zero_margin > 0, zeros)
+            assert not zeros.all()
 
 
 @pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
@@ -244,7 +256,116 @@ def test_two_updates_by_hand(nesterov):
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
-def test_proximal_rule_without_threshold_is_the_plain_rule(nesterov):
+def test_two_updates_with_l1_by_hand(nesterov):
+    # As above, with lam1 = 0.5: eta * lam1 = 0.05
+    model = train(
+        [[2.0]],
+        [1.0],
+        loss="squared_error",
+        penalty="l1",
+        alpha=0.5,
+        fit_intercept=False,
+        learning_rate="constant",
+        eta0=0.1,
+        momentum=0.5,
+        nesterov=nesterov,
+        max_iter=2,
+    )
+    # classical: v = 0.2, Z = 0.2, r = 0.05, u = 0.05, w = 0.15; g = -1.4,
+    # v = 0.1 + 0.14 = 0.24, Z = 0.44, r = 0.025 + 0.05 = 0.075, u = 0.125, w = 0.315
+    # Nesterov: v = 0.2, Z = 0.1 + 0.2 = 0.3, r = 0.05, u = 0.025 + 0.05 = 0.075,
+    # w = 0.225; g = -1.1, v = 0.1 + 0.11 = 0.21, Z = 0.3 + 0.105 + 0.11 = 0.515,
+    # r = 0.075, u = 0.075 + 0.0375 + 0.05 = 0.1625, w = 0.3525
+    v, Z, u, w = 0.24, 0.44, 0.125, 0.315
+    if nesterov:
+        v, Z, u, w = 0.21, 0.515, 0.1625, 0.3525
+    assert_allclose(model.v, [[v]], rtol=1e-12)
+    assert_allclose(model.Z, [[Z]], rtol=1e-12)
+    assert_allclose([model.u, model.r], [u, 0.075], rtol=1e-12)
+    assert_allclose(model.w, [[w]], rtol=1e-12)
+    first, second = (0.225, w) if nesterov else (0.15, w)
+    # The loss before the update, and the penalty after it
+    losses = [0.5 + 0.5 * first, (2 * first - 1) ** 2 / 2 + 0.5 * second]
+    assert_allclose(model.loss_curve, losses, rtol=1e-12)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_an_unused_penalty_adds_up_by_hand(nesterov):
+    # One target of 1 after four of 0, at x = 1: Z would be 0.1, but u is 0.5 * eta by
+    # the number of updates, and the weight stays 0 although one step is 2 * eta * lam1.
+    params = dict(
+        loss="squared_error",
+        penalty="l1",
+        alpha=0.5,
+        fit_intercept=False,
+        learning_rate="constant",
+        eta0=0.1,
+        nesterov=nesterov,
+        batch_size=1,
+        max_iter=1,
+    )
+    model = train([[1.0]] * 5, [0.0, 0.0, 0.0, 0.0, 1.0], **params)
+    assert_allclose([model.Z.item(), model.u], [0.1, 0.25], rtol=1e-12)
+    assert model.w.item() == 0.0
+    model = train([[1.0]] * 5, [1.0, 0.0, 0.0, 0.0, 0.0], **params)
+    # The first update leaves 0.1 - 0.05, the second 0.1 - 0.005 - 0.1 < 0.
+    assert_allclose([model.Z.item(), model.u], [0.095, 0.25], rtol=1e-12)
+    assert model.w.item() == 0.0
+
+
+def test_steps_of_l2_end_at_its_minimum_by_hand():
+    params = dict(
+        loss="squared_error",
+        penalty="l2",
+        alpha=30.0,  # times the rate: 3, which counts as 1
+        fit_intercept=False,
+        learning_rate="constant",
+        momentum=0.5,
+        batch_size=1,
+        coef_init=[3.0],
+    )
+
+    def weights(n, **changes):
+        settings = {"eta0": 0.1, "max_iter": n} | changes
+        return train([[0.0]], [0.0], **params | settings).w.item()
+
+    assert [weights(n, momentum=0.0) for n in (1, 2)] == [0.0, 0.0]
+    # classical: v = -3, w = 0; v = -1.5, w = -1.5; v = -0.75 + 1.5, w = -0.75
+    assert_allclose([weights(n) for n in (1, 2, 3)], [0.0, -1.5, -0.75], atol=1e-15)
+    # Nesterov: v = -3, w = 3 - 1.5 - 3 = -1.5; v = -1.5 + 1.5, w = -1.5 + 1.5
+    assert_allclose([weights(n, nesterov=True) for n in (1, 2)], [-1.5, 0], atol=1e-15)
+    assert weights(5, eta0=0.0) == 3.0
+    assert weights(1, eta0=0.01, momentum=0.0) == pytest.approx(3 * 0.7, rel=1e-12)
+
+
+def test_a_stream_keeps_the_dual_state_until_the_penalty_or_a_weight_is_changed():
+    X, y, _ = small_problem(0)
+    params = dict(loss="squared_error", penalty="l1", alpha=0.1, momentum=0.5)
+    params |= dict(batch_size=4, partial=True)
+    model = train(X, y, **params)
+    Z, u = model.Z, model.u
+    # From rest, five updates of one rate: r is 1 - 0.5 ** k of its limit.
+    assert_allclose(u, 0.1 * 0.01 * 2 * (5 - (1 - 0.5**5)), rtol=1e-12)
+    train(X, y, **params, model=model)
+    assert_allclose(model.u, 0.1 * 0.01 * 2 * (10 - (1 - 0.5**10)), rtol=1e-12)
+
+    whole = train(np.vstack([X, X]), np.append(y, y), **params)
+    assert_array_equal(model.w, whole.w)
+    for changes in ({"alpha": 0.2}, {"penalty": "elasticnet"}, {"model.w": True}):
+        if changes.pop("model.w", False):
+            model.w = model.w + 1.0
+        start, velocity = model.w, model.v
+        train(X[:4], y[:4], **params | changes, model=model)
+        lam1 = (params | changes)["alpha"] * (0.15 if "penalty" in changes else 1.0)
+        assert_allclose([model.u, model.r], 0.01 * lam1, rtol=1e-12)
+        # Velocities stay.
+        assert_allclose(model.Z - start, model.v, rtol=0, atol=1e-15)
+        assert np.abs(model.v - 0.5 * velocity).max() > 0
+        assert not np.array_equal(Z, model.Z)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_l1_of_next_to_nothing_is_the_plain_rule(nesterov):
     X, y, s = small_problem(3)
     params = dict(
         loss="log_loss",
@@ -256,17 +377,15 @@ def test_proximal_rule_without_threshold_is_the_plain_rule(nesterov):
         sample_weight=s,
     )
     plain = train(X, y, penalty=None, **params)
-    proximal = train(X, y, penalty="l1", alpha=1e-14, **params)
-    assert_allclose(plain.coef, proximal.coef, rtol=1e-10)
-    assert_allclose(plain.v, proximal.v, rtol=1e-10)
+    dual = train(X, y, penalty="l1", alpha=1e-14, **params)
+    assert_allclose(plain.coef, dual.coef, rtol=1e-10)
+    assert_allclose(plain.v, dual.v, rtol=1e-10)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.6])
-def test_proximal_rule_ends_at_the_optimum_of_coordinate_descent(
-    momentum, nesterov, l1_ratio
-):
+def test_l1_ends_at_the_optimum_of_coordinate_descent(momentum, nesterov, l1_ratio):
     rng = np.random.default_rng(4)
     X = rng.standard_normal((40, 6))
     y = X @ [2.0, -1.0, 0.0, 0.0, 0.3, 0.0] + 0.1 * rng.standard_normal(40) + 1
@@ -312,6 +431,8 @@ SCHEDULES = [
     (dict(learning_rate="step", epochs_drop=3), 1, 30, 0.4),
     (dict(learning_rate="step", epochs_drop=3), 2, 30, 0.2),
     (dict(learning_rate="step", epochs_drop=3, drop=0.1), 5, 30, 0.004),
+    # 1 / 0.1 is 10 in floating point, though ten times that 0.1 is more than 1.
+    (dict(learning_rate="step", epochs_drop=0.1), 0, 0, 0.4 / 1024),
     (dict(learning_rate="step", epochs_drop=[2, 5]), 1, 30, 0.4),
     (dict(learning_rate="step", epochs_drop=[2, 5]), 2, 30, 0.2),
     (dict(learning_rate="step", epochs_drop=[2, 5]), 5, 30, 0.1),
@@ -361,6 +482,7 @@ def test_reference_works_in_float32(n_classes, penalty, learning_rate):
     )
     for array in [model.w, model.v, model.b, model.c, model.w_mean, model.b_mean]:
         assert array.dtype == np.float32
+    assert model.Z.dtype == np.float64
 
 
 # ---------------------------------------------------------------------------
@@ -521,8 +643,10 @@ def assert_same_model(estimator, model, problem, rtol):
     assert_allclose(
         estimator.learning_rate_curve_, model.learning_rate_curve, rtol=1e-12
     )
-    if problem.params["penalty"] in ("l1", "elasticnet"):
-        assert_array_equal(estimator.coef_ == 0, coef == 0)
+    # Nearer to leaving zero than rounding, a weight may be on either side.
+    rounding = rtol * max(model.largest, model.u)
+    zeros = np.broadcast_to(model.zero_margin > rounding, model.coef.shape)
+    assert not estimator.coef_[zeros.reshape(problem.coef_shape)].any()
 
 
 def train_reference(problem, dtype):
@@ -541,8 +665,7 @@ def train_reference(problem, dtype):
 
     model = run(dtype)
     assume(model.distance_to_jump > MIN_DISTANCE[dtype])
-    # Momentum with coefficients that enter and leave zero can be chaotic. A path that
-    # this precision itself cannot follow says nothing about the estimator.
+    # A path that this precision itself cannot follow says nothing about the estimator.
     exact = run(FINER[dtype])
     error = max(np.abs(model.w - exact.w).max(), np.abs(model.b - exact.b).max())
     assume(error < 0.1 * RTOL[dtype] * model.largest)
@@ -586,9 +709,6 @@ def test_stopping(classifier, loss, data, max_iter, n_iter_no_change):
         tol=10 ** problem.rng.uniform(-3.5, -1),
         n_iter_no_change=n_iter_no_change,
     )
-    if problem.params["penalty"] in ("l1", "elasticnet"):
-        # Over this many updates such paths are too chaotic even for float64.
-        problem.params["momentum"] = 0.0
     problem.estimator.set_params(**problem.params)
     model = train_reference(problem, np.float64)
     with warnings.catch_warnings(record=True) as caught:
@@ -644,6 +764,49 @@ def test_partial_fit_float64(classifier, loss, data, n_chunks):
 def test_partial_fit_float32(classifier, loss, data, n_chunks):
     problem = data.draw(problems(classifier, loss, np.float32, partial=True))
     check_partial_fit(problem, n_chunks, np.float32)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
+@pytest.mark.parametrize(
+    "momentum, nesterov", [(0.0, False), (0.9, False), (0.9, True)]
+)
+def test_a_large_alpha_ends_in_finite_weights(
+    momentum, nesterov, penalty, n_classes, layout
+):
+    # A rate times alpha of 10,000: a step of L2 ends at its minimum, one of L1 at 0.
+    X, y, s = small_problem(n_classes, d=6)
+    X[:, :4] *= np.random.default_rng(5).random((len(y), 4)) < 0.3
+    params = dict(
+        loss="log_loss" if n_classes else "squared_error",
+        penalty=penalty,
+        alpha=1e5,
+        l1_ratio=0.3,
+        learning_rate="constant",
+        eta0=0.1,
+        momentum=momentum,
+        nesterov=nesterov,
+        batch_size=3,
+        max_iter=4,
+        tol=None,
+    )
+    init = {"coef_init": np.full((n_classes if n_classes == 3 else 1, 6), 0.5)}
+    if n_classes == 0:
+        init["coef_init"] = init["coef_init"][0]
+    model = train(X, y, classes=labels(n_classes), sample_weight=s, **params, **init)
+    Estimator = MiniBatchSGDClassifier if n_classes else MiniBatchSGDRegressor
+    estimator = Estimator(**params, shuffle=False)
+    estimator.fit(layout(X), y, sample_weight=s, **init)
+    assert np.isfinite(estimator.coef_).all()
+    coef = model.coef.reshape(estimator.coef_.shape)
+    atol = 1e-10 * np.abs(coef).max()
+    assert_allclose(estimator.coef_, coef, rtol=0, atol=atol)
+    assert_allclose(estimator.intercept_, model.intercept, rtol=1e-10)
+    assert_allclose(estimator.loss_curve_, model.loss_curve, rtol=1e-9)
+    assert coef.any() == (penalty == "l2")
+    assert model.largest < 20
 
 
 @pytest.mark.parametrize("n_rows", [1, 3, 36, 37, 38, 39])

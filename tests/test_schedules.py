@@ -87,6 +87,10 @@ BY_EPOCH = {
         {"learning_rate": "step", "eta0": 1.0, "epochs_drop": 0.5, "drop": 0.5},
         [1 / 4, 1 / 16, 1 / 64, 1 / 256, 1 / 1024, 1 / 4096],
     ),
+    "step of a tenth of an epoch": (  # 1 / 0.1 is 10, though 0.1 is more than a tenth
+        {"learning_rate": "step", "eta0": 1.0, "epochs_drop": 0.1, "drop": 0.5},
+        [2.0**-10, 2.0**-20, 2.0**-30, 2.0**-40, 2.0**-50, 2.0**-60],
+    ),
     "step without a drop": (
         {"learning_rate": "step", "eta0": 0.1, "epochs_drop": 2, "drop": 1.0},
         [0.1] * 6,
@@ -372,6 +376,7 @@ def test_optimal_starts_at_the_typical_weight(loss, n_classes):
         (schedules.step, (9, 0.1, 0.5, 10), 0.05),
         (schedules.step, (18, 0.1, 0.5, 10), 0.05),
         (schedules.step, (19, 0.1, 0.5, 10), 0.025),
+        (schedules.step, (0, 0.1, 0.5, 0.1), 0.1 / 1024),
         (schedules.step, (9, 0.1, 0.5, [10, 20]), 0.1),
         (schedules.step, (10, 0.1, 0.5, [10, 20]), 0.05),
         (schedules.step, (20, 0.1, 0.5, [10, 20]), 0.025),

@@ -101,6 +101,63 @@ def test_the_running_means_are_those_of_scikit_learn(task, loss, penalty, averag
     assert_same_model(ours.fit(X, y), theirs.fit(X, y))
 
 
+# scikit-learn's L1 is the cumulative penalty of Tsuruoka, Tsujii and Ananiadou (2009).
+# Its running means are of weights that lack the last L1 step, and each partial_fit
+# forgets the L1 steps so far: both differ from ours and are not compared.
+L1_SETTINGS = {"alpha": 0.1, "l1_ratio": 0.6, "epsilon": 0.5, "max_iter": 3}
+each_l1_penalty = pytest.mark.parametrize("penalty", ["l1", "elasticnet"])
+
+
+@each_schedule
+@each_l1_penalty
+@each_case
+def test_the_weights_with_l1_are_those_of_scikit_learn(
+    task, loss, penalty, learning_rate
+):
+    X, y, weights = data_of(task)
+    ours, theirs = both(task, loss, penalty=penalty, learning_rate=learning_rate)
+    for model in (ours, theirs):
+        model.set_params(**L1_SETTINGS)
+    if learning_rate == "optimal":
+        X = 0.6 * X  # the rates are those of alpha, whatever the features
+    ours.fit(X, y, sample_weight=weights)
+    theirs.fit(X, y, sample_weight=weights)
+    assert ours.coef_.shape == theirs.coef_.shape
+    assert_allclose(ours.coef_, theirs.coef_, rtol=1e-9)
+    assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-9)
+    # No weight is nearer than 1e-4 to where it becomes 0.
+    assert_array_equal(ours.coef_ == 0.0, theirs.coef_ == 0.0)
+    assert ours.coef_.any()
+
+
+def test_many_of_the_weights_with_l1_are_zero():
+    # What the test above compares is a path along zeros, not away from them.
+    shares = []
+    for task, loss in CASES:
+        X, y, _ = data_of(task)
+        model, _ = both(task, loss, penalty="l1", learning_rate="constant")
+        shares.append(np.mean(model.set_params(**L1_SETTINGS).fit(X, y).coef_ == 0.0))
+    assert np.mean(np.array(shares) > 0.0) > 0.7
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+@each_l1_penalty
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_l1_from_given_weights_is_that_of_scikit_learn(task, penalty, fit_intercept):
+    X, y, _ = data_of(task)
+    n_outputs = 3 if task == "multiclass" else 1
+    start = {"coef_init": np.random.default_rng(3).normal(size=(n_outputs, 5))}
+    if task == "regression":
+        start["coef_init"] = start["coef_init"][0]
+    ours, theirs = both(task, "huber", penalty=penalty, learning_rate="constant")
+    for model in (ours, theirs):
+        model.set_params(**L1_SETTINGS, fit_intercept=fit_intercept)
+    ours.fit(X, y, **start)
+    theirs.fit(X, y, **start)
+    assert_allclose(ours.coef_, theirs.coef_, rtol=1e-9)
+    assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-9)
+
+
 @each_case
 def test_weights_of_mean_one_are_those_of_scikit_learn(task, loss):
     X, y, weights = data_of(task)
@@ -231,10 +288,11 @@ def test_several_targets_are_trained_as_one_by_one(loss):
     assert_allclose(ours.intercept_, [each.intercept_[0] for each in theirs], rtol=1e-9)
 
 
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
 @each_case
-def test_float32_stays_near_scikit_learn_in_float32(task, loss):
+def test_float32_stays_near_scikit_learn_in_float32(task, loss, penalty):
     X, y, _ = data_of(task, np.float32)
-    ours, theirs = both(task, loss, learning_rate="constant")
+    ours, theirs = both(task, loss, penalty=penalty, learning_rate="constant")
     ours.fit(X, y)
     theirs.fit(X, y)
     assert ours.coef_.dtype == theirs.coef_.dtype == np.float32
