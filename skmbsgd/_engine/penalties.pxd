@@ -38,7 +38,3 @@ cdef class Penalty:
     ) noexcept nogil:
         """Move u and r, which stand one after the other, by one update."""
         rule.move(threshold, threshold + 1, -self.l1, eta)
-
-
-cdef class L1(Penalty):
-    pass
