@@ -21,19 +21,19 @@ from skmbsgd._engine.models import (
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
 from skmbsgd._engine.rows import (
     ClassTargets,
-    DenseRows,
     RealTargets,
     Targets,
     cost_of_dense_row,
+    dense_rows,
 )
 from skmbsgd._engine.team import Member, Team
 from skmbsgd._typing import Method
 
 DECISIONS_PER_PART = 2**17
 EPOCHS_OF_A_DRAW = 64
-# What each of two threads must have to do for its start and for their meetings to be
+# What each of two threads must have to do for its start and for their rounds to be
 # worth it, in an epoch and in a batch: work in units of about a nanosecond, and rows.
-# Products of several outputs take less time per weight; to hand their gradients over
+# Products of several outputs take less time per weight; to exchange their gradients
 # takes as much.
 LEAST_SHARE_OF_EPOCH = 500_000
 LEAST_SHARE_OF_BATCH = 3_000
@@ -270,7 +270,7 @@ class TrainingData:
         """The rows in an order, for a model and a member of a team of threads."""
         order = self.order() if order is None else order
         parts = (self.X, order, self.targets, self.sample_weight, model)
-        return CSRRows(*parts) if issparse(self.X) else DenseRows(*parts, member)
+        return CSRRows(*parts) if issparse(self.X) else dense_rows(*parts, member)
 
     def n_useful_threads(self, batch_size, n_jobs):
         """How many of so many threads an epoch is faster with.
@@ -349,9 +349,9 @@ def rows_of_threads(data, state, make_model, n_threads, *, in_blocks):
     if n_threads == 1:
         return [data.rows_for(make_model(state), order)]
     models = [make_model(state if i == 0 else state.copy()) for i in range(n_threads)]
-    team = Team(n_threads, models[0].bytes_of_gradients)
+    team = Team(n_threads, models[0].gradients.nbytes)
     return [
-        data.rows_for(model, order, Member(team, i, model))
+        data.rows_for(model, order, Member(team, i, model.gradients))
         for i, model in enumerate(models)
     ]
 

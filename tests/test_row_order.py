@@ -16,12 +16,12 @@ from scipy.stats import chi2
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._engine.epoch import compute_decisions
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
-from skmbsgd._engine.rows import DenseRows, RealTargets
+from skmbsgd._engine.rows import RealTargets, dense_rows
 from skmbsgd._training import Penalty, TrainingState, make_model, seed_of_epoch
 
 # As in row_order.pyx
 BYTES_OF_NEIGHBOURS = 2**14
-PILE_BYTES = 2**19
+BUCKET_BYTES = 2**19
 
 
 def rows_in(order, n_samples):
@@ -36,7 +36,7 @@ def rows_in(order, n_samples):
         fit_intercept=False,
     )
     X = np.arange(n_samples, dtype=float)[:, np.newaxis]
-    return DenseRows(X, order, RealTargets(X.copy()), None, model)
+    return dense_rows(X, order, RealTargets(X.copy()), None, model)
 
 
 def visited(rows):
@@ -59,7 +59,7 @@ ORDERS = {
     "blocks of one row": lambda rows, values: BlockOrder(
         rows, values, BYTES_OF_NEIGHBOURS
     ),
-    "long rows": lambda rows, values: BlockOrder(rows, values, 3 * PILE_BYTES),
+    "long rows": lambda rows, values: BlockOrder(rows, values, 3 * BUCKET_BYTES),
 }
 
 
@@ -79,15 +79,15 @@ def test_every_row_is_visited_once(make_order, n_rows):
     np.testing.assert_array_equal(visited(visits), orders[0])
 
 
-def test_rows_are_dealt_anew_if_a_pile_has_no_room():
+def test_rows_are_distributed_anew_if_a_bucket_has_no_room():
     n_rows = 2**21
     order = RowOrder(np.arange(n_rows, dtype=np.uint32), np.zeros(n_rows))
     # One shuffle in 200 or so
     for seed in range(5000):
         order.shuffle(seed)
-        if order.n_deals > seed + 1:
+        if order.n_distributions > seed + 1:
             break
-    assert order.n_deals == seed + 2
+    assert order.n_distributions == seed + 2
     rows = visited(rows_in(order, n_rows))
     np.testing.assert_array_equal(np.sort(rows), np.arange(n_rows))
 
@@ -123,30 +123,30 @@ def test_a_row_may_come_at_any_time(make_order):
     np.testing.assert_allclose(tenths, 0.5, atol=4 * deviation)
 
 
-def test_a_pile_is_made_of_blocks_of_neighbours():
+def test_a_bucket_is_made_of_blocks_of_neighbours():
     n_rows, bytes_of_row = 50_000, 1000
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, bytes_of_row)
     visits = rows_in(order, n_rows)
-    block_rows, pile_rows = order.block_rows, order.pile_room
+    block_rows, bucket_rows = order.block_rows, order.bucket_room
     assert block_rows == BYTES_OF_NEIGHBOURS // bytes_of_row
-    assert 0.9 * PILE_BYTES < pile_rows * bytes_of_row <= PILE_BYTES
+    assert 0.9 * BUCKET_BYTES < bucket_rows * bytes_of_row <= BUCKET_BYTES
     order.shuffle(1)
     blocks = visited(visits) // block_rows
-    for start in range(0, n_rows, pile_rows):
-        pile = blocks[start : start + pile_rows]
-        sizes = np.sort(np.unique(pile, return_counts=True)[1])
+    for start in range(0, n_rows, bucket_rows):
+        bucket = blocks[start : start + bucket_rows]
+        sizes = np.sort(np.unique(bucket, return_counts=True)[1])
         # All blocks are whole but the first and the last, and the one with the last row
         assert np.all(sizes[3:] == block_rows)
-        assert len(sizes) <= pile_rows // block_rows + 3
-    # In its pile the rows of a block lie anywhere: a third of it apart on average.
+        assert len(sizes) <= bucket_rows // block_rows + 3
+    # In its bucket the rows of a block lie anywhere: a third of it apart on average.
     place = np.argsort(visited(visits))
     distances = np.abs(np.diff(place[:block_rows]))
-    assert 0.1 * pile_rows < distances.mean() < 0.7 * pile_rows
+    assert 0.1 * bucket_rows < distances.mean() < 0.7 * bucket_rows
 
 
 @pytest.mark.parametrize("n_rows", [550, 1070, 1590, 310_832])
-def test_the_last_pile_is_not_small(n_rows):
+def test_the_last_bucket_is_not_small(n_rows):
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, 1000)
     visits = rows_in(order, n_rows)
@@ -154,7 +154,7 @@ def test_the_last_pile_is_not_small(n_rows):
     for seed in range(50):
         order.shuffle(seed)
         n_blocks.append(len(np.unique(visited(visits)[-32:] // order.block_rows)))
-    # 32 rows of 17 blocks or more meet 14.5 of them on average. If the last pile were
+    # 32 rows of 17 blocks or more meet 14.5 of them on average. If the last bucket were
     # what whole ones leave over, they would be from 2 to 4 blocks.
     assert np.mean(n_blocks) > 13
 
@@ -177,7 +177,7 @@ def test_an_epoch_in_blocks_is_that_of_the_reference(layout, n_targets):
     seed = np.random.RandomState(7).randint(np.iinfo(np.int32).max)
     bytes_of_row = 300 * (8 if layout is np.asarray else 12)
     order = BlockOrder(np.arange(1500, dtype=np.uint32), np.zeros(1500), bytes_of_row)
-    assert order.pile_room < 1500
+    assert order.bucket_room < 1500
     orders = []
     for epoch in range(2):
         order.shuffle(seed_of_epoch(seed, epoch))
@@ -211,7 +211,7 @@ def test_blocks_of_the_rows_that_are_not_held_out():
 
 @pytest.mark.parametrize("layout", [np.asarray, csr_array])
 def test_rows_sorted_by_class_are_learnt_as_well(layout):
-    """Blocks of one class each, a pile of many blocks: as good as any order."""
+    """Blocks of one class each, a bucket of many blocks: as good as any order."""
     rng = np.random.default_rng(0)
     y = np.sort(rng.integers(3, size=6000))
     X = rng.standard_normal((6000, 300)) + 0.1 * rng.standard_normal((3, 300))[y]

@@ -38,9 +38,9 @@ def team_sizes(monkeypatch):
     """Let up to 8 threads share whatever there is; list the teams that are formed."""
     sizes = []
 
-    def form_team(n_threads, bytes_of_gradients):
+    def form_team(n_threads, bytes_of_buffer):
         sizes.append(n_threads)
-        return Team(n_threads, bytes_of_gradients)
+        return Team(n_threads, bytes_of_buffer)
 
     monkeypatch.setattr(_training, "Team", form_team)
     monkeypatch.setattr(_base, "cpu_count", lambda: 8)

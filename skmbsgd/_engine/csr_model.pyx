@@ -26,7 +26,7 @@ from skmbsgd._engine.catch_up cimport (
     CatchUp, CatchUpTable, GapTable, Parts, PowerTable, Sum,
     affine_weight_sum, aligned, apply_affine, apply_catch_up, apply_map, weight_sum,
 )
-from skmbsgd._engine.prefetch cimport prefetch
+from skmbsgd._engine.prefetch cimport CSR_NUMBERS_AHEAD, prefetch
 from skmbsgd._engine.rest cimport RestTable
 from skmbsgd._engine.rules cimport (
     classical, nesterov, proximal_classical, proximal_nesterov,
@@ -39,8 +39,6 @@ cdef enum:
     # Updates in a window: many, since all coordinates touched so far are brought up to
     # date at its end, and few enough for its table to stay small (10 MB).
     MAX_WINDOW = 16384
-    # Records to settle are sent for so many numbers ahead.
-    SETTLED_AHEAD = 512
     # Steps of bringing weights up to date, of some 100 ns at most, between two looks at
     # the signals
     STEPS_BETWEEN_SIGNALS = 32768
@@ -238,7 +236,7 @@ cdef class CSRModel(Model):
 
     cdef Py_ssize_t settle(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
         """Bring coordinates from first to before stop there; return the steps taken."""
-        cdef Py_ssize_t i, n_steps, n_ahead = max(1, SETTLED_AHEAD // self.stride)
+        cdef Py_ssize_t i, n_steps, n_ahead = max(1, CSR_NUMBERS_AHEAD // self.stride)
         cdef Group group
         cdef double* record
         if self.n_outputs == 1 and self.l1 == 0.0:
@@ -263,7 +261,7 @@ cdef class CSRModel(Model):
         cdef const int64_t* active = self.active
         cdef double* record
         cdef Py_ssize_t i, stride = self.stride, last = self.n_active - 1
-        cdef Py_ssize_t ahead = SETTLED_AHEAD // stride
+        cdef Py_ssize_t ahead = CSR_NUMBERS_AHEAD // stride
         for i in range(first, stop):
             prefetch(records + active[min(i + ahead, last)] * stride)
             record = records + active[i] * stride

@@ -7,19 +7,16 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.csr_model cimport CSRModel, index
-from skmbsgd._engine.prefetch cimport prefetch, prefetch_bytes
+from skmbsgd._engine.prefetch cimport (
+    CSR_BEGINNINGS_AHEAD, CSR_NONZEROS_AHEAD, CSR_RECORDS_AHEAD, MAX_CSR_NONZEROS,
+    prefetch, prefetch_bytes,
+)
 from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.rows cimport Rows, Targets
 
 
 cdef enum:
     BLOCK_ROWS = 32
-    # Rows are looked up, then their non-zeros are sent for, and then their records, so
-    # many visits ahead
-    LOOK_UPS_AHEAD = 24
-    ROWS_AHEAD = 16
-    RECORDS_AHEAD = 2
-    MAX_PREFETCHED = 256
 
 
 @cython.final
@@ -63,7 +60,7 @@ cdef class CSRRows(Rows):
             16 + 8 * (self.indptr_array[X.shape[0]] // X.shape[0])
         )
         self.allocate(min(BLOCK_ROWS, order.n_rows))
-        self.lookahead = LOOK_UPS_AHEAD
+        self.lookahead = CSR_BEGINNINGS_AHEAD
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.first = first
@@ -103,7 +100,7 @@ cdef class CSRRows(Rows):
             return
         for i in range(self.n_rows):
             self.send_for_rows(i, data, indices)
-            row = self.row_ahead(i, RECORDS_AHEAD)
+            row = self.row_ahead(i, CSR_RECORDS_AHEAD)
             self.send_for_records(self.indptr[row], self.indptr[row + 1], indices)
             for k in range(n_outputs):
                 z[k] = self.concrete.b[k]
@@ -129,7 +126,7 @@ cdef class CSRRows(Rows):
         cdef double z
         for i in range(self.n_rows):
             self.send_for_rows(i, data, indices)
-            row, row_ahead = self.rows[i], self.row_ahead(i, RECORDS_AHEAD)
+            row, row_ahead = self.rows[i], self.row_ahead(i, CSR_RECORDS_AHEAD)
             ahead, stop_ahead = self.indptr[row_ahead], self.indptr[row_ahead + 1]
             z = self.concrete.b[0]
             for p in range(self.indptr[row], self.indptr[row + 1]):
@@ -168,10 +165,10 @@ cdef class CSRRows(Rows):
         self, Py_ssize_t i, const floating* data, const index* indices
     ) noexcept nogil:
         """Ask for a row's beginning, and for another's non-zeros and target."""
-        cdef uint32_t row = self.row_ahead(i, ROWS_AHEAD)
+        cdef uint32_t row = self.row_ahead(i, CSR_NONZEROS_AHEAD)
         cdef int64_t start = self.indptr[row]
-        cdef int64_t n = min(self.indptr[row + 1] - start, <int64_t>MAX_PREFETCHED)
-        prefetch(self.indptr + self.row_ahead(i, LOOK_UPS_AHEAD))
+        cdef int64_t n = min(self.indptr[row + 1] - start, <int64_t>MAX_CSR_NONZEROS)
+        prefetch(self.indptr + self.row_ahead(i, CSR_BEGINNINGS_AHEAD))
         if self.concrete.n_outputs > 1:
             self.targets.prefetch(row)
         if n > 0:
@@ -183,7 +180,7 @@ cdef class CSRRows(Rows):
     ) noexcept nogil:
         """Ask for the records of these non-zeros."""
         cdef int64_t p
-        for p in range(first, min(stop, first + MAX_PREFETCHED)):
+        for p in range(first, min(stop, first + MAX_CSR_NONZEROS)):
             self.concrete.send_for_record(indices[p])
 
 

@@ -29,10 +29,8 @@ cdef class DenseModel(Model):
     cdef readonly object coef, intercept
     cdef readonly object velocity, intercept_velocity
     cdef readonly object average_coef, average_intercept
-    # Gradients of the weights, then those of the intercepts, then room for them to be
-    # handed over in whole packets
-    cdef object gradient_array
-    cdef readonly Py_ssize_t bytes_of_gradients
+    # Gradients of the weights, then those of the intercepts
+    cdef readonly object gradients
     cdef void* w
     cdef void* v
     cdef void* g

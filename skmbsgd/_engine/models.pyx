@@ -9,7 +9,6 @@ from libc.math cimport fabs, isfinite
 from libc.string cimport memset
 
 from skmbsgd._engine.blas cimport floating
-from skmbsgd._engine.threads cimport BYTES_OF_PACKET
 
 # The rules over arrays, which leave the gradients at 0 for the next batch
 cdef extern from "dense_rules.h":
@@ -134,17 +133,15 @@ cdef class DenseModel(Model):
         self.average_coef = average_coef
         self.average_intercept = average_intercept
         n_weights = self.n_outputs * self.n_features
-        self.bytes_of_gradients = (n_weights + self.n_outputs) * dtype.itemsize
-        self.gradient_array = np.zeros(
-            (self.bytes_of_gradients + BYTES_OF_PACKET) // dtype.itemsize, dtype)
+        self.gradients = np.zeros(n_weights + self.n_outputs, dtype)
 
         shape, outputs = coef.shape, coef.shape[:1]
         self.w = writable_memory(coef, shape, dtype)
         self.v = writable_memory(velocity, shape, dtype)
-        self.g = <void*><size_t>self.gradient_array.ctypes.data
+        self.g = <void*><size_t>self.gradients.ctypes.data
         self.b = writable_memory(intercept, outputs, dtype)
         self.b_v = writable_memory(intercept_velocity, outputs, dtype)
-        self.b_g = <void*><size_t>self.gradient_array[n_weights:].ctypes.data
+        self.b_g = <void*><size_t>self.gradients[n_weights:].ctypes.data
         self.w_average = NULL
         self.b_average = NULL
         if average_coef is not None:
@@ -161,7 +158,7 @@ cdef class DenseModel(Model):
                       learning_rate, 0.0, 0.0)
         else:
             # Nobody needs it, but threads would go on adding it up.
-            memset(self.b_g, 0, self.bytes_of_gradients // (self.n_features + 1))
+            memset(self.b_g, 0, self.n_outputs * (4 if self.single_precision else 8))
 
     cdef void move(
         self, void* w, void* v, void* g, Py_ssize_t n,
