@@ -42,9 +42,9 @@ cdef class RowPrefetch:
     cdef Py_ssize_t early_bytes
     cdef RowsAhead by_first, by_second
 
-    cdef void by_first_product(self, bint scattered) noexcept nogil
+    cdef void begin_epoch(self, Py_ssize_t rows_at_once) noexcept nogil
+    cdef void by_first_product(self) noexcept nogil
     cdef void by_both_products(self) noexcept nogil
-    cdef void begin_epoch(self, Py_ssize_t rows_at_once, bint scattered) noexcept nogil
     cdef void begin_block(
         self, const uint32_t* rows_ahead, const uint32_t* rows_early, Py_ssize_t n_rows
     ) noexcept nogil

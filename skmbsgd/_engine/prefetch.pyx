@@ -9,8 +9,9 @@ cdef enum:
     # enough not to be evicted again.
     ROWS_AHEAD = 64
     MAX_BYTES_AHEAD = 98304
-    # Their first bytes are prefetched so many positions before that: once the address
-    # of a page has been translated, its other lines need not wait for that.
+    # If two products share the rest, the first bytes are prefetched so many positions
+    # before that: once the address of a page has been translated, its other lines need
+    # not wait for that.
     ROWS_EARLIER = 16
     MAX_EARLY_BYTES = 512
     # Of a very long row only the start is prefetched; the processor's own prefetcher
@@ -30,9 +31,9 @@ cdef class RowPrefetch:
     """What is prefetched of the rows of a dense array, how far ahead, and when.
 
     A block of rows meets two products. The first one reads the rows, the second one
-    finds them in the cache. Before the first product, the first bytes of some rows to
-    come are prefetched. One product, or both, prefetch the other bytes of rows that
-    come sooner, line by line in between their arithmetic.
+    finds them in the cache. One of them, or both, prefetch rows to come, line by line
+    in between their arithmetic. If both do, the first bytes of rows that come still
+    later are prefetched before the first product.
 
     Parameters
     ----------
@@ -50,26 +51,28 @@ cdef class RowPrefetch:
         self.by_first.last = self.by_second.last = n_bytes - 1
         self.by_second.stop = CACHE_LINE * most_lines(
             X.ctypes.data, self.bytes_of_row, n_bytes)
-        self.by_first_product(False)
+        self.by_second.step = BYTES_AT_ONCE
+        self.by_first_product()
 
-    cdef void begin_epoch(
-        self, Py_ssize_t rows_at_once, bint scattered
-    ) noexcept nogil:
+    cdef void begin_epoch(self, Py_ssize_t rows_at_once) noexcept nogil:
         """Choose what each product prefetches.
 
-        rows_at_once is how many rows there are between two updates. Rows are scattered
-        if neighbours in the order are not neighbours in X.
+        rows_at_once is how many rows there are between two updates.
         """
         if prefetch_while_reading() and rows_at_once >= LEAST_ROWS_OF_READING:
-            self.by_first_product(scattered)
+            self.by_first_product()
         else:
             self.by_both_products()
 
-    cdef void by_first_product(self, bint scattered) noexcept nogil:
-        """Leave all to the first product, but for the first line of scattered rows."""
-        self.early_bytes = CACHE_LINE if scattered else 0
-        self.by_first.first = self.early_bytes
-        self.by_first.stop = self.by_second.first = self.by_second.stop
+    cdef void by_first_product(self) noexcept nogil:
+        """Leave all to the first product, but for a line that only some rows need.
+
+        To others that is one on its way, and to prefetch it at once takes longer than
+        one would think.
+        """
+        self.early_bytes = self.by_first.first = 0
+        self.by_first.stop = self.by_second.first = (
+            (self.by_first.last // CACHE_LINE + 1) * CACHE_LINE)
 
     cdef void by_both_products(self) noexcept nogil:
         """Have half of a row prefetched before the second product.
@@ -101,19 +104,16 @@ cdef class RowPrefetch:
                          + line * CACHE_LINE)
 
     cdef void prefetch_row(self, uint32_t row) noexcept nogil:
-        """Prefetch what the first product would of a row."""
+        """Prefetch a row at once, for one that is copied before the products."""
         cdef const char* start = self.first_row + row * self.bytes_of_row
-        cdef Py_ssize_t byte = self.by_first.first
-        while byte < self.by_first.stop:
-            prefetch(start + min(byte, self.by_first.last))
+        cdef Py_ssize_t byte = 0
+        while byte < self.by_second.stop:
+            prefetch(start + min(byte, self.by_second.last))
             byte += CACHE_LINE
 
 
 cdef Py_ssize_t most_lines(size_t address, Py_ssize_t stride, Py_ssize_t n_bytes):
-    """The number of cache lines that the first bytes of a row lie in, at most.
-
-    To prefetch a line that is under way already takes longer than one would think.
-    """
+    """The number of cache lines that the first bytes of a row lie in, at most."""
     cdef Py_ssize_t step = min(stride & -stride, <Py_ssize_t>CACHE_LINE)
     # The last place in a cache line at which a row can begin
     cdef Py_ssize_t place = CACHE_LINE - step + <Py_ssize_t>(address % step)

@@ -12,10 +12,8 @@ cdef class RowOrder:
     cdef uint32_t* rows
     cdef double* values
     cdef readonly Py_ssize_t n_rows
-    # Whether each row number is the one after that before it, and whether rows are
-    # shuffled one by one
+    # Whether each row number is the one after that before it
     cdef readonly bint consecutive
-    cdef bint scattered
     cdef Py_ssize_t n_decided
 
     cdef object rows_array, values_array, ends_array

@@ -123,7 +123,7 @@ cdef class RowOrder:
 
     def make_arrays(self):
         """Make arrays for the shuffled order, the same for all epochs."""
-        self.consecutive, self.scattered = False, True
+        self.consecutive = False
         n_places = self.n_buckets * self.bucket_room
         self.rows_array = np.empty(n_places, dtype=np.uint32)
         self.rows = <uint32_t*>address_of(self.rows_array, np.uint32)
@@ -246,7 +246,8 @@ cdef class RowOrder:
             prefetch(self.rows + first)
             if self.values != NULL:
                 prefetch(self.values + first)
-            first += VALUES_OF_LINE
+                prefetch(self.values + first + VALUES_OF_LINE)
+            first += ROWS_OF_LINE
 
     cdef inline void prefetch_next_positions(self, Py_ssize_t first) noexcept nogil:
         """Prefetch the positions that the next part of the order fills.
@@ -261,7 +262,8 @@ cdef class RowOrder:
             prefetch_to_write(self.rows + first)
             if self.values != NULL:
                 prefetch_to_write(self.values + first)
-            first += VALUES_OF_LINE
+                prefetch_to_write(self.values + first + VALUES_OF_LINE)
+            first += ROWS_OF_LINE
 
 
 @cython.final
@@ -296,7 +298,6 @@ cdef class BlockOrder(RowOrder):
 
     def make_arrays(self):
         RowOrder.make_arrays(self)
-        self.scattered = self.block_rows == 1
         self.blocks_array = np.empty(self.n_blocks, dtype=np.uint32)
         self.blocks = <uint32_t*>address_of(self.blocks_array, np.uint32)
 

@@ -312,7 +312,7 @@ cdef class ScatteredRows(DenseRows):
 
     cdef int begin_epoch(self, Py_ssize_t share_rows) except -1:
         DenseRows.begin_epoch(self, share_rows)
-        self.row_prefetch.begin_epoch(share_rows, self.order.scattered)
+        self.row_prefetch.begin_epoch(share_rows)
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.row_prefetch.begin_block(
@@ -455,8 +455,9 @@ cpdef double cost_of_dense_row(
 
 cdef Py_ssize_t rows_of_block(Py_ssize_t bytes_of_row, Py_ssize_t n_outputs):
     """How many rows are worked on at a time."""
-    # A matrix product gains more from a larger block than it loses in the cache.
-    factor = 1 if n_outputs == 1 else 4
+    # A matrix product gains more from a larger block than it loses in the cache. But
+    # the larger it is, the larger are the rounding errors of its sums.
+    factor = 1 if n_outputs == 1 else 2
     rows = factor * min(MAX_BLOCK_BYTES // bytes_of_row, MAX_BLOCK_ROWS)
     # The products take four rows at a time.
     return max(4, rows // 4 * 4)
