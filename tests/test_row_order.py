@@ -1,4 +1,4 @@
-"""The orders in which an epoch visits the rows.
+"""The orders in which an epoch in_order the rows.
 
 A matrix whose only column has the numbers of the rows, and a weight of 1, make the
 decisions tell the order.
@@ -39,8 +39,8 @@ def rows_in(order, n_samples):
     return dense_rows(X, order, RealTargets(X.copy()), None, model)
 
 
-def visited(rows):
-    """The numbers of the rows, in the order of the visits."""
+def order_of(rows):
+    """The numbers of the rows, in their order."""
     decisions = np.empty((rows.order.n_rows, 1))
     compute_decisions(rows, decisions)
     return decisions[:, 0].astype(int)
@@ -65,18 +65,18 @@ ORDERS = {
 
 @pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
 @pytest.mark.parametrize("n_rows", [1, 2, 15, 17, 518, 519, 10_000, 70_001])
-def test_every_row_is_visited_once(make_order, n_rows):
+def test_every_row_comes_once(make_order, n_rows):
     rows, values = random_rows(n_rows, n_rows + 7)
-    visits = rows_in(make_order(rows, values), n_rows + 7)
+    in_order = rows_in(make_order(rows, values), n_rows + 7)
     orders = []
     for seed in range(3):
-        visits.order.shuffle(seed)
-        orders.append(visited(visits))
+        in_order.order.shuffle(seed)
+        orders.append(order_of(in_order))
         np.testing.assert_array_equal(np.sort(orders[-1]), rows)
     if n_rows > 15:
         assert len({tuple(order) for order in orders}) == 3
-    visits.order.shuffle(0)
-    np.testing.assert_array_equal(visited(visits), orders[0])
+    in_order.order.shuffle(0)
+    np.testing.assert_array_equal(order_of(in_order), orders[0])
 
 
 def test_rows_are_distributed_anew_if_a_bucket_has_no_room():
@@ -88,18 +88,18 @@ def test_rows_are_distributed_anew_if_a_bucket_has_no_room():
         if order.n_distributions > seed + 1:
             break
     assert order.n_distributions == seed + 2
-    rows = visited(rows_in(order, n_rows))
+    rows = order_of(rows_in(order, n_rows))
     np.testing.assert_array_equal(np.sort(rows), np.arange(n_rows))
 
 
 @pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
 def test_all_orders_of_a_few_rows_are_equally_likely(make_order):
     rows = np.arange(5, dtype=np.uint32)
-    visits = rows_in(make_order(rows, np.zeros(5)), 5)
+    in_order = rows_in(make_order(rows, np.zeros(5)), 5)
     counts = Counter()
     for seed in np.random.default_rng(0).integers(2**63, size=12_000):
-        visits.order.shuffle(seed)
-        counts[tuple(visited(visits))] += 1
+        in_order.order.shuffle(seed)
+        counts[tuple(order_of(in_order))] += 1
     expected = 12_000 / 120
     observed = [counts[order] for order in itertools.permutations(range(5))]
     statistic = sum((count - expected) ** 2 / expected for count in observed)
@@ -112,11 +112,11 @@ def test_a_row_may_come_at_any_time(make_order):
     """The mean position of each tenth of the rows is that of a uniform draw."""
     n_rows, n_epochs = 20_000, 200
     rows, values = random_rows(n_rows, n_rows)
-    visits = rows_in(make_order(rows, values), n_rows)
+    in_order = rows_in(make_order(rows, values), n_rows)
     positions = np.zeros(n_rows)
     for seed in range(n_epochs):
-        visits.order.shuffle(seed)
-        positions[visited(visits)] += np.arange(n_rows) / n_rows / n_epochs
+        in_order.order.shuffle(seed)
+        positions[order_of(in_order)] += np.arange(n_rows) / n_rows / n_epochs
     # Rows of one block are not independent of each other: 16 of them at most.
     deviation = np.sqrt(1 / 12 / n_epochs / (n_rows / 10 / 16))
     tenths = positions.reshape(10, -1).mean(axis=1)
@@ -127,12 +127,12 @@ def test_a_bucket_is_made_of_blocks_of_neighbours():
     n_rows, bytes_of_row = 50_000, 1000
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, bytes_of_row)
-    visits = rows_in(order, n_rows)
+    in_order = rows_in(order, n_rows)
     block_rows, bucket_rows = order.block_rows, order.bucket_room
     assert block_rows == BYTES_OF_NEIGHBOURS // bytes_of_row
     assert 0.9 * BUCKET_BYTES < bucket_rows * bytes_of_row <= BUCKET_BYTES
     order.shuffle(1)
-    blocks = visited(visits) // block_rows
+    blocks = order_of(in_order) // block_rows
     for start in range(0, n_rows, bucket_rows):
         bucket = blocks[start : start + bucket_rows]
         sizes = np.sort(np.unique(bucket, return_counts=True)[1])
@@ -140,7 +140,7 @@ def test_a_bucket_is_made_of_blocks_of_neighbours():
         assert np.all(sizes[3:] == block_rows)
         assert len(sizes) <= bucket_rows // block_rows + 3
     # In its bucket the rows of a block lie anywhere: a third of it apart on average.
-    place = np.argsort(visited(visits))
+    place = np.argsort(order_of(in_order))
     distances = np.abs(np.diff(place[:block_rows]))
     assert 0.1 * bucket_rows < distances.mean() < 0.7 * bucket_rows
 
@@ -149,11 +149,11 @@ def test_a_bucket_is_made_of_blocks_of_neighbours():
 def test_the_last_bucket_is_not_small(n_rows):
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, 1000)
-    visits = rows_in(order, n_rows)
+    in_order = rows_in(order, n_rows)
     n_blocks = []
     for seed in range(50):
         order.shuffle(seed)
-        n_blocks.append(len(np.unique(visited(visits)[-32:] // order.block_rows)))
+        n_blocks.append(len(np.unique(order_of(in_order)[-32:] // order.block_rows)))
     # 32 rows of 17 blocks or more meet 14.5 of them on average. If the last bucket were
     # what whole ones leave over, they would be from 2 to 4 blocks.
     assert np.mean(n_blocks) > 13
@@ -181,7 +181,7 @@ def test_an_epoch_in_blocks_is_that_of_the_reference(layout, n_targets):
     orders = []
     for epoch in range(2):
         order.shuffle(seed_of_epoch(seed, epoch))
-        orders.append(visited(rows_in(order, 1500)))
+        orders.append(order_of(rows_in(order, 1500)))
     expected = reference.train(
         X,
         y,

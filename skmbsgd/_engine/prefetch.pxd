@@ -34,7 +34,6 @@ cdef enum:
 
 @cython.final
 cdef class RowPrefetch:
-    cdef readonly object X
     cdef const char* first_row
     cdef Py_ssize_t bytes_of_row
     # How many positions ahead rows are prefetched, and their first bytes

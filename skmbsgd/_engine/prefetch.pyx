@@ -38,13 +38,12 @@ cdef class RowPrefetch:
     Parameters
     ----------
     X : ndarray of shape (n_rows, n_features)
-        C-contiguous.
+        C-contiguous; it must stay where it is.
     """
 
     def __init__(self, X):
-        self.X = X
         self.first_row = <const char*><size_t>X.ctypes.data
-        self.bytes_of_row = X.strides[0]
+        self.bytes_of_row = X.shape[1] * X.itemsize
         n_bytes = min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
         self.n_ahead = min(ROWS_AHEAD, MAX_BYTES_AHEAD // n_bytes)
         self.n_early = self.n_ahead + ROWS_EARLIER

@@ -254,6 +254,7 @@ cdef class DenseRows(Rows):
 
     cdef int begin_epoch(self, Py_ssize_t share_rows) except -1:
         cdef double[::1] sums
+        self.n_part_rows = self.n_parts = 0
         if share_rows > self.max_part_rows and self.sums_array is None:
             self.sums_array = sums = np.zeros(self.n_gradients)
             self.sums = &sums[0]
