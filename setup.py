@@ -4,9 +4,10 @@ import os
 import shutil
 import sysconfig
 from pathlib import Path
+from threading import Lock
 
-import numpy
 from Cython.Build import cythonize
+from Cython.Build.Dependencies import create_dependency_tree
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CCompilerError, ExecError, PlatformError
@@ -14,9 +15,10 @@ from setuptools.modified import newer_group
 
 ENGINE = Path("skmbsgd") / "_engine"
 PRODUCTS = "skmbsgd._engine.rows"
-SOURCES = sorted(
-    str(path) for pattern in ("*.pyx", "*.pxd", "*.h") for path in ENGINE.glob(pattern)
-)
+# What Cython would otherwise write into each of the modules
+SHARED = "skmbsgd._engine._cython"
+SHARED_SOURCE = ENGINE / "_cython.c"
+SOURCES = [SHARED_SOURCE, *sorted(ENGINE.glob("*.pyx"))]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -25,6 +27,7 @@ DIRECTIVES = {
     "initializedcheck": False,
     "cdivision": True,
     "freethreading_compatible": True,
+    "auto_pickle": False,  # It would be long, and nobody needs it.
 }
 MACROS = []
 
@@ -33,6 +36,9 @@ COVERAGE = os.environ.get("SKMBSGD_COVERAGE") == "1"
 if COVERAGE:
     DIRECTIVES["linetrace"] = True
     MACROS += [("CYTHON_TRACE", "1"), ("CYTHON_TRACE_NOGIL", "1")]
+    # Cython 3.3 forgets a function that traced modules need if others are shared.
+    SHARED = None
+    SOURCES.remove(SHARED_SOURCE)
 
 MISSING_COMPILER = """
 skmbsgd has a compiled part, and no working C compiler was found.
@@ -52,11 +58,19 @@ def compiler_is_missing():
 
 
 class BuildEngine(build_ext):
-    """Compile, explain a missing compiler, and serve the source folder as well."""
+    """Compile beside the sources what is not up to date there; explain a failure.
+
+    The folder of the sources shadows the installed package for whoever starts Python
+    in it, and an import of the bare sources would fail.
+    """
+
+    # Cython does not promise to work in several threads at once.
+    translation = Lock()
 
     def finalize_options(self):
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
+        self.force = self.force or COVERAGE
 
     def run(self):
         try:
@@ -66,69 +80,62 @@ class BuildEngine(build_ext):
                 raise SystemExit(MISSING_COMPILER) from error
             raise
         if not self.inplace:
-            self.serve_source_folder()
+            for extension in self.extensions:
+                target = self.get_ext_fullpath(extension.name)
+                self.mkpath(os.path.dirname(target))
+                self.copy_file(self.get_ext_filename(extension.name), target)
 
-    def serve_source_folder(self):
-        """Put the modules beside their sources too.
-
-        The folder of the sources shadows the installed package for whoever starts
-        Python in it, and an import of the bare sources would fail.
-        """
-        try:
-            self.copy_extensions_to_source()
-        except OSError:
-            self.warn("the source folder is read-only: import from elsewhere")
+    def copy_extensions_to_source(self):
+        """They are there already."""
 
     def build_extensions(self):
+        self.inplace = True  # run() of the base class sets it back
         if self.compiler.compiler_type == "unix":
             for extension in self.extensions:
-                # Nobody traps floating-point exceptions: a choice between two results
-                # need not be a branch.
-                extension.extra_compile_args = [
-                    "-O0" if COVERAGE else "-O3",
-                    "-fno-trapping-math",
-                ]
+                # Debugging information would take a third of the time. Nobody traps
+                # floating-point exceptions: a choice need not be a branch.
+                flags = ["-g0", "-O0" if COVERAGE else "-O3", "-fno-trapping-math"]
                 if extension.name != PRODUCTS:
-                    # A fused multiply-add would leave a rounding error where a
-                    # coefficient that L1 removes must become exactly 0.
-                    extension.extra_compile_args.append("-ffp-contract=off")
-        for extension in self.extensions:
-            if not self.is_current(extension):
-                # One after the other: Cython does not promise to work in threads.
-                [translated] = cythonize([extension], compiler_directives=DIRECTIVES)
-                extension.sources = translated.sources
+                    # Fused multiply-adds of the newer instruction sets would make the
+                    # bits of rules and losses depend on the processor.
+                    flags.append("-ffp-contract=off")
+                extension.extra_compile_args = flags
+        self.translate(self.extensions[0])  # the shared code, by which others go
         super().build_extensions()
 
     def build_extension(self, extension):
-        if self.is_current(extension):
-            target = self.get_ext_fullpath(extension.name)
-            self.mkpath(os.path.dirname(target))
-            self.copy_file(self.get_ext_filename(extension.name), target)
-        else:
-            super().build_extension(extension)
+        with self.translation:
+            if self.is_current(extension):
+                return
+            self.translate(extension)
+        super().build_extension(extension)
 
     def is_current(self, extension):
-        """Tell whether an editable installation may keep the module that is there.
+        """Tell whether a module is newer than all that it is made from."""
+        tree = create_dependency_tree(quiet=True)
+        files = tree.all_dependencies(extension.sources[0])
+        # Those of SciPy and Cython in a build environment were just installed.
+        files = [file for file in files if not os.path.isabs(file)]
+        # Headers include each other. Another Cython writes the shared code anew.
+        files += [SHARED_SOURCE, "setup.py", *ENGINE.glob("*.h")]
+        module = self.get_ext_fullpath(extension.name)
+        return not self.force and not newer_group(files, module)
 
-        It builds in a new folder each time, where nothing is ever up to date, although
-        it is the module in the source folder that will be imported.
-        """
-        module = self.get_ext_filename(extension.name)
-        may_keep = self.editable_mode and not self.force and not COVERAGE
-        return may_keep and not newer_group([*SOURCES, "setup.py"], module)
+    def translate(self, extension):
+        [translated] = cythonize(
+            [extension],
+            # If not forced, Cython keeps the shared code that its own version wrote.
+            force=self.force or extension.name != SHARED,
+            compiler_directives=DIRECTIVES,
+            shared_utility_qualified_name=SHARED,
+        )
+        extension.sources = translated.sources
 
 
 setup(
     ext_modules=[
-        Extension(
-            f"skmbsgd._engine.{Path(source).stem}",
-            [source],
-            include_dirs=[numpy.get_include(), str(ENGINE)],
-            define_macros=MACROS,
-            depends=[header for header in SOURCES if header.endswith(".h")],
-        )
-        for source in SOURCES
-        if source.endswith(".pyx")
+        Extension(f"skmbsgd._engine.{file.stem}", [str(file)], define_macros=MACROS)
+        for file in SOURCES
     ],
     cmdclass={"build_ext": BuildEngine},
 )

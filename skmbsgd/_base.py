@@ -1,75 +1,81 @@
-"""What the two estimators share: parameters, fit and partial_fit, epochs, history."""
+"""What the two estimators share: parameters, input, learnt attributes, prediction."""
 
 import math
-import time
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Set
-from functools import partial
-from itertools import pairwise
+from functools import partial, wraps
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from joblib import cpu_count, effective_n_jobs
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn import get_config
-from sklearn.base import BaseEstimator, _fit_context
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model._base import SparseCoefMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmbsgd import _schedules as schedules
-from skmbsgd._callbacks import CallbackSupportMixin, begin_fit_task
-from skmbsgd._engine.losses import Logistic, PointwiseLoss
-from skmbsgd._sparse_checks import check_indices
-from skmbsgd._training import (
-    Patience,
-    Penalty,
-    TrainingState,
-    decisions_in_parts,
-    make_model,
-    rows_of_threads,
-    run_epoch_in_threads,
-    seed_of_epoch,
-    unchanged_on_error,
+from skmbsgd._callbacks import begin_fit_task
+from skmbsgd._checks import are_epochs, check_indices, fits_float64
+from skmbsgd._engine.penalties import PENALTIES
+from skmbsgd._schedules import SCHEDULES, make_schedule
+from skmbsgd._sklearn import (
+    CallbackSupportMixin,
+    Interval,
+    SparseCoefMixin,
+    StrOptions,
+    check_sample_weight,
+    with_checked_parameters,
 )
+from skmbsgd._state import TrainingState, decisions_in_parts
+from skmbsgd._trainer import Patience, Trainer
 from skmbsgd._typing import MatrixLike, Method
 
 FLOAT_TYPES = [np.float64, np.float32]
 MAX_ROWS = np.iinfo(np.uint32).max
-SMALLEST_ADAPTIVE_RATE = 1e-6
-# An objective that rises in every one of so many epochs, to so many times its first
-# value, diverges.
-EPOCHS_OF_DIVERGENCE = 6
-RISE_OF_DIVERGENCE = 2.0
-ADAPTIVE_DIVISOR = 5.0
-
-# Of warnings, to name the line that calls fit
-STACK_LEVEL_OF_FIT = 6
 
 HISTORIES = ("loss_curve_", "learning_rate_curve_", "validation_scores_")
 VALIDATION_ATTRIBUTES = ("validation_scores_", "best_validation_score_")
 
 
-def with_checked_parameters(fit: Method) -> Method:
-    """Let scikit-learn check the parameters ahead of fit."""
-    return _fit_context(prefer_skip_nested_validation=True)(fit)
+def unchanged_on_error(method: Method) -> Method:
+    """Make a method give its estimator the attributes back if it fails.
+
+    An interrupt is a failure too. This relies on the habit of this package never to
+    write into the arrays of an attribute; lists of the history only grow, and are cut
+    back.
+    """
+
+    @wraps(method)
+    def guarded_method(estimator, *args, **kwargs):
+        attributes = vars(estimator).copy()
+        lengths = {
+            name: len(value)
+            for name, value in attributes.items()
+            if type(value) is list
+        }
+        generator: Any = getattr(estimator, "random_state", None)
+        draws = isinstance(generator, np.random.RandomState)
+        generator_state = generator.get_state() if draws else None
+        try:
+            return method(estimator, *args, **kwargs)
+        except BaseException:
+            vars(estimator).clear()
+            vars(estimator).update(attributes)
+            for name, length in lengths.items():
+                del attributes[name][length:]
+            if draws:
+                generator.set_state(generator_state)
+            raise
+
+    return guarded_method  # type: ignore[return-value]
 
 
 class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC):
     """Linear model trained by mini-batch SGD; see the two estimators."""
 
     _parameter_constraints = {
-        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "penalty": [StrOptions(set(PENALTIES) - {None}), None],
         "alpha": [Interval(Real, 0, np.inf, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
@@ -79,21 +85,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"full"}),
         ],
-        "learning_rate": [
-            StrOptions(
-                {
-                    "time",
-                    "step",
-                    "constant",
-                    "exponential",
-                    "cosine",
-                    "invscaling",
-                    "optimal",
-                    "adaptive",
-                }
-            ),
-            callable,
-        ],
+        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
         "eta0": [Interval(Real, 0, np.inf, closed="left")],
         "decay": [Interval(Real, 0, np.inf, closed="left"), StrOptions({"auto"})],
         "decay_unit": [StrOptions({"epoch", "update"})],
@@ -128,65 +120,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     best_validation_score_: float
     n_features_in_: int
     feature_names_in_: np.ndarray
-
-    def __init__(
-        self,
-        loss,
-        *,
-        penalty,
-        alpha,
-        l1_ratio,
-        fit_intercept,
-        max_iter,
-        tol,
-        batch_size,
-        learning_rate,
-        eta0,
-        decay,
-        decay_unit,
-        drop,
-        epochs_drop,
-        power_t,
-        momentum,
-        nesterov,
-        shuffle,
-        verbose,
-        epsilon,
-        n_jobs,
-        random_state,
-        early_stopping,
-        validation_fraction,
-        n_iter_no_change,
-        warm_start,
-        average,
-    ):
-        self.loss = loss
-        self.penalty = penalty
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.fit_intercept = fit_intercept
-        self.max_iter = max_iter
-        self.tol = tol
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.eta0 = eta0
-        self.decay = decay
-        self.decay_unit = decay_unit
-        self.drop = drop
-        self.epochs_drop = epochs_drop
-        self.power_t = power_t
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self.shuffle = shuffle
-        self.verbose = verbose
-        self.epsilon = epsilon
-        self.n_jobs = n_jobs
-        self.random_state = random_state
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.average = average
 
     # What the two estimators do each in its way
 
@@ -285,243 +218,97 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             objective rises from each epoch to the next, over six epochs or more, to
             more than twice its first value.
         """
-        self._check_settings()
+        self._check_parameters()
         given_X = X
-        X, y = self._read_X_y(X, y, reset=True)
-        self._learn_outputs(y)
-        weights = self._read_weights(sample_weight, X)
+        X, y, weights = self._read(X, y, sample_weight, reset=True)
         data = self._make_data(X, y, weights)
         random_state = check_random_state(self.random_state)
         data, validation = self._set_validation_apart(
             data, X_val, y_val, sample_weight_val, random_state
         )
-        # Twice, so that no product of weights overflows
-        data = self._weigh_classes(with_weights_of_mean_one(data))
-        data = with_weights_of_mean_one(data)
-        coef, intercept = self._initial_weights(data, coef_init, intercept_init)
-        state = TrainingState.start(
-            coef, intercept, random_seed(random_state), bool(self.average)
-        )
+        trainer = self._begin_training(data, random_state, coef_init, intercept_init)
         # Callbacks predict on X, and a frame would be missed for its names.
         named = hasattr(self, "feature_names_in_")
         task = begin_fit_task(self, given_X if named else X, y, weights, data.rows)
-        self._train(state, data, validation, task)
+        self._forget_validation()
+        state = trainer.train(
+            self.max_iter,
+            Patience(self.tol, self.n_iter_no_change),
+            task,
+            scorer=None if validation is None else partial(self._score_on, validation),
+            verbose=self.verbose,
+        )
+        self._publish(state, trainer.history)
         task.end()
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
         """One epoch over a chunk, which continues where training stands."""
-        # scikit-learn leaves these unchecked once the estimator is fitted.
-        if not get_config()["skip_parameter_validation"]:
-            self._validate_params()
-        self._check_settings()
+        self._check_parameters()
         if self.early_stopping:
             raise ValueError(
                 "early_stopping=True needs all the data: use it with fit, and "
                 "early_stopping=False with partial_fit."
             )
         resumed = hasattr(self, "coef_")
-        X, y = self._read_X_y(X, y, reset=not resumed)
-        if not resumed:
-            self._learn_outputs(y, classes)
-        data = self._make_data(X, y, self._read_weights(sample_weight, X))
-        data = self._weigh_classes(data, streaming=True)
+        X, y, weights = self._read(X, y, sample_weight, classes, reset=not resumed)
+        data = self._weigh_classes(self._make_data(X, y, weights), streaming=True)
         if resumed:
-            state = self._resume()
-            if data.targets.n_outputs != len(state.coef):
-                raise ValueError(
-                    f"y has {data.targets.n_outputs} targets, but the model was "
-                    f"trained on {len(state.coef)}."
-                )
+            state = self._resume(data.n_outputs)
         else:
-            coef, intercept = self._initial_weights(data, None, None)
-            seed = random_seed(check_random_state(self.random_state))
-            state = TrainingState.start(coef, intercept, seed, bool(self.average))
-            self._begin_history()
-        rows = self._make_rows(state, data)
-        loss = self._make_loss(data.targets.n_outputs)
-        objective = self._run_epoch(state, rows, loss)
-        rows[0].model.store()
-        self._adopt(state)
-        self._record(state, objective)
+            state = self._initial_state(data, check_random_state(self.random_state))
+            self._forget_validation()
+            self.loss_curve_, self.learning_rate_curve_ = [], []
+        trainer = self._make_trainer(state, data)
+        objective = trainer.run_epoch()
+        trainer.store()
+        self._publish(state)
+        self.loss_curve_.append(objective)
+        self.learning_rate_curve_.append(state.last_rate)
 
-    def _train(self, state, data, validation, task):
-        """Run epochs until objective or score stop improving, or a callback asks."""
-        self._begin_history()
-        if validation is not None:
-            self.validation_scores_ = []
-        patience = Patience(self.tol, self.n_iter_no_change)
-        rows = self._make_rows(state, data)
-        model = rows[0].model
-        loss = self._make_loss(data.targets.n_outputs)
-        make_attributes = partial(self._attributes_in_training, state, model)
-        best_state = None
-        for _ in range(self.max_iter):
-            task.begin_epoch(make_attributes)
-            started = time.perf_counter()
-            objective = self._run_epoch(state, rows, loss)
-            self._record(state, objective)
-            if validation is not None:
-                model.store()
-                score = self._validation_score(state, validation)
-                if not self.validation_scores_ or score > self.best_validation_score_:
-                    self.best_validation_score_ = score
-                    best_state = state.copy()
-                self.validation_scores_.append(score)
-            self._report_epoch(state, time.perf_counter() - started)
-            to_minimise = objective if validation is None else -score
-            finished = patience.is_exhausted_by(to_minimise) and not self._adapt(
-                state, patience
-            )
-            if task.end_epoch(make_attributes) or finished:
-                break
-        else:
-            self._warn_if_not_converged()
-        self._warn_if_worse()
-        model.store()
-        if best_state is not None:
-            state = state.with_weights_of(best_state)
-        self._adopt(state)
+    def _begin_training(self, data, random_state, coef_init=None, intercept_init=None):
+        """A trainer before the first update, on data with all weights of a fit."""
+        # Twice, so that no product of weights overflows
+        data = self._weigh_classes(data.with_weights_of_mean_one())
+        data = data.with_weights_of_mean_one()
+        state = self._initial_state(data, random_state, coef_init, intercept_init)
+        return self._make_trainer(state, data)
 
-    def _penalty(self):
-        return Penalty.named(self.penalty, self.alpha, self.l1_ratio)
+    def _begin_range_test(self, X, y, sample_weight):
+        """A trainer before the first update, on all of the data."""
+        self._check_parameters()
+        data = self._make_data(*self._read(X, y, sample_weight, reset=True))
+        return self._begin_training(data, check_random_state(self.random_state))
 
-    def _make_model(self, data, state):
-        """The state as a model in training."""
-        return make_model(
+    def _make_trainer(self, state, data):
+        return Trainer(
             state,
-            self._penalty(),
-            sparse=issparse(data.X),
+            data,
+            self._make_loss(data.n_outputs),
+            PENALTIES[self.penalty](self.alpha, self.l1_ratio),
+            self._make_schedule(),
+            batch_size=self.batch_size,
             momentum=self.momentum,
             nesterov=self.nesterov,
             fit_intercept=self.fit_intercept,
+            shuffle=self.shuffle,
+            average=self.average,
+            n_jobs=self.n_jobs,
         )
 
-    def _make_rows(self, state, data):
-        """Rows of the data and the model in training, for each of the threads."""
-        n_threads = data.n_useful_threads(
-            self._rows_per_batch(data.n_rows), effective_n_jobs(self.n_jobs)
-        )
-        if n_threads > 1:
-            # More threads than cores would wait for each other, and some backends of
-            # joblib count the workers of a cluster.
-            n_threads = min(n_threads, cpu_count())
-        return rows_of_threads(
-            data,
-            state,
-            partial(self._make_model, data),
-            n_threads,
-            in_blocks=isinstance(self.shuffle, str) and self.shuffle == "blocks",
-        )
-
-    def _rows_per_batch(self, n_rows):
-        return n_rows if self.batch_size == "full" else min(self.batch_size, n_rows)
-
-    def _run_epoch(self, state, rows, loss):
-        """Move the model and the clocks by one epoch; return the training objective."""
-        model, order = rows[0].model, rows[0].order
-        n_rows = order.n_rows
-        batch_size = self._rows_per_batch(n_rows)
-        n_batches = -(-n_rows // batch_size)
-        rates = self._learning_rates(state, n_batches, loss)
-        first_averaged_batch = self._first_averaged_batch(state, batch_size, n_rows)
-
-        # In a single batch the order of rows does not matter.
-        if self.shuffle and n_batches > 1:
-            order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
-        data_loss = run_epoch_in_threads(
-            rows,
-            loss,
-            rates,
-            batch_size,
-            state.n_averaged,
-            first_averaged_batch,
-        )
-        objective = data_loss + self._penalty().value(model)
-        if not (math.isfinite(objective) and model.is_finite()):
-            raise ValueError(
-                f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
-                f"loss became infinite or NaN. {self._remedies()}"
-            )
-        if first_averaged_batch >= 0:
-            state.n_averaged += n_batches - first_averaged_batch
-        state.n_epochs += 1
-        state.n_updates += n_batches
-        state.n_samples += n_rows
-        state.last_rate = float(rates[0])
-        return objective
-
-    def _first_averaged_batch(self, state, batch_size, n_rows):
-        """The batch of the epoch from which on updates are averaged; -1 for none."""
-        if state.average_coef is None:
-            return -1
-        n_missing = max(int(self.average) - state.n_samples, 1)
-        return -1 if n_missing > n_rows else -(-n_missing // batch_size) - 1
-
-    # Learning rates
-
-    def _learning_rates(self, state, n_batches, loss):
-        """The rates of an epoch's updates, or a single one for all of them."""
-        epoch = state.n_epochs
-
-        def updates():
-            return np.arange(state.n_updates, state.n_updates + n_batches, dtype=float)
-
-        def clock():
-            return updates() if self.decay_unit == "update" else epoch
-
-        decay = self.eta0 / self.max_iter if self.decay == "auto" else self.decay
-        match self.learning_rate:
-            case "time":
-                rate = schedules.time_based(clock(), self.eta0, decay)
-            case "step":
-                rate = schedules.step(epoch, self.eta0, self.drop, self.epochs_drop)
-            case "constant":
-                rate = schedules.constant(epoch, self.eta0)
-            case "exponential":
-                rate = schedules.exponential(clock(), self.eta0, decay)
-            case "cosine":
-                rate = schedules.cosine(epoch, self.eta0, self.max_iter)
-            case "invscaling":
-                rate = schedules.inverse_scaling(updates(), self.eta0, self.power_t)
-            case "optimal":
-                # Softmax generalises the logistic loss, and has no single derivative.
-                pointwise = loss if isinstance(loss, PointwiseLoss) else Logistic()
-                start = schedules.optimal_start(self.alpha, pointwise.derivative)
-                rate = schedules.optimal(updates(), self.alpha, start)
-            case "adaptive":
-                if state.adaptive_rate is None:
-                    state.adaptive_rate = self.eta0
-                rate = state.adaptive_rate
-            case _:
-                rate = self._rate_of_callable(epoch)
-        return np.array(rate, dtype=np.float64, ndmin=1)
-
-    def _rate_of_callable(self, epoch):
-        try:
-            rate = self.learning_rate(epoch)
-        except Exception as error:
-            error.add_note(f"This came from the callable learning_rate({epoch}).")
-            raise
-        if not is_finite_and_not_negative(rate):
-            raise ValueError(
-                f"The callable learning_rate({epoch}) returned {rate!r}; it must "
-                "return a finite number >= 0 for each epoch 0, 1, 2, ..."
-            )
-        return float(rate)
-
-    def _adapt(self, state, patience):
-        """Lower an adaptive rate instead of stopping; tell whether that was done."""
-        if (
-            self.learning_rate != "adaptive"
-            or state.adaptive_rate <= SMALLEST_ADAPTIVE_RATE
-        ):
-            return False
-        state.adaptive_rate /= ADAPTIVE_DIVISOR
-        patience.renew()
-        return True
+    def _make_schedule(self):
+        # The loss of one output, since softmax has no single derivative: the logistic
+        # loss stands for it.
+        return make_schedule(self, self._make_loss(n_outputs=1).derivative)
 
     # Input
+
+    def _check_parameters(self):
+        """Check the parameters, each by its own range and all of them together."""
+        # scikit-learn leaves these unchecked once the estimator is fitted.
+        if not get_config()["skip_parameter_validation"]:
+            self._validate_params()
+        self._check_settings()
 
     def _check_settings(self):
         """Check what no parameter's own range can tell."""
@@ -544,6 +331,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 "epochs_drop must be a number > 0 or a sequence of epochs >= 0, "
                 f"got {self.epochs_drop!r}."
             )
+
+    def _read(self, X, y, sample_weight, classes=None, *, reset):
+        """Validated arrays; with a reset, learn from y what the outputs are."""
+        X, y = self._read_X_y(X, y, reset=reset)
+        if reset:
+            self._learn_outputs(y, classes)
+        return X, y, self._read_weights(sample_weight, X)
 
     def _read_X_y(self, X, y, reset, dtype=None):
         """Validated X and y; later chunks are read in the model's precision."""
@@ -573,7 +367,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _read_weights(self, sample_weight, X):
         if sample_weight is None:
             return None
-        weights = _check_sample_weight(
+        weights = check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
         if not weights.any():
@@ -600,25 +394,21 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             return data, None
         # Sorted, for the order of the data means something without shuffling.
         rows, held_out_rows = map(np.sort, self._split(data, random_state))
-        return data.subset(rows), with_weights_of_mean_one(data.subset(held_out_rows))
+        return data.subset(rows), data.subset(held_out_rows).with_weights_of_mean_one()
 
     def _read_validation_data(self, X, y, sample_weight, data):
         """Validation data that fit the training data."""
         X, y = self._read_X_y(X, y, reset=False, dtype=data.X.dtype)
-        validation = with_weights_of_mean_one(
-            self._make_data(X, y, self._read_weights(sample_weight, X))
-        )
-        if validation.targets.n_outputs != data.targets.n_outputs:
+        validation = self._make_data(X, y, self._read_weights(sample_weight, X))
+        if validation.n_outputs != data.n_outputs:
             raise ValueError(
-                f"y_val has {validation.targets.n_outputs} targets, but y has "
-                f"{data.targets.n_outputs}."
+                f"y_val has {validation.n_outputs} targets, but y has {data.n_outputs}."
             )
-        return validation
+        return validation.with_weights_of_mean_one()
 
-    def _initial_weights(self, data, coef_init, intercept_init):
-        """Weights and intercepts to start from, in arrays of their own."""
-        n_outputs, n_features = data.targets.n_outputs, data.X.shape[1]
-        shape, dtype = (n_outputs, n_features), data.X.dtype
+    def _initial_state(self, data, random_state, coef_init=None, intercept_init=None):
+        """The state before the first update, in arrays of its own."""
+        shape, dtype = (data.n_outputs, data.X.shape[1]), data.X.dtype
         name = "{}_init"
         if self.warm_start and hasattr(self, "coef_"):
             if coef_init is None:
@@ -629,7 +419,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         intercept = read_initial(
             intercept_init, name.format("intercept"), shape[:1], dtype
         )
-        return coef, intercept
+        seed = int(random_state.randint(np.iinfo(np.int32).max))
+        return TrainingState.start(coef, intercept, seed, bool(self.average))
 
     def _dense_coef(self):
         coef: Any = self.coef_
@@ -637,7 +428,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     # Learnt attributes
 
-    def _resume(self):
+    def _resume(self, n_outputs):
         """The state to continue from, in arrays of its own."""
         if issparse(self.coef_):
             raise ValueError(
@@ -646,10 +437,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         stored = dict(self._resumption)
         if "coef" not in stored:
             # They are the user's to change.
-            for name in ("coef", "intercept"):
-                velocity = stored[
-                    "velocity" if name == "coef" else "intercept_velocity"
-                ]
+            for name, velocity in (
+                ("coef", stored["velocity"]),
+                ("intercept", stored["intercept_velocity"]),
+            ):
                 stored[name] = read_weights(
                     getattr(self, name + "_"),
                     name + "_",
@@ -657,19 +448,24 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                     velocity.dtype,
                 )
         state = TrainingState(**stored).copy()
+        if n_outputs != len(state.coef):
+            raise ValueError(
+                f"y has {n_outputs} targets, but the model was trained on "
+                f"{len(state.coef)}."
+            )
         if not self.average:
             state.end_average()
         elif state.average_coef is None or state.n_samples < int(self.average):
             state.begin_average()
         return state
 
-    def _adopt(self, state):
-        """Make the state's model the estimator's own."""
-        self.__dict__.update(self._attributes_of(state))
+    def _publish(self, state, history=None):
+        """Make the state's weights, and a history, the estimator's own."""
+        self.__dict__.update(self._attributes_of(state, history))
 
-    def _attributes_of(self, state):
-        """The learnt attributes that show a state, without the history."""
-        coef, intercept = state.model()
+    def _attributes_of(self, state, history=None):
+        """The learnt attributes that show a state and a history."""
+        coef, intercept = state.weights()
         return {
             "coef_": self._public_coef(coef),
             "intercept_": intercept,
@@ -682,30 +478,20 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 for name, value in vars(state).items()
                 if state.n_averaged > 0 or name not in ("coef", "intercept")
             },
+            **({} if history is None else history.attributes()),
         }
 
-    def _attributes_in_training(self, state, model):
-        """The same of a model still in training, in arrays of their own."""
-        model.store()
-        return self._attributes_of(state.copy())
-
-    def _begin_history(self):
-        self.loss_curve_ = []
-        self.learning_rate_curve_ = []
+    def _forget_validation(self):
         for name in VALIDATION_ATTRIBUTES:
-            if hasattr(self, name):
-                delattr(self, name)
+            self.__dict__.pop(name, None)
 
-    def _record(self, state, objective):
-        self.loss_curve_.append(objective)
-        self.learning_rate_curve_.append(state.last_rate)
-
-    def _validation_score(self, state, validation):
-        decisions = decisions_in_parts(validation, *state.model())
+    def _score_on(self, validation, coef, intercept):
+        """The score of given weights on validation data."""
+        decisions = decisions_in_parts(validation, coef, intercept)
         score = self._score_predictions(
-            validation.taken(validation.y),
+            validation.select(validation.y),
             np.concatenate([self._predictions_of(part) for part in decisions]),
-            validation.taken(validation.sample_weight),
+            validation.select(validation.sample_weight),
         )
         if not math.isfinite(score):
             raise ValueError(
@@ -714,58 +500,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 "validation_fraction, or pass other X_val, y_val, sample_weight_val."
             )
         return float(score)
-
-    def _report_epoch(self, state, seconds):
-        if not self.verbose:
-            return
-        parts = [
-            f"Epoch {state.n_epochs}",
-            f"learning rate {self.learning_rate_curve_[-1]:.6g}",
-            f"objective {self.loss_curve_[-1]:.6g}",
-        ]
-        if hasattr(self, "validation_scores_"):
-            parts.append(f"validation score {self.validation_scores_[-1]:.6g}")
-        print(", ".join([*parts, f"{seconds:.3f} s"]))
-
-    def _remedies(self):
-        """What to try against divergence."""
-        if callable(self.learning_rate):
-            rate = "smaller rates from the callable learning_rate"
-        elif self.learning_rate == "optimal":
-            rate = f"a larger alpha (now {self.alpha!r}), which lowers the rates"
-        else:
-            rate = f"a smaller initial rate (now eta0={self.eta0!r})"
-        return (
-            f"Try {rate} or a smaller momentum, or scale the features, for example "
-            "with sklearn.preprocessing.StandardScaler."
-        )
-
-    def _warn_if_worse(self):
-        first, last = self.loss_curve_[0], self.loss_curve_[-1]
-        rises = all(before < after for before, after in pairwise(self.loss_curve_))
-        # The perceptron's loss is 0 to begin with, and must rise.
-        if (
-            rises
-            and len(self.loss_curve_) >= EPOCHS_OF_DIVERGENCE
-            and last > RISE_OF_DIVERGENCE * first > 0
-        ):
-            warnings.warn(
-                f"The training objective rose from {first:.6g} in the first epoch to "
-                f"{last:.6g} in the last: training diverges. {self._remedies()}",
-                ConvergenceWarning,
-                stacklevel=STACK_LEVEL_OF_FIT,
-            )
-
-    def _warn_if_not_converged(self):
-        if self.tol is None:
-            return
-        warnings.warn(
-            f"max_iter={self.max_iter} epochs ended before the improvement per epoch "
-            f"fell below tol={self.tol}. Increase max_iter, scale the features, or set "
-            "tol=None to always run max_iter epochs.",
-            ConvergenceWarning,
-            stacklevel=STACK_LEVEL_OF_FIT,
-        )
 
     def __getstate__(self):
         """What a copy is made of: a shallow one too gets histories of its own."""
@@ -787,32 +521,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         X = validate_data(self, X, dtype=FLOAT_TYPES, accept_sparse="csr", reset=False)
         check_indices(X)
         return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
-
-
-def are_epochs(epochs_drop):
-    """Whether they are a number > 0, or a sequence of numbers >= 0."""
-    if np.iterable(epochs_drop):
-        return not isinstance(epochs_drop, (Mapping, Set, Iterator, bytes)) and all(
-            map(is_finite_and_not_negative, epochs_drop)
-        )
-    # scikit-learn takes a 0-d array for a sequence, and leaves its range unchecked.
-    number = np.asarray(epochs_drop).item()
-    return is_finite_and_not_negative(number) and number != 0
-
-
-def is_finite_and_not_negative(value):
-    """Whether the value is a number in [0, inf) that float64 can hold."""
-    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
-        return False
-    return fits_float64(value) and float(value) >= 0
-
-
-def fits_float64(value):
-    """Whether a number is finite and remains so as a float."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def read_initial(values, name, shape, dtype):
@@ -838,22 +546,3 @@ def read_weights(values, name, shape, dtype):
     if values.shape != shape and not single:
         raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
     return values.reshape(shape).copy()
-
-
-def with_weights_of_mean_one(data):
-    """The data with weights rescaled to a mean of 1 over the rows taking part."""
-    if data.sample_weight is None:
-        return data
-    largest = data.taken(data.sample_weight).max()
-    if largest == 0.0:
-        raise ValueError(
-            "All weights of the training rows or of the validation rows are zero: no "
-            "sample is left."
-        )
-    weights = data.sample_weight / largest  # so that no sum overflows
-    return data.with_weights(weights / data.taken(weights).mean())
-
-
-def random_seed(random_state):
-    """A seed for the row orders."""
-    return int(random_state.randint(np.iinfo(np.int32).max))

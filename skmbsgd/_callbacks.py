@@ -1,28 +1,18 @@
-"""scikit-learn's callbacks around a fit and its epochs.
-
-The one place that knows whether scikit-learn has callbacks: it does from 1.9 on.
-"""
+"""The callbacks of scikit-learn 1.9 and newer, around a fit and its epochs."""
 
 from functools import cache
 from typing import Any
 
-from sklearn.utils import _safe_indexing
-
-try:
-    from sklearn.callback import CallbackSupportMixin
-except ImportError:
-
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands in with scikit-learn < 1.9: the estimators lack `set_callbacks`."""
+from skmbsgd._sklearn import has_callbacks, safe_indexing
 
 
 class FitWithoutCallbacks:
     """The task of fitting an estimator while nobody listens."""
 
-    def begin_epoch(self, make_attributes):
+    def begin_epoch(self, snapshot):
         """Tell the callbacks that an epoch begins."""
 
-    def end_epoch(self, make_attributes):
+    def end_epoch(self, snapshot):
         """Tell them that it has ended; return whether one of them wants to stop."""
         return False
 
@@ -42,9 +32,9 @@ class FitWithCallbacks(FitWithoutCallbacks):
 
     Notes
     -----
-    `make_attributes` in the methods is a function without arguments that returns a
-    dict: the attributes of the estimator as if training ended there, in arrays and
-    lists of their own. It is called only if a callback asks for a fitted estimator.
+    `snapshot` in the methods is a function without arguments that returns a state in
+    arrays of its own, and a history. It is called only if a callback asks for a fitted
+    estimator.
     """
 
     def __init__(self, estimator, data):
@@ -53,16 +43,18 @@ class FitWithCallbacks(FitWithoutCallbacks):
         self.epoch_context: Any = None
         self.context.call_on_fit_task_begin(**self.arguments)
 
-    def begin_epoch(self, make_attributes):
+    def begin_epoch(self, snapshot):
         self.epoch_context = self.context.subcontext(task_name="epoch")
-        self.epoch_context.call_on_fit_task_begin(
-            **self.arguments, reconstruction_attributes=make_attributes
-        )
+        self.epoch_context.call_on_fit_task_begin(**self._arguments_with(snapshot))
 
-    def end_epoch(self, make_attributes):
-        return self.epoch_context.call_on_fit_task_end(
-            **self.arguments, reconstruction_attributes=make_attributes
-        )
+    def end_epoch(self, snapshot):
+        return self.epoch_context.call_on_fit_task_end(**self._arguments_with(snapshot))
+
+    def _arguments_with(self, snapshot):
+        def attributes():
+            return self.arguments["estimator"]._attributes_of(*snapshot())
+
+        return {**self.arguments, "reconstruction_attributes": attributes}
 
     def end(self):
         self.context.call_on_fit_task_end(
@@ -85,12 +77,12 @@ def begin_fit_task(estimator, X, y, sample_weight, rows):
     -------
     task : FitWithCallbacks or FitWithoutCallbacks
     """
-    # scikit-learn has no public way to ask, and unheard hooks would cost time.
-    if not hasattr(estimator, "_skl_callbacks"):
+    # Hooks that nobody hears would cost time.
+    if not has_callbacks(estimator):
         return FitWithoutCallbacks()
 
     def training_rows(values):
-        return values if rows is None else _safe_indexing(values, rows)
+        return values if rows is None else safe_indexing(values, rows)
 
     data = {
         # Functions, for a copy of the rows is made only if a callback asks for it.

@@ -11,15 +11,12 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import StratifiedShuffleSplit
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import (
-    _check_partial_fit_first_call,
-    check_classification_targets,
-)
+from sklearn.utils.multiclass import check_classification_targets
 
-from skmbsgd._base import BaseMiniBatchSGD
+from skmbsgd._base import BaseMiniBatchSGD, unchanged_on_error
+from skmbsgd._data import TrainingData
 from skmbsgd._docstrings import with_shared_parts
 from skmbsgd._engine.losses import (
     EpsilonInsensitive,
@@ -32,7 +29,7 @@ from skmbsgd._engine.losses import (
     SquaredError,
     SquaredHinge,
 )
-from skmbsgd._training import TrainingData, unchanged_on_error
+from skmbsgd._sklearn import StrOptions, check_partial_fit_first_call
 from skmbsgd._typing import (
     EpochsDrop,
     MatrixLike,
@@ -202,36 +199,34 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         warm_start: bool = False,
         average: bool | int = False,
     ) -> None:
-        super().__init__(
-            loss,
-            penalty=penalty,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            fit_intercept=fit_intercept,
-            max_iter=max_iter,
-            tol=tol,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            eta0=eta0,
-            decay=decay,
-            decay_unit=decay_unit,
-            drop=drop,
-            epochs_drop=epochs_drop,
-            power_t=power_t,
-            momentum=momentum,
-            nesterov=nesterov,
-            shuffle=shuffle,
-            verbose=verbose,
-            epsilon=epsilon,
-            n_jobs=n_jobs,
-            random_state=random_state,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            average=average,
-        )
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.decay = decay
+        self.decay_unit = decay_unit
+        self.drop = drop
+        self.epochs_drop = epochs_drop
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.epsilon = epsilon
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.average = average
 
     @unchanged_on_error
     def partial_fit(
@@ -285,7 +280,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         array([ True, False])
         """
         with refused_as_labels("classes"):
-            _check_partial_fit_first_call(self, classes)
+            check_partial_fit_first_call(self, classes)
         if hasattr(self, "coef_"):
             self._check_classes_are_those_trained()
         self._partial_fit(X, y, sample_weight, classes)

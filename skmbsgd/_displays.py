@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted
 
-from skmbsgd._base import BaseMiniBatchSGD, random_seed, with_weights_of_mean_one
-from skmbsgd._training import TrainingState
+from skmbsgd._base import BaseMiniBatchSGD
+from skmbsgd._sklearn import Interval, validate_parameter_constraints
+from skmbsgd._state import TrainingState
 from skmbsgd._typing import MatrixLike
 
 if TYPE_CHECKING:
@@ -135,13 +134,12 @@ class LearningRateDisplay:
             caller_name=f"{cls.__name__}.from_estimator",
         )
         model = linear_model_of(estimator)
-        model._validate_params()
-        model._check_settings()
+        model._check_parameters()
         if name is None:
             schedule = model.learning_rate
             name = getattr(schedule, "__name__", str(schedule))
         n_epochs = model.max_iter if n_epochs is None else n_epochs
-        rates = scheduled_rates(model, n_epochs, updates_per_epoch(model, n_samples))
+        rates = scheduled_rates(model, n_epochs, n_samples)
         return cls(rates, name=name).plot(ax=ax, line_kwargs=line_kwargs)
 
     def plot(
@@ -668,12 +666,9 @@ def show_fall(ax, smoothed_losses, smoothing):
 # Schedules
 
 
-def updates_per_epoch(model, n_samples):
+def updates_per_epoch(model, schedule, n_samples):
     """Number of updates in an epoch; 1 if the schedule does not depend on it."""
-    counts_updates = model.learning_rate in ("invscaling", "optimal") or (
-        model.learning_rate in ("time", "exponential") and model.decay_unit == "update"
-    )
-    if not counts_updates:
+    if not schedule.counts_updates:
         return 1
     if n_samples is None:
         raise ValueError(
@@ -685,21 +680,22 @@ def updates_per_epoch(model, n_samples):
     return -(-n_samples // batch_size)
 
 
-def scheduled_rates(model, n_epochs, n_updates_per_epoch):
+def scheduled_rates(model, n_epochs, n_samples):
     """The rate of the first update of each epoch, as training would compute it."""
     if model.learning_rate == "adaptive":
         raise ValueError(
             "The rates of learning_rate='adaptive' come about in training: fit the "
             "estimator and draw them with TrainingCurveDisplay.from_estimator."
         )
+    schedule = model._make_schedule()
+    n_updates = updates_per_epoch(model, schedule, n_samples)
     weights, intercepts = np.zeros((1, 0)), np.zeros(1)
     start = TrainingState.start(weights, intercepts, seed=0, averaged=False)
-    loss = model._make_loss(n_outputs=1)  # the rates are the same for any number
-    clocks = (
-        replace(start, n_epochs=epoch, n_updates=epoch * n_updates_per_epoch)
+    states = (
+        replace(start, n_epochs=epoch, n_updates=epoch * n_updates)
         for epoch in range(n_epochs)
     )
-    return np.array([model._learning_rates(clock, 1, loss)[0] for clock in clocks])
+    return np.array([schedule.rates(state, n_updates=1)[0] for state in states])
 
 
 # The range test
@@ -751,31 +747,14 @@ def run_range_test(model, X, y, sample_weight, rates, smoothing):
 
 def losses_at_rates(model, X, y, sample_weight, rates):
     """Train with one update per rate while the weights are finite; yield the losses."""
-    batch_size = model.batch_size
-    # Each batch is trained on as if it were an epoch of its own.
-    model.set_params(learning_rate="constant", batch_size="full")
-    model._validate_params()
-    model._check_settings()
-    X, y = model._read_X_y(X, y, reset=True)
-    model._learn_outputs(y)
-    data = model._make_data(X, y, model._read_weights(sample_weight, X))
-    # As in fit
-    data = model._weigh_classes(with_weights_of_mean_one(data))
-    data = with_weights_of_mean_one(data)
-    coef, intercept = model._initial_weights(data, None, None)
-    state = TrainingState.start(coef, intercept, seed=0, averaged=False)
-    weights = model._make_model(data, state)
-    loss = model._make_loss(weights.n_outputs)
-
-    seed = random_seed(check_random_state(model.random_state))
-    generator = np.random.default_rng(seed) if model.shuffle else None
-    batch_size = data.n_rows if batch_size == "full" else batch_size
-    batches = batches_without_end(data.n_rows, batch_size, generator)
+    # No schedule, as the rates are given; and `update` is for a single thread.
+    model.set_params(learning_rate="constant", n_jobs=1, average=False)
+    trainer = model._begin_range_test(X, y, sample_weight)
+    generator = np.random.default_rng(trainer.state.seed) if model.shuffle else None
+    batches = batches_without_end(trainer.data.n_rows, trainer.batch_size, generator)
     for rate, rows in zip(rates, batches, strict=False):
-        model.eta0 = rate
-        rows_of_batch = [data.subset(rows).rows_for(weights)]
         try:
-            objective = model._run_epoch(state, rows_of_batch, loss)
+            objective = trainer.update(rows, rate)
         except ValueError:
             return  # The data are valid: the weights or the loss became infinite.
         yield objective

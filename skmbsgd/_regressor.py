@@ -8,10 +8,10 @@ from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.model_selection import ShuffleSplit
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skmbsgd._base import BaseMiniBatchSGD
+from skmbsgd._base import BaseMiniBatchSGD, unchanged_on_error
+from skmbsgd._data import TrainingData
 from skmbsgd._docstrings import with_shared_parts
 from skmbsgd._engine.losses import (
     EpsilonInsensitive,
@@ -19,7 +19,7 @@ from skmbsgd._engine.losses import (
     SquaredEpsilonInsensitive,
     SquaredError,
 )
-from skmbsgd._training import TrainingData, unchanged_on_error
+from skmbsgd._sklearn import StrOptions
 from skmbsgd._typing import EpochsDrop, MatrixLike, PenaltyName, Schedule, Shuffle
 
 RegressorLoss: TypeAlias = Literal[
@@ -134,35 +134,33 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         warm_start: bool = False,
         average: bool | int = False,
     ) -> None:
-        super().__init__(
-            loss,
-            penalty=penalty,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            fit_intercept=fit_intercept,
-            max_iter=max_iter,
-            tol=tol,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            eta0=eta0,
-            decay=decay,
-            decay_unit=decay_unit,
-            drop=drop,
-            epochs_drop=epochs_drop,
-            power_t=power_t,
-            momentum=momentum,
-            nesterov=nesterov,
-            shuffle=shuffle,
-            verbose=verbose,
-            epsilon=epsilon,
-            n_jobs=n_jobs,
-            random_state=random_state,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            average=average,
-        )
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.decay = decay
+        self.decay_unit = decay_unit
+        self.drop = drop
+        self.epochs_drop = epochs_drop
+        self.power_t = power_t
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.epsilon = epsilon
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.average = average
 
     @unchanged_on_error
     def partial_fit(

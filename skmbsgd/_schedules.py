@@ -1,10 +1,19 @@
 """Learning-rate schedules: the rate as a function of the clock.
 
 Each schedule is a pure function of a clock that starts at 0: the epoch, or the update
-(an array of updates gives an array of rates). ``eta0`` is the initial rate.
+(an array of updates gives an array of rates). ``eta0`` is the initial rate. The table
+`SCHEDULES` gives each of them a name, a clock and parameters; `make_schedule` makes of
+one of its lines what training asks for rates.
 """
 
+from functools import partial
+
 import numpy as np
+
+from skmbsgd._checks import is_finite_and_not_negative
+
+SMALLEST_ADAPTIVE_RATE = 1e-6
+ADAPTIVE_DIVISOR = 5.0
 
 
 def constant(clock, eta0):
@@ -40,10 +49,11 @@ def step(epoch, eta0, drop, epochs_drop):
     >>> [step(epoch, eta0=1.0, drop=0.5, epochs_drop=[1, 3]) for epoch in range(5)]
     [1.0, 0.5, 0.5, 0.25, 0.25]
     """
-    if np.iterable(epochs_drop):
-        n_drops = sum(1 for dropped_at in epochs_drop if dropped_at <= epoch)
+    if not np.iterable(epochs_drop):
+        # Not `//`, whose quotient is now and then less by one: 11 // 1.1 is 9.
+        n_drops = float(np.floor((1 + epoch) / epochs_drop))
     else:
-        n_drops = (1 + epoch) // epochs_drop
+        n_drops = sum(1 for dropped_at in epochs_drop if dropped_at <= epoch)
     return eta0 * drop**n_drops
 
 
@@ -56,20 +66,20 @@ def exponential(clock, eta0, decay):
     return eta0 * np.exp(-decay * clock)
 
 
-def cosine(epoch, eta0, n_epochs):
-    """eta0 * (1 + cos(pi * epoch / n_epochs)) / 2, and 0 from n_epochs on
+def cosine(epoch, eta0, max_iter):
+    """eta0 * (1 + cos(pi * epoch / max_iter)) / 2, and 0 from max_iter on
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts"
     (ICLR 2017), equation 5, without restarts.
 
-    >>> float(cosine(0, eta0=0.1, n_epochs=10))
+    >>> float(cosine(0, eta0=0.1, max_iter=10))
     0.1
-    >>> round(float(cosine(5, eta0=0.1, n_epochs=10)), 12)
+    >>> round(float(cosine(5, eta0=0.1, max_iter=10)), 12)
     0.05
-    >>> float(cosine(12, eta0=0.1, n_epochs=10))
+    >>> float(cosine(12, eta0=0.1, max_iter=10))
     0.0
     """
-    return eta0 * (1.0 + np.cos(np.pi * min(epoch / n_epochs, 1.0))) / 2.0
+    return eta0 * (1.0 + np.cos(np.pi * min(epoch / max_iter, 1.0))) / 2.0
 
 
 def inverse_scaling(update, eta0, power_t):
@@ -93,6 +103,25 @@ def optimal(update, alpha, start):
     return 1.0 / (alpha * (start + update))
 
 
+def custom(epoch, learning_rate):
+    """learning_rate(epoch), a finite number >= 0 or an error
+
+    >>> custom(2, learning_rate=lambda epoch: 1 / (1 + epoch) ** 2)
+    0.1111111111111111
+    """
+    try:
+        rate = learning_rate(epoch)
+    except Exception as error:
+        error.add_note(f"This came from the callable learning_rate({epoch}).")
+        raise
+    if not is_finite_and_not_negative(rate):
+        raise ValueError(
+            f"The callable learning_rate({epoch}) returned {rate!r}; it must "
+            "return a finite number >= 0 for each epoch 0, 1, 2, ..."
+        )
+    return float(rate)
+
+
 def optimal_start(alpha, derivative):
     """Start of the clock of `optimal`, by scikit-learn's heuristic.
 
@@ -109,3 +138,121 @@ def optimal_start(alpha, derivative):
     typical_weight = np.sqrt(1.0 / np.sqrt(alpha))
     first_rate = typical_weight / max(1.0, derivative(1.0, -typical_weight))
     return 1.0 / (alpha * first_rate)
+
+
+# name: the function, its clock, and the parameters that it takes. The clock is the
+# epoch, the update, or that of the two which decay_unit says; with "standstill" the
+# rate stays until training would stop.
+SCHEDULES = {
+    "time": (time_based, "decay_unit", ["eta0", "decay"]),
+    "step": (step, "epoch", ["eta0", "drop", "epochs_drop"]),
+    "constant": (constant, "epoch", ["eta0"]),
+    "exponential": (exponential, "decay_unit", ["eta0", "decay"]),
+    "cosine": (cosine, "epoch", ["eta0", "max_iter"]),
+    "invscaling": (inverse_scaling, "update", ["eta0", "power_t"]),
+    "optimal": (optimal, "update", ["alpha", "start"]),
+    "adaptive": (constant, "standstill", ["eta0"]),
+}
+
+
+class EpochSchedule:
+    """A function of the epoch: one rate for all its updates.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(clock, **parameters)``
+    parameters : dict
+    """
+
+    counts_updates = False
+
+    def __init__(self, function, parameters):
+        self.parameters = parameters
+        self.function = partial(function, **parameters)
+
+    def clock(self, state, n_updates):
+        """Where the function is to be taken in the next epoch."""
+        return state.n_epochs
+
+    def rates(self, state, n_updates):
+        """Rates of the next epoch's updates, or a single one for all of them."""
+        rate = self.function(self.clock(state, n_updates))
+        return np.array(rate, dtype=np.float64, ndmin=1)
+
+    def lower(self, state):
+        """Lower the rates since training stands still; tell whether that was done."""
+        return False
+
+    def remedy(self):
+        """What makes the rates smaller."""
+        if "learning_rate" in self.parameters:
+            return "smaller rates from the callable learning_rate"
+        if "eta0" in self.parameters:
+            return f"a smaller initial rate (now eta0={self.parameters['eta0']!r})"
+        return (
+            f"a larger alpha (now {self.parameters['alpha']!r}), which lowers the rates"
+        )
+
+
+class UpdateSchedule(EpochSchedule):
+    """A function of the update."""
+
+    counts_updates = True
+
+    def clock(self, state, n_updates):
+        return np.arange(state.n_updates, state.n_updates + n_updates, dtype=float)
+
+
+class AdaptiveSchedule(EpochSchedule):
+    """The rate of the first epoch, until training stands still."""
+
+    def rates(self, state, n_updates):
+        if state.adaptive_rate is None:
+            state.adaptive_rate = float(super().rates(state, n_updates)[0])
+        return np.array([state.adaptive_rate])
+
+    def lower(self, state):
+        if state.adaptive_rate <= SMALLEST_ADAPTIVE_RATE:
+            return False
+        state.adaptive_rate /= ADAPTIVE_DIVISOR
+        return True
+
+
+CLOCKS = {
+    "epoch": EpochSchedule,
+    "update": UpdateSchedule,
+    "standstill": AdaptiveSchedule,
+}
+
+
+def make_schedule(settings, derivative):
+    """The schedule that an estimator's parameters ask for.
+
+    Parameters
+    ----------
+    settings : object
+        Has the parameters of the estimators as attributes.
+    derivative : callable
+        ``derivative(y, z)`` of the loss.
+
+    Returns
+    -------
+    schedule : EpochSchedule, or a class derived from it
+    """
+    if callable(settings.learning_rate):
+        return EpochSchedule(custom, {"learning_rate": settings.learning_rate})
+    function, clock, names = SCHEDULES[settings.learning_rate]
+    if clock == "decay_unit":
+        clock = settings.decay_unit
+    parameters = {name: parameter(name, settings, derivative) for name in names}
+    return CLOCKS[clock](function, parameters)
+
+
+def parameter(name, settings, derivative):
+    """A parameter of a schedule, as given or worked out."""
+    if name == "start":
+        return optimal_start(settings.alpha, derivative)
+    if name == "decay" and settings.decay == "auto":
+        return settings.eta0 / settings.max_iter
+    return getattr(settings, name)

@@ -29,7 +29,12 @@ CLASSIFIERS = [
         "hinge", alpha=0.1, learning_rate="optimal", batch_size="full"
     ),
     MiniBatchSGDClassifier(
-        "modified_huber", penalty="l1", alpha=1e-2, momentum=0.9, batch_size=64
+        "modified_huber",
+        penalty="l1",
+        alpha=1e-2,
+        eta0=1e-3,
+        momentum=0.9,
+        batch_size=64,
     ),
     MiniBatchSGDClassifier(
         "squared_hinge", penalty="elasticnet", eta0=1e-3, momentum=0.9

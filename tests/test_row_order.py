@@ -15,9 +15,11 @@ from scipy.stats import chi2
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._engine.epoch import compute_decisions
+from skmbsgd._engine.penalties import Penalty
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
 from skmbsgd._engine.rows import RealTargets, dense_rows
-from skmbsgd._training import Penalty, TrainingState, make_model, seed_of_epoch
+from skmbsgd._state import TrainingState, make_model
+from skmbsgd._trainer import seed_of_epoch
 
 # As in row_order.pyx
 BYTES_OF_NEIGHBOURS = 2**14
@@ -29,7 +31,7 @@ def rows_in(order, n_samples):
     state = TrainingState.start(np.ones((1, 1)), np.zeros(1), seed=0, averaged=False)
     model = make_model(
         state,
-        Penalty(l2=0.0, l1=0.0),
+        Penalty(),
         sparse=False,
         momentum=0.0,
         nesterov=False,

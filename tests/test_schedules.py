@@ -394,6 +394,23 @@ def test_a_schedule_is_what_it_is_by_hand(function, arguments, expected):
     assert_allclose(function(*arguments), expected, rtol=1e-14)
 
 
+def test_step_drops_when_a_whole_number_of_fractions_has_passed():
+    # 11 / 1.1 is 10, and its floor as well; 11 // 1.1 is 9.
+    assert schedules.step(10, eta0=1.0, drop=0.5, epochs_drop=1.1) == 0.5**10
+
+
+@pytest.mark.parametrize("epochs_drop", [0.1, 0.3, 0.7, 1.1, 1.3, 2.2, 2.5, 3.3, 7.7])
+def test_step_counts_fractions_of_epochs_as_documented(epochs_drop):
+    for epoch in range(200):
+        n_drops = math.floor((1 + epoch) / epochs_drop)
+        rate = schedules.step(epoch, eta0=1.0, drop=0.875, epochs_drop=epochs_drop)
+        assert_allclose(rate, 0.875**n_drops, rtol=1e-14)
+
+
+def test_step_survives_drops_without_number():
+    assert schedules.step(0, eta0=1.0, drop=0.5, epochs_drop=1e-320) == 0.0
+
+
 def test_a_callable_is_asked_for_each_epoch_once_by_its_number():
     asked = []
 

@@ -7,7 +7,7 @@ Equal rows are the hard case: their rounding errors all have the same sign.
 import numpy as np
 import pytest
 
-from skmbsgd import MiniBatchSGDRegressor, _base, _training
+from skmbsgd import MiniBatchSGDRegressor, _threads
 from skmbsgd._engine.team import Team
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -25,11 +25,11 @@ def team_sizes(monkeypatch):
         sizes.append(n_threads)
         return Team(n_threads, bytes_of_buffer)
 
-    monkeypatch.setattr(_training, "Team", form_team)
-    monkeypatch.setattr(_base, "cpu_count", lambda: 2)
-    monkeypatch.setattr(_training, "LEAST_SHARE_OF_EPOCH", 1e-9)
-    monkeypatch.setattr(_training, "LEAST_SHARE_OF_BATCH", 0)
-    monkeypatch.setattr(_training, "LEAST_ROWS", {"one output": 1e-3, "several": 1e-3})
+    monkeypatch.setattr(_threads, "Team", form_team)
+    monkeypatch.setattr(_threads, "cpu_count", lambda: 2)
+    monkeypatch.setattr(_threads, "LEAST_SHARE_OF_EPOCH", 1e-9)
+    monkeypatch.setattr(_threads, "LEAST_SHARE_OF_BATCH", 0)
+    monkeypatch.setattr(_threads, "LEAST_ROWS", {"one output": 1e-3, "several": 1e-3})
     return sizes
 
 

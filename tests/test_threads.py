@@ -19,12 +19,14 @@ from scipy.sparse import csr_matrix
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _base, _training
+from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _threads
+from skmbsgd._data import TrainingData
 from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.losses import SquaredError
+from skmbsgd._engine.penalties import L1
 from skmbsgd._engine.rows import RealTargets
 from skmbsgd._engine.team import Team
-from skmbsgd._training import TrainingData, TrainingState, rows_of_threads
+from skmbsgd._state import TrainingState, make_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -42,12 +44,12 @@ def team_sizes(monkeypatch):
         sizes.append(n_threads)
         return Team(n_threads, bytes_of_buffer)
 
-    monkeypatch.setattr(_training, "Team", form_team)
-    monkeypatch.setattr(_base, "cpu_count", lambda: 8)
+    monkeypatch.setattr(_threads, "Team", form_team)
+    monkeypatch.setattr(_threads, "cpu_count", lambda: 8)
     # As many threads as there are rows, and no fewer
-    monkeypatch.setattr(_training, "LEAST_SHARE_OF_EPOCH", 1e-9)
-    monkeypatch.setattr(_training, "LEAST_SHARE_OF_BATCH", 0)
-    monkeypatch.setattr(_training, "LEAST_ROWS", {"one output": 1e-3, "several": 1e-3})
+    monkeypatch.setattr(_threads, "LEAST_SHARE_OF_EPOCH", 1e-9)
+    monkeypatch.setattr(_threads, "LEAST_SHARE_OF_BATCH", 0)
+    monkeypatch.setattr(_threads, "LEAST_ROWS", {"one output": 1e-3, "several": 1e-3})
     return sizes
 
 
@@ -151,20 +153,20 @@ def test_all_threads_end_with_the_same_bits():
     data = TrainingData.of_numbers(X, y, None)
     coef, intercept = np.zeros((2, N_FEATURES)), np.zeros(2)
     state = TrainingState.start(coef, intercept, seed=0, averaged=True)
-    make_model = partial(
-        _training.make_model,
-        penalty=_training.Penalty(l2=1e-3, l1=1e-3),
+    penalty = L1(l2=1e-3, l1=1e-3)
+    state.continue_under(penalty)
+    make = partial(
+        make_model,
+        penalty=penalty,
         sparse=False,
         momentum=0.9,
         nesterov=True,
         fit_intercept=True,
     )
-    rows = rows_of_threads(data, state, make_model, 4, in_blocks=False)
+    rows = _threads.rows_of_threads(data, state, make, 4, in_blocks=False)
     for seed in range(3):
         rows[0].order.shuffle(seed)
-        _training.run_epoch_in_threads(
-            rows, SquaredError(), np.array([0.01]), 32, 7 * seed, 0
-        )
+        _threads.run_epoch_in_threads(rows, SquaredError(), np.array([0.01]), 32, 0)
     leader, *others = (of_thread.model for of_thread in rows)
     for model in others:
         for name in (
@@ -174,6 +176,7 @@ def test_all_threads_end_with_the_same_bits():
             "intercept_velocity",
             "average_coef",
             "average_intercept",
+            "positions",
         ):
             ours, theirs = getattr(leader, name), getattr(model, name)
             assert ours is not theirs
@@ -217,7 +220,8 @@ def test_a_pickled_stream_ends_in_the_same_bits(team_sizes):
 def n_useful_threads(X, n_outputs, batch_size, n_jobs):
     targets = RealTargets(np.zeros((X.shape[0], n_outputs)))
     batch_size = X.shape[0] if batch_size == "full" else batch_size
-    return TrainingData(X, None, targets).n_useful_threads(batch_size, n_jobs)
+    data = TrainingData(X, None, targets)
+    return min(_threads.n_useful_threads(data, batch_size), n_jobs)
 
 
 def test_threads_are_as_many_as_find_work():
@@ -242,7 +246,7 @@ def test_threads_are_as_many_as_find_work():
 def test_there_are_never_more_threads_than_processors(team_sizes, monkeypatch):
     X, y = problem(MiniBatchSGDRegressor)
     for n_processors in (1, 2, 3):
-        monkeypatch.setattr(_base, "cpu_count", lambda n=n_processors: n)
+        monkeypatch.setattr(_threads, "cpu_count", lambda n=n_processors: n)
         MiniBatchSGDRegressor(n_jobs=5, max_iter=1, tol=None).fit(X, y)
     assert team_sizes == [2, 3]
 
@@ -301,7 +305,7 @@ def test_a_thread_that_fails_ends_the_fit_of_all(failing_thread, monkeypatch):
         return run_epoch(rows, *arguments)
 
     with failing_fit(error) as fit:
-        monkeypatch.setattr(_training, "run_epoch", run_or_fail)
+        monkeypatch.setattr(_threads, "run_epoch", run_or_fail)
         fit()
 
 
@@ -316,7 +320,7 @@ def test_a_thread_that_cannot_be_started_ends_the_fit(n_started, monkeypatch):
         return _thread.start_new_thread(function, arguments)
 
     with failing_fit(error) as fit:
-        monkeypatch.setattr(_training, "start_new_thread", start_or_fail)
+        monkeypatch.setattr(_threads, "start_new_thread", start_or_fail)
         fit()
 
 

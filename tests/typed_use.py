@@ -56,6 +56,8 @@ assert_type(regressor.densify().predict(X), np.ndarray)
 regressor.partial_fit(X, y, classes=[0, 1])  # type: ignore[call-arg]
 
 # Attributes
+assert_type(regressor.eta0, float)
+assert_type(regressor.tol, float | None)
 assert_type(regressor.coef_, np.ndarray)
 assert_type(regressor.n_iter_, int)
 assert_type(regressor.loss_curve_, list[float])

@@ -1,191 +1,249 @@
-"""Products over ranges of updates in which a coordinate has no gradient.
+"""Catching up: many updates at once for a coordinate that no row has touched.
 
 Between two batches that touch a coordinate, the rules of rules.pxd see only its own
-penalty and velocity. As long as the weight keeps its sign (a condition only with an L1
-penalty), one update is an affine map of the state (w, v), with a = eta * lam2,
-c = eta * lam1 and sigma the sign:
+penalty and velocity. They are linear, so that any number of such updates is a linear map
+of position z, velocity v and gradient g. At a constant rate the map depends on the number
+of updates alone, and EqualUpdates has it. Otherwise DifferingUpdates has it in two parts:
+up to the end of a block of updates, and from there to the present.
 
-    classical   w' = (1 - a) w + mu v - sigma c
-                v' =     - a w + mu v - sigma c
-    Nesterov    w' = (1 - a (1 + mu)) w + mu^2 v - sigma c (1 + mu)
-                v' =             - a w + mu   v - sigma c
+Under L1 a weight is w = S(z, u), and only its own L2 penalty can tell the difference:
 
-and the sum of the weights over the updates, for averaging, is S' = S + w'. A gradient g
-adds -eta (1, 1) g to the classical (w', v'), and -eta (1 + mu, 1) g to Nesterov's.
+- With L1 alone, the position moves by its velocity, and nothing else. The maps above do
+  it, with lam2 = 0, and w is read off with the threshold u of the moment.
+- With L2 as well, or if the weights are averaged, it matters how long w keeps its sign
+  sigma. As long as it does, w and s = v - sigma * r obey the rule with the constant
+  gradient sigma * lam1 beside that of L2; while it is 0, z moves by its velocity alone.
+  SignedUpdates finds out.
 
-Without an L1 penalty a coordinate catches up by a map that makes the update its
-gradient belongs to and all those since. At a constant rate the map depends on the
-number of updates alone, and PowerTable has it. Otherwise CatchUpTable has it in two
-parts: up to the end of a block of updates, and from there to the present.
-
-With an L1 penalty it must be found out where the sign is lost, for which GapTable has
-the product of any range. Row l of this disjoint sparse table holds, for blocks of
-2^(l+1) updates, the products from each update to the block's middle. A range is cut at
-the middle of the smallest block that holds it, which gives two products. No inverses
-are needed, which would lose all digits: the determinant of one map is about mu. If all
-updates are equal, their powers take the table's place.
+That a weight has kept its sign is known from its end. Take w > 0: once it falls it goes
+on falling until it is no longer positive, since lam2 * w and lam1 pull the same way. So
+it is smallest at one of its ends, unless it has crossed 0 and come back. Coming back takes
+half a turn of the map, if its eigenvalues are complex (and for ever if they are real); a
+smaller rate turns more slowly. While w is 0, z goes one way, and u never falls: if the
+last z is within the first u, w stays 0.
 """
 
 cimport cython
+from libc.math cimport copysign, fabs
+
+from skmbsgd._engine.penalties cimport Penalty, soft_threshold
+from skmbsgd._engine.rules cimport Rule
 
 
 cdef struct Map:
-    # w' = ww w + wv v,  v' = vw w + vv v
-    double ww, wv, vw, vv
-
-
-cdef struct Affine:
-    # w' = ww w + wv v + sigma w_constant,  v' = vw w + vv v + sigma v_constant
-    double ww, wv, vw, vv, w_constant, v_constant
-    # A whole cache line
-    double unused, unused_too
-
-
-cdef struct AffineSum:
-    # The sum of the weights after each of the updates is
-    # sum_w w + sum_v v + sigma sum_constant.
-    double sum_w, sum_v, sum_constant
-
-
-cdef struct CatchUp:
-    # w' = ww w + wv v + wg g,  v' = vw w + vv v + vg g,  g' = kept g. kept is 1 for no
+    # z' = zz z + zv v + zg g,  v' = vz z + vv v + vg g,  g' = kept g. kept is 1 for no
     # update at all, else 0.
-    double ww, wv, wg, vw, vv, vg, kept
+    double zz, zv, zg, vz, vv, vg, kept
     # A whole cache line
     double unused
 
 
 cdef struct Sum:
-    # The sum of the weights after each of the updates is sum_w w + sum_v v + sum_g g.
-    double sum_w, sum_v, sum_g
+    # The sum of z after each of the averaged updates is sum_z z + sum_v v + sum_g g.
+    double sum_z, sum_v, sum_g
+
+
+cdef struct Moment:
+    # u and r before an update, its lam2, and the rule without a penalty:
+    # z' = z + zv v + zg g,  v' = vv v + vg g. A whole cache line
+    double u, r, l2, zv, zg, vv, vg, unused
+
+
+cdef class Updates:
+    cdef Rule rule
+    cdef Penalty penalty
+    # Whether g acts at every update, not only at the first
+    cdef bint g_stays
+    cdef bint averaged
+    cdef object maps_array, sums_array
+    cdef Map* maps
+    cdef Sum* sums
+
+    cdef Map map_of_update(self, double eta) noexcept nogil
+    cdef void follow(
+        self, const Map* update, bint averaged, Map* map, Sum* sums) noexcept nogil
 
 
 @cython.final
-cdef class PowerTable:
-    cdef object catch_ups_array, sums_array
-    # By the number of updates
-    cdef CatchUp* catch_ups
-    cdef Sum* sums
+cdef class EqualUpdates(Updates):
+    # maps and sums are those of so many updates.
 
     cdef void build(
-        self, Py_ssize_t n_updates, double eta, double mu, double lam2, bint nesterov,
-        bint averaged,
-    ) noexcept nogil
+        self, double eta, Py_ssize_t n_updates, bint averaged) noexcept nogil
+
+    cdef inline void catch_up(
+        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
+        double* total,
+    ) noexcept nogil:
+        """Make the updates from t to before now; g belongs to the first."""
+        cdef const Map* map = self.maps + (now - t)
+        if self.averaged:
+            total[0] += sum_of_positions(self.sums + (now - t), z[0], v[0], g[0])
+        apply(map, z, v, g)
 
 
 @cython.final
-cdef class CatchUpTable:
-    cdef object catch_ups_array, sums_array, block_maps_array, block_sums_array
+cdef class DifferingUpdates(Updates):
+    cdef object block_maps_array, block_sums_array
     cdef Py_ssize_t now, shift
-    # By the update that has the gradient: over the rest of its block
-    cdef CatchUp* catch_ups
-    cdef Sum* sums
-    # By block: over all updates since its end
+    # maps and sums are those from an update to the end of its block, these those from
+    # there to the present.
     cdef Map* block_maps
     cdef Sum* block_sums
 
     cdef void begin(self) noexcept nogil
     cdef void open_update(self) noexcept nogil
-    cdef void append(
-        self, double eta, double mu, double lam2, bint nesterov, bint averaged
-    ) noexcept nogil
+    cdef void append(self, double eta, bint averaged) noexcept nogil
 
+    cdef inline void catch_up(
+        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
+        double* total,
+    ) noexcept nogil:
+        """Make the updates from t to before the present; g belongs to the first."""
+        cdef Py_ssize_t block = t >> self.shift
+        self.catch_up_in_block(t, z, v, g, total)
+        if self.averaged:
+            total[0] += sum_of_positions(self.block_sums + block, z[0], v[0], g[0])
+        apply(self.block_maps + block, z, v, g)
 
-cdef enum:
-    # Where a GapTable has the map of no update; all others are found by counting.
-    IDENTITY = -1
-
-
-cdef struct Parts:
-    # Places in the table of the product of a range's first part and of its second
-    Py_ssize_t first, second
+    cdef inline void catch_up_in_block(
+        self, Py_ssize_t t, double* z, double* v, double* g, double* total
+    ) noexcept nogil:
+        """Make the updates from t to the end of its block."""
+        if self.averaged:
+            total[0] += sum_of_positions(self.sums + t, z[0], v[0], g[0])
+        apply(self.maps + t, z, v, g)
 
 
 @cython.final
-cdef class GapTable:
-    cdef readonly Py_ssize_t size, n_updates
-    cdef bint uniform
-    cdef Py_ssize_t n_levels
-    cdef object maps_array, sums_array
-    cdef Affine* maps
-    cdef AffineSum* sums
-    # The longest range over which a weight that ends with the sign that it began with
-    # cannot have lost it in between
-    cdef Py_ssize_t longest_stride
+cdef class SignedUpdates(Updates):
+    cdef EqualUpdates equal, standing
+    cdef DifferingUpdates differing
+    cdef bint are_equal
+    cdef Py_ssize_t first_averaged, longest_stride, block_size
+    cdef object moments_array
+    cdef Moment* moments
 
-    cdef void build(
+    cdef void begin(
         self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
-        bint uniform, double mu, double lam2, double lam1, bint nesterov,
+        bint are_equal, const double* threshold) noexcept nogil
+    cdef void walk(
+        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* total
     ) noexcept nogil
-    cdef void fill_powers(self) noexcept nogil
-    cdef void fill_level(self, Py_ssize_t level) noexcept nogil
-    cdef void put_product(
-        self, Py_ssize_t target, Py_ssize_t first, Py_ssize_t second) noexcept nogil
 
-    cdef inline Parts parts(self, Py_ssize_t t, Py_ssize_t stop) noexcept nogil:
-        """Where the product over the updates from t to before stop is found."""
-        cdef Parts parts
-        cdef Py_ssize_t row
-        if self.uniform:
-            parts.first = stop - 1 - t
-            parts.second = IDENTITY
+    cdef inline void catch_up(
+        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
+        double* total,
+    ) noexcept nogil:
+        """Make the updates from t to before the present; g belongs to the first."""
+        if t == now:
+            return
+        self.step(t, z, v, g[0], total)
+        g[0] = 0.0
+        t += 1
+        if t < now and not self.jump(t, now, False, z, v, total):
+            self.walk(t, now, z, v, total)
+
+    cdef inline void step(
+        self, Py_ssize_t t, double* z, double* v, double g, double* total
+    ) noexcept nogil:
+        """Make one update."""
+        cdef const Moment* moment = self.moments + t
+        g += moment.l2 * soft_threshold(z[0], moment.u)
+        z[0] += moment.zv * v[0] + moment.zg * g
+        v[0] = moment.vv * v[0] + moment.vg * g
+        if self.averaged and t >= self.first_averaged:
+            total[0] += soft_threshold(z[0], moment[1].u)
+
+    cdef inline bint jump(
+        self, Py_ssize_t t, Py_ssize_t stop, bint in_block, double* z, double* v,
+        double* total,
+    ) noexcept nogil:
+        """Make the updates if the weight is certain to keep its sign, or to stay 0.
+
+        They go up to the present, or to the end of a block.
+        """
+        if fabs(z[0]) <= self.moments[t].u:
+            return self.stay_at_zero(t, stop, z, v)
+        return self.keep_sign(t, stop, in_block, z, v, total)
+
+    cdef inline bint stay_at_zero(
+        self, Py_ssize_t t, Py_ssize_t stop, double* z, double* v
+    ) noexcept nogil:
+        cdef const Map* map = self.standing.maps + (stop - t)
+        cdef double end = z[0] + map.zv * v[0]
+        if not fabs(end) <= self.moments[t].u:
+            return False
+        z[0] = end
+        v[0] *= map.vv
+        return True
+
+    cdef inline bint keep_sign(
+        self, Py_ssize_t t, Py_ssize_t stop, bint in_block, double* z, double* v,
+        double* total,
+    ) noexcept nogil:
+        # Of the mirror image if the weight is negative
+        cdef double sigma = copysign(1.0, z[0]), sum_w = 0.0, g = self.penalty.l1
+        cdef double w = sigma * z[0] - self.moments[t].u
+        cdef double s = sigma * v[0] - self.moments[t].r
+        if stop - t > self.longest_stride:
+            return False
+        if self.are_equal:
+            self.equal.catch_up(t, stop, &w, &s, &g, &sum_w)
+        elif in_block:
+            self.differing.catch_up_in_block(t, &w, &s, &g, &sum_w)
         else:
-            row = highest_bit((t ^ (stop - 1)) | 1) * self.size
-            parts.first = row + t if t < stop else IDENTITY
-            parts.second = row + stop - 1 if t < stop - 1 else IDENTITY
-        return parts
+            self.differing.catch_up(t, stop, &w, &s, &g, &sum_w)
+        if not w > 0.0:
+            return False
+        z[0] = sigma * (w + self.moments[stop].u)
+        v[0] = sigma * (s + self.moments[stop].r)
+        if self.averaged:
+            total[0] += sigma * sum_w
+        return True
 
 
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-    #define SKMBSGD_HIGHEST_BIT(x) (63 - __builtin_clzll((unsigned long long)(x)))
-    #else
-    static int SKMBSGD_HIGHEST_BIT(unsigned long long x)
-    {
-        int bit = 0;
-        while (x >>= 1)
-            bit++;
-        return bit;
-    }
-    #endif
-    """
-    int highest_bit "SKMBSGD_HIGHEST_BIT" (Py_ssize_t x) noexcept nogil
+ctypedef fused AnyUpdates:
+    EqualUpdates
+    DifferingUpdates
+    SignedUpdates
+
+
+@cython.final
+cdef class Window:
+    # Coordinates catch up by `signed` if there is one, else by `equal` or `differing`.
+    cdef EqualUpdates equal
+    cdef DifferingUpdates differing
+    cdef SignedUpdates signed
+    cdef bint are_equal
+    cdef readonly Py_ssize_t size
+    cdef Py_ssize_t now, first_averaged
+
+    cdef void begin(
+        self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        const double* threshold) noexcept nogil
+    cdef void append(self, double eta) noexcept nogil
 
 
 cdef size_t aligned(size_t address)
 
 
-cdef inline void apply_map(const Map* map, double* w, double* v) noexcept nogil:
-    cdef double w_old = w[0]
-    w[0] = map.ww * w_old + map.wv * v[0]
-    v[0] = map.vw * w_old + map.vv * v[0]
-
-
-cdef inline void apply_affine(
-    const Affine* map, double sigma, double* w, double* v
-) noexcept nogil:
-    cdef double w_old = w[0]
-    w[0] = map.ww * w_old + map.wv * v[0] + sigma * map.w_constant
-    v[0] = map.vw * w_old + map.vv * v[0] + sigma * map.v_constant
-
-
-cdef inline void apply_catch_up(
-    const CatchUp* map, double* w, double* v, double* g
-) noexcept nogil:
-    cdef double w_old = w[0], v_old = v[0], g_old = g[0]
-    w[0] = map.ww * w_old + map.wv * v_old + map.wg * g_old
-    v[0] = map.vw * w_old + map.vv * v_old + map.vg * g_old
+cdef inline void apply(const Map* map, double* z, double* v, double* g) noexcept nogil:
+    cdef double z_old = z[0], v_old = v[0], g_old = g[0]
+    z[0] = map.zz * z_old + map.zv * v_old + map.zg * g_old
+    v[0] = map.vz * z_old + map.vv * v_old + map.vg * g_old
     g[0] = map.kept * g_old
 
 
-cdef inline double weight_sum(
-    const Sum* sums, double w, double v, double g
+cdef inline void apply_without_gradient(
+    const Map* map, double* z, double* v
 ) noexcept nogil:
-    return sums.sum_w * w + sums.sum_v * v + sums.sum_g * g
+    cdef double z_old = z[0]
+    z[0] = map.zz * z_old + map.zv * v[0]
+    v[0] = map.vz * z_old + map.vv * v[0]
 
 
-cdef inline double affine_weight_sum(
-    const AffineSum* sums, double sigma, double w, double v
+cdef inline double sum_of_positions(
+    const Sum* sums, double z, double v, double g
 ) noexcept nogil:
-    return sums.sum_w * w + sums.sum_v * v + sigma * sums.sum_constant
+    return sums.sum_z * z + sums.sum_v * v + sums.sum_g * g

@@ -3,132 +3,38 @@
 import numpy as np
 
 cimport cython
-from libc.math cimport M_PI, acos, sqrt
+from cpython.pyport cimport PY_SSIZE_T_MAX
+from libc.math cimport M_PI, acos, fabs, sqrt
 
+from skmbsgd._engine.penalties cimport Penalty
 from skmbsgd._engine.prefetch cimport CACHE_LINE
+from skmbsgd._engine.rules cimport Rule
 
 
-cdef inline Map map_of_update(
-    double eta, double mu, double lam2, bint nesterov
-) noexcept nogil:
-    cdef Map step
-    cdef double a = eta * lam2
-    step.ww = 1.0 - a * (1.0 + mu) if nesterov else 1.0 - a
-    step.wv = mu * mu if nesterov else mu
-    step.vw = -a
-    step.vv = mu
-    return step
-
-
-cdef inline Affine affine_of_update(
-    const Map* step, double eta, double mu, double lam1, bint nesterov
-) noexcept nogil:
-    cdef Affine one
-    one.ww, one.wv, one.vw, one.vv = step.ww, step.wv, step.vw, step.vv
-    one.unused, one.unused_too = 0.0, 0.0
-    one.v_constant = -eta * lam1
-    one.w_constant = (1.0 + mu) * one.v_constant if nesterov else one.v_constant
-    return one
-
-
-cdef Affine no_change() noexcept nogil:
-    cdef Affine same
-    same.ww, same.wv, same.w_constant = 1.0, 0.0, 0.0
-    same.vw, same.vv, same.v_constant = 0.0, 1.0, 0.0
-    same.unused, same.unused_too = 0.0, 0.0
-    return same
-
-
-cdef AffineSum no_weights() noexcept nogil:
-    cdef AffineSum none
-    none.sum_w, none.sum_v, none.sum_constant = 0.0, 0.0, 0.0
-    return none
-
-
-cdef inline Affine compose(const Affine* first, const Affine* second) noexcept nogil:
-    """The map that does the first and then the second."""
-    cdef Affine both = first[0]
-    cdef Map linear
-    linear.ww, linear.wv, linear.vw, linear.vv = (
-        second.ww, second.wv, second.vw, second.vv)
-    apply_map(&linear, &both.ww, &both.vw)
-    apply_map(&linear, &both.wv, &both.vv)
-    apply_affine(second, 1.0, &both.w_constant, &both.v_constant)
-    return both
-
-
-cdef inline AffineSum sum_after(const Affine* map, bint averaged) noexcept nogil:
-    """The weight after the map, or nothing."""
-    cdef AffineSum one
-    one.sum_w = map.ww if averaged else 0.0
-    one.sum_v = map.wv if averaged else 0.0
-    one.sum_constant = map.w_constant if averaged else 0.0
-    return one
-
-
-cdef inline AffineSum compose_sums(
-    const Affine* first, const AffineSum* first_sums, const AffineSum* second_sums
-) noexcept nogil:
-    cdef AffineSum both = first_sums[0]
-    both.sum_w += second_sums.sum_w * first.ww + second_sums.sum_v * first.vw
-    both.sum_v += second_sums.sum_w * first.wv + second_sums.sum_v * first.vv
-    both.sum_constant += affine_weight_sum(
-        second_sums, 1.0, first.w_constant, first.v_constant)
-    return both
-
-
-cdef CatchUp no_update() noexcept nogil:
-    cdef CatchUp same
-    same.ww, same.wv, same.wg = 1.0, 0.0, 0.0
-    same.vw, same.vv, same.vg = 0.0, 1.0, 0.0
+cdef Map no_update() noexcept nogil:
+    cdef Map same
+    same.zz, same.zv, same.zg = 1.0, 0.0, 0.0
+    same.vz, same.vv, same.vg = 0.0, 1.0, 0.0
     same.kept, same.unused = 1.0, 0.0
     return same
 
 
-cdef inline CatchUp catch_up_of_update(
-    const Map* step, double eta, double mu, bint nesterov
-) noexcept nogil:
-    cdef CatchUp one
-    one.ww, one.wv = step.ww, step.wv
-    one.vw, one.vv = step.vw, step.vv
-    one.wg = -eta * (1.0 + mu) if nesterov else -eta
-    one.vg = -eta
-    one.kept, one.unused = 0.0, 0.0
-    return one
+cdef inline void add_positions(const Map* map, Sum* sums) noexcept nogil:
+    sums.sum_z += map.zz
+    sums.sum_v += map.zv
+    sums.sum_g += map.zg
 
 
-cdef inline void continue_catch_up(
-    const Map* step, bint averaged, CatchUp* map, Sum* sums
-) noexcept nogil:
-    """Let one more update follow, without a gradient."""
-    apply_map(step, &map.ww, &map.vw)
-    apply_map(step, &map.wv, &map.vv)
-    apply_map(step, &map.wg, &map.vg)
-    if averaged:
-        add_weights(map, sums)
-
-
-cdef inline void add_weights(const CatchUp* map, Sum* sums) noexcept nogil:
-    sums.sum_w += map.ww
-    sums.sum_v += map.wv
-    sums.sum_g += map.wg
-
-
-cdef Py_ssize_t longest_safe_stride(const Map* step) noexcept nogil:
-    """How many updates may be tested at once for a loss of sign; 0 for none.
-
-    While a weight is positive and its map turns by less than half a circle in all, the
-    logarithm of its distance from the map's fixed point is concave: it exceeds a bound
-    in between if it does so at both ends. Real eigenvalues do not turn.
-    """
-    cdef double trace = step.ww + step.vv
-    cdef double determinant = step.ww * step.vv - step.wv * step.vw
+cdef Py_ssize_t half_a_turn(const Map* update) noexcept nogil:
+    """How many updates turn a position by less than half a circle."""
+    cdef double trace = update.zz + update.vv
+    cdef double determinant = update.zz * update.vv - update.zv * update.vz
     cdef double cosine
     if trace <= 0.0 or determinant < 0.0:
         return 0
     cosine = trace / (2.0 * sqrt(determinant))
     if not cosine < 1.0:
-        return 1 << 62
+        return PY_SSIZE_T_MAX
     return <Py_ssize_t>(M_PI / acos(cosine)) - 1
 
 
@@ -139,69 +45,110 @@ cdef size_t aligned(size_t address):
 
 cdef object array_of(Py_ssize_t n, size_t size):
     """Memory for n structures of float64 numbers and for a cache line more."""
-    return np.empty((n * size + CACHE_LINE) // sizeof(double))
+    return np.zeros((n * size + CACHE_LINE) // sizeof(double))
 
 
-@cython.final
-cdef class PowerTable:
-    """Catching up over equal updates.
+cdef class Updates:
+    """Maps of the updates of a window.
 
     Parameters
     ----------
+    rule : Rule
+    penalty : Penalty
+        Of which the gradient is part of the maps.
     size : int
-        Largest number of updates.
+        Largest number of updates in a window.
+    averaged : bool
+        Whether the positions are added up, too.
+    g_stays : bool, default=False
+        Whether a gradient g acts at every update, not only at the first.
     """
 
-    def __init__(self, Py_ssize_t size):
-        self.catch_ups_array = array_of(size + 1, sizeof(CatchUp))
-        self.catch_ups = <CatchUp*>aligned(<size_t>self.catch_ups_array.ctypes.data)
-        self.sums_array = array_of(size + 1, sizeof(Sum))
+    def __init__(
+        self, Rule rule, Penalty penalty, Py_ssize_t size, bint averaged,
+        bint g_stays=False,
+    ):
+        self.rule = rule
+        self.penalty = penalty
+        self.averaged = averaged
+        self.g_stays = g_stays
+        self.maps_array = array_of(size + 1, sizeof(Map))
+        self.maps = <Map*>aligned(<size_t>self.maps_array.ctypes.data)
+        self.sums_array = array_of(size + 1 if averaged else 1, sizeof(Sum))
         self.sums = <Sum*><size_t>self.sums_array.ctypes.data
 
-    cdef void build(
-        self, Py_ssize_t n_updates, double eta, double mu, double lam2, bint nesterov,
-        bint averaged,
+    cdef Map map_of_update(self, double eta) noexcept nogil:
+        """What the rule makes of a position, a velocity and a gradient of 1 each."""
+        cdef Map one
+        one.zz, one.vz = 1.0, 0.0
+        one.zv, one.vv = 0.0, 1.0
+        one.zg, one.vg = 0.0, 0.0
+        one.kept, one.unused = self.g_stays, 0.0
+        self.rule.move(&one.zz, &one.vz, self.penalty.l2_at(eta), eta)
+        self.rule.move(&one.zv, &one.vv, 0.0, eta)
+        self.rule.move(&one.zg, &one.vg, 1.0, eta)
+        return one
+
+    cdef inline void follow(
+        self, const Map* update, bint averaged, Map* map, Sum* sums
     ) noexcept nogil:
-        cdef Map step = map_of_update(eta, mu, lam2, nesterov)
-        cdef CatchUp map = no_update()
-        cdef Sum sums
-        cdef Py_ssize_t n
-        sums.sum_w, sums.sum_v, sums.sum_g = 0.0, 0.0, 0.0
-        self.catch_ups[0], self.sums[0] = map, sums
-        for n in range(1, n_updates + 1):
-            if n == 1:
-                map = catch_up_of_update(&step, eta, mu, nesterov)
-                if averaged:
-                    add_weights(&map, &sums)
-            else:
-                continue_catch_up(&step, averaged, &map, &sums)
-            self.catch_ups[n], self.sums[n] = map, sums
+        """Let one more update follow what the map does."""
+        apply_without_gradient(update, &map.zz, &map.vz)
+        apply_without_gradient(update, &map.zv, &map.vv)
+        apply_without_gradient(update, &map.zg, &map.vg)
+        if self.g_stays:
+            map.zg += update.zg
+            map.vg += update.vg
+        if averaged:
+            add_positions(map, sums)
 
 
 @cython.final
-cdef class CatchUpTable:
-    """Catching up to the present over updates that differ.
+cdef class EqualUpdates(Updates):
+    """Any number of equal updates."""
+
+    cdef void build(
+        self, double eta, Py_ssize_t n_updates, bint averaged
+    ) noexcept nogil:
+        """Fill the table for a window of so many updates at one rate."""
+        cdef Map update = self.map_of_update(eta), map = no_update()
+        cdef Sum sums
+        cdef Py_ssize_t n
+        sums.sum_z, sums.sum_v, sums.sum_g = 0.0, 0.0, 0.0
+        self.maps[0] = map
+        if self.averaged:
+            self.sums[0] = sums
+        for n in range(1, n_updates + 1):
+            if n == 1:
+                map = update
+                if averaged:
+                    add_positions(&map, &sums)
+            else:
+                self.follow(&update, averaged, &map, &sums)
+            self.maps[n] = map
+            if self.averaged:
+                self.sums[n] = sums
+
+
+@cython.final
+cdef class DifferingUpdates(Updates):
+    """From any update to the present.
 
     Each update moves the present, and with it the maps of its own block and those of
     all blocks before: about the square root of the window's size in all.
-
-    Parameters
-    ----------
-    size : int
-        Largest number of updates in a window.
     """
 
-    def __init__(self, Py_ssize_t size):
+    def __init__(
+        self, Rule rule, Penalty penalty, Py_ssize_t size, bint averaged,
+        bint g_stays=False,
+    ):
+        super().__init__(rule, penalty, size, averaged, g_stays)
         self.shift = 0
         while 1 << (2 * self.shift) < size:
             self.shift += 1
         n_blocks = (size >> self.shift) + 1
-        self.catch_ups_array = array_of(size + 1, sizeof(CatchUp))
-        self.catch_ups = <CatchUp*>aligned(<size_t>self.catch_ups_array.ctypes.data)
-        self.sums_array = array_of(size + 1, sizeof(Sum))
-        self.sums = <Sum*><size_t>self.sums_array.ctypes.data
         self.block_maps_array = array_of(n_blocks, sizeof(Map))
-        self.block_maps = <Map*><size_t>self.block_maps_array.ctypes.data
+        self.block_maps = <Map*>aligned(<size_t>self.block_maps_array.ctypes.data)
         self.block_sums_array = array_of(n_blocks, sizeof(Sum))
         self.block_sums = <Sum*><size_t>self.block_sums_array.ctypes.data
 
@@ -212,102 +159,180 @@ cdef class CatchUpTable:
 
     cdef void open_update(self) noexcept nogil:
         """Let no update be made since the present one began, or its block."""
-        cdef Py_ssize_t block = self.now >> self.shift
-        cdef Map* map = self.block_maps + block
-        cdef Sum* sums = self.block_sums + block
-        self.catch_ups[self.now] = no_update()
-        sums.sum_w, sums.sum_v, sums.sum_g = 0.0, 0.0, 0.0
-        self.sums[self.now] = sums[0]
-        map.ww, map.wv, map.vw, map.vv = 1.0, 0.0, 0.0, 1.0
+        cdef Sum* sums = self.block_sums + (self.now >> self.shift)
+        sums.sum_z, sums.sum_v, sums.sum_g = 0.0, 0.0, 0.0
+        self.block_maps[self.now >> self.shift] = no_update()
+        self.maps[self.now] = no_update()
+        if self.averaged:
+            self.sums[self.now] = sums[0]
 
-    cdef void append(
-        self, double eta, double mu, double lam2, bint nesterov, bint averaged
-    ) noexcept nogil:
+    cdef void append(self, double eta, bint averaged) noexcept nogil:
         """Let the present update be made."""
-        cdef Map step = map_of_update(eta, mu, lam2, nesterov)
+        cdef Map update = self.map_of_update(eta)
         cdef Py_ssize_t t, block = self.now >> self.shift
         for t in range(block << self.shift, self.now):
-            continue_catch_up(&step, averaged, self.catch_ups + t, self.sums + t)
-        self.catch_ups[self.now] = catch_up_of_update(&step, eta, mu, nesterov)
+            self.follow(&update, averaged, self.maps + t, self.sums + t)
+        self.maps[self.now] = update
         if averaged:
-            add_weights(self.catch_ups + self.now, self.sums + self.now)
+            add_positions(&update, self.sums + self.now)
         for t in range(block):
-            apply_map(&step, &self.block_maps[t].ww, &self.block_maps[t].vw)
-            apply_map(&step, &self.block_maps[t].wv, &self.block_maps[t].vv)
-            if averaged:
-                self.block_sums[t].sum_w += self.block_maps[t].ww
-                self.block_sums[t].sum_v += self.block_maps[t].wv
+            self.follow(&update, averaged, self.block_maps + t, self.block_sums + t)
         self.now += 1
         self.open_update()
 
 
 @cython.final
-cdef class GapTable:
-    """Products of the maps of any range of a window of updates, for an L1 penalty.
+cdef class SignedUpdates(Updates):
+    """The updates of a window under L1, where the sign of a weight matters."""
+
+    def __init__(
+        self, Rule rule, Penalty penalty, Py_ssize_t size, bint averaged
+    ):
+        super().__init__(rule, penalty, 0, averaged)
+        self.equal = EqualUpdates(rule, penalty, size, averaged, g_stays=True)
+        self.differing = DifferingUpdates(rule, penalty, size, averaged, g_stays=True)
+        self.standing = EqualUpdates(rule, Penalty(), size, averaged=False)
+        self.standing.build(0.0, size, averaged=False)
+        self.moments_array = array_of(size + 1, sizeof(Moment))
+        self.moments = <Moment*>aligned(<size_t>self.moments_array.ctypes.data)
+
+    cdef void begin(
+        self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        bint are_equal, const double* threshold,
+    ) noexcept nogil:
+        """Begin a window of which the rates are known."""
+        cdef Map update
+        cdef Moment* moment
+        cdef double[2] moving
+        cdef Py_ssize_t t
+        moving[0], moving[1] = threshold[0], threshold[1]
+        self.are_equal = are_equal
+        self.first_averaged = first_averaged
+        self.longest_stride = PY_SSIZE_T_MAX
+        for t in range(n_updates + 1):
+            moment = self.moments + t
+            moment.u, moment.r = moving[0], moving[1]
+            if t == n_updates:
+                break
+            update = self.standing.map_of_update(rates[t])
+            moment.l2 = self.penalty.l2_at(rates[t])
+            moment.zv, moment.zg = update.zv, update.zg
+            moment.vv, moment.vg = update.vv, update.vg
+            self.penalty.move_threshold(self.rule, moving, rates[t])
+            if t == 0 or not are_equal:
+                update = self.map_of_update(rates[t])
+                self.longest_stride = min(self.longest_stride, half_a_turn(&update))
+            # After so steep a fall of the rate a falling weight can rise once more.
+            if t > 0 and rates[t] < 0.5 * rates[t - 1]:
+                self.longest_stride = 0
+
+    cdef void walk(
+        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* total
+    ) noexcept nogil:
+        """Make the updates up to before the present where the sign is lost.
+
+        Equal updates are halved until it is found when; others go by blocks, and one by
+        one where it happens.
+        """
+        cdef Py_ssize_t stop, n = now - t, shift = self.differing.shift
+        cdef bint at_zero
+        # No update changes a NaN.
+        while t < now and z[0] == z[0]:
+            at_zero = fabs(z[0]) <= self.moments[t].u
+            if at_zero:
+                stop = now
+            elif self.are_equal:
+                n = (n + 1) // 2
+                stop = min(t + n, now)
+            else:
+                stop = min(((t >> shift) + 1) << shift, now)
+            if self.jump(t, stop, True, z, v, total):
+                t = stop
+            elif at_zero or n == 1 or not self.are_equal:
+                self.step(t, z, v, 0.0, total)
+                t += 1
+                n = 2 * (now - t)
+
+
+@cython.final
+cdef class Window:
+    """The updates of a window, by which coordinates catch up.
 
     Parameters
     ----------
+    rule : Rule
+    penalty : Penalty
     size : int
-        Largest number of updates in a window.
+        Largest number of updates.
+    averaged : bool
+        Whether the weights are added up, too.
     """
 
-    def __init__(self, Py_ssize_t size):
+    def __init__(self, Rule rule, Penalty penalty, Py_ssize_t size, bint averaged):
         self.size = size
-        self.n_levels = 1 if size == 1 else highest_bit(size - 1) + 1
-        self.maps_array = array_of(1 + self.n_levels * size, sizeof(Affine))
-        self.maps = 1 + <Affine*>aligned(<size_t>self.maps_array.ctypes.data)
-        self.sums_array = array_of(1 + self.n_levels * size, sizeof(AffineSum))
-        self.sums = 1 + <AffineSum*><size_t>self.sums_array.ctypes.data
-        self.maps[IDENTITY], self.sums[IDENTITY] = no_change(), no_weights()
-
-    cdef void build(
-        self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
-        bint uniform, double mu, double lam2, double lam1, bint nesterov,
-    ) noexcept nogil:
-        """Fill the table for a window of at most `size` updates.
-
-        The updates from first_averaged on join the sum of the weights. `uniform` tells
-        that all updates are equal.
-        """
-        cdef Py_ssize_t t, level
-        cdef Map step
-        self.n_updates = n_updates
-        self.uniform = uniform
-        self.longest_stride = 1 << 62
-        for t in range(n_updates):
-            step = map_of_update(rates[t], mu, lam2, nesterov)
-            self.longest_stride = min(self.longest_stride, longest_safe_stride(&step))
-            self.maps[t] = affine_of_update(&step, rates[t], mu, lam1, nesterov)
-            self.sums[t] = sum_after(&self.maps[t], t >= first_averaged)
-        if uniform:
-            self.fill_powers()
+        if penalty.l1 > 0.0 and (penalty.l2 > 0.0 or averaged):
+            self.signed = SignedUpdates(rule, penalty, size, averaged)
+            self.equal, self.differing = self.signed.equal, self.signed.differing
         else:
-            for level in range(1, self.n_levels):
-                self.fill_level(level)
+            self.equal = EqualUpdates(rule, penalty, size, averaged)
+            self.differing = DifferingUpdates(rule, penalty, size, averaged)
 
-    cdef void fill_powers(self) noexcept nogil:
-        """Of equal updates, leave the products of the first 1, 2, ..."""
-        cdef Py_ssize_t t
-        for t in range(1, self.n_updates):
-            self.put_product(t, t - 1, t)
-
-    cdef void fill_level(self, Py_ssize_t level) noexcept nogil:
-        """Products towards the middles of blocks of 2^(level + 1) updates."""
-        cdef Py_ssize_t half = <Py_ssize_t>1 << level
-        cdef Py_ssize_t row = level * self.size, middle = half, t
-        while middle < self.n_updates:
-            for t in range(middle - 1, middle + 1):
-                self.maps[row + t], self.sums[row + t] = self.maps[t], self.sums[t]
-            for t in range(middle - 2, middle - half - 1, -1):
-                self.put_product(row + t, t, row + t + 1)
-            for t in range(middle + 1, min(middle + half, self.n_updates)):
-                self.put_product(row + t, row + t - 1, t)
-            middle += 2 * half
-
-    cdef inline void put_product(
-        self, Py_ssize_t target, Py_ssize_t first, Py_ssize_t second
+    cdef void begin(
+        self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        const double* threshold,
     ) noexcept nogil:
-        """Write what does the first and then the second."""
-        self.sums[target] = compose_sums(
-            &self.maps[first], &self.sums[first], &self.sums[second])
-        self.maps[target] = compose(&self.maps[first], &self.maps[second])
+        """Begin a window of updates at these rates; none has been made.
+
+        Weights are added up after the update first_averaged, and after all later ones.
+        """
+        self.now = 0
+        self.first_averaged = first_averaged
+        self.are_equal = all_equal(rates, n_updates) and not (
+            0 < first_averaged < n_updates)
+        if self.are_equal:
+            self.equal.build(rates[0], n_updates, first_averaged <= 0)
+        else:
+            self.differing.begin()
+        if self.signed is not None:
+            self.signed.begin(
+                rates, n_updates, first_averaged, self.are_equal, threshold)
+
+    cdef void append(self, double eta) noexcept nogil:
+        """Let the next update be made."""
+        if not self.are_equal:
+            self.differing.append(eta, self.now >= self.first_averaged)
+        self.now += 1
+
+    def caught_up(
+        self, const double[::1] rates, Py_ssize_t t, double z, double v, double g,
+        threshold=(0.0, 0.0), first_averaged=None,
+    ):
+        """Position and velocity of a coordinate when all updates have been made.
+
+        Before update t they were z and v, and g is its gradient; u and r began with the
+        threshold. The third number is the sum of the averaged weights since.
+        """
+        cdef Py_ssize_t i, n = rates.shape[0]
+        cdef double[2] u_and_r = threshold
+        cdef double total = 0.0
+        if not 0 < n <= self.size or not 0 <= t <= n:
+            raise ValueError("The updates do not fit the window.")
+        self.begin(&rates[0], n, n if first_averaged is None else first_averaged,
+                   u_and_r)
+        for i in range(n):
+            self.append(rates[i])
+        if self.signed is not None:
+            self.signed.catch_up(t, n, &z, &v, &g, &total)
+        elif self.are_equal:
+            self.equal.catch_up(t, n, &z, &v, &g, &total)
+        else:
+            self.differing.catch_up(t, n, &z, &v, &g, &total)
+        return z, v, total
+
+
+cdef bint all_equal(const double* values, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(1, n):
+        if values[i] != values[0]:
+            return False
+    return True

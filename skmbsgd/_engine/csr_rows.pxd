@@ -20,11 +20,7 @@ cdef class CSRRows(Rows):
     cdef Py_ssize_t first
 
     cdef void decide(self, const floating* data, const index* indices) noexcept nogil
-    cdef void decide_single(
-        self, const floating* data, const index* indices) noexcept nogil
     cdef void add(self, const floating* data, const index* indices) noexcept nogil
     cdef uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil
-    cdef void send_for_rows(
+    cdef void prefetch_rows(
         self, Py_ssize_t i, const floating* data, const index* indices) noexcept nogil
-    cdef void send_for_records(
-        self, int64_t first, int64_t stop, const index* indices) noexcept nogil

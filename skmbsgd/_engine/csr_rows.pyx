@@ -13,6 +13,7 @@ from skmbsgd._engine.prefetch cimport (
 )
 from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.rows cimport Rows, Targets
+from skmbsgd._engine.signals cimport WORK_BETWEEN_SIGNALS
 
 
 cdef enum:
@@ -59,7 +60,10 @@ cdef class CSRRows(Rows):
         self.cost_of_row = targets.n_outputs * (
             16 + 8 * (self.indptr_array[X.shape[0]] // X.shape[0])
         )
-        self.allocate(min(BLOCK_ROWS, order.n_rows))
+        longest_row = targets.n_outputs * (16 + 8 * int(np.diff(self.indptr_array).max()))
+        # Signals are checked after a block.
+        rows_between_signals = max(1, WORK_BETWEEN_SIGNALS // longest_row)
+        self.allocate(min(BLOCK_ROWS, rows_between_signals, order.n_rows))
         self.lookahead = CSR_BEGINNINGS_AHEAD
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
@@ -90,57 +94,20 @@ cdef class CSRRows(Rows):
     cdef void decide(self, const floating* data, const index* indices) noexcept nogil:
         """z = X W^T + b, the records of the rows' columns brought up to date"""
         cdef Py_ssize_t i, k, n_outputs = self.concrete.n_outputs
-        cdef Py_ssize_t stride = self.concrete.stride
-        cdef int64_t p, start, stop
-        cdef uint32_t row
-        cdef const double* weights = self.concrete.records + 1
+        cdef int64_t start, stop, start_ahead, stop_ahead
+        cdef uint32_t ahead
         cdef double* z = self.z
-        if n_outputs == 1 and self.concrete.l1 == 0.0:
-            self.decide_single(data, indices)
-            return
         for i in range(self.n_rows):
-            self.send_for_rows(i, data, indices)
-            row = self.row_ahead(i, CSR_RECORDS_AHEAD)
-            self.send_for_records(self.indptr[row], self.indptr[row + 1], indices)
+            self.prefetch_rows(i, data, indices)
+            ahead = self.row_ahead(i, CSR_RECORDS_AHEAD)
+            start, stop = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
+            start_ahead, stop_ahead = self.indptr[ahead], self.indptr[ahead + 1]
             for k in range(n_outputs):
                 z[k] = self.concrete.b[k]
-            start, stop = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
-            self.concrete.claim(indices + start, stop - start)
-            for p in range(start, stop):
-                add_multiple(data[p], weights + indices[p] * stride, z, n_outputs)
+            self.concrete.add_products(
+                data + start, indices + start, stop - start, indices + start_ahead,
+                min(stop_ahead - start_ahead, <int64_t>MAX_CSR_NONZEROS), z)
             z += n_outputs
-
-    cdef void decide_single(
-        self, const floating* data, const index* indices
-    ) noexcept nogil:
-        """The same for one output without an L1 penalty.
-
-        Records to come are sent for one by one: many requests at once have to wait.
-        """
-        cdef Py_ssize_t i, stride = self.concrete.stride
-        cdef double now = self.concrete.batch - self.concrete.window_start + 1
-        cdef double* records = self.concrete.records
-        cdef int64_t p, ahead, stop_ahead
-        cdef uint32_t row, row_ahead
-        cdef double* record
-        cdef double z
-        for i in range(self.n_rows):
-            self.send_for_rows(i, data, indices)
-            row, row_ahead = self.rows[i], self.row_ahead(i, CSR_RECORDS_AHEAD)
-            ahead, stop_ahead = self.indptr[row_ahead], self.indptr[row_ahead + 1]
-            z = self.concrete.b[0]
-            for p in range(self.indptr[row], self.indptr[row + 1]):
-                if ahead < stop_ahead:
-                    prefetch(records + indices[ahead] * stride)
-                    ahead += 1
-                record = records + indices[p] * stride
-                if record[0] == 0.0:
-                    self.concrete.enlist(record, indices[p])
-                self.concrete.catch_up_single(record, now)
-                record[0] = now
-                z += data[p] * record[1]
-            self.send_for_records(ahead, stop_ahead, indices)
-            self.z[i] = z
 
     cdef void add(self, const floating* data, const index* indices) noexcept nogil:
         """g += d^T X, and the sum of d to that of the intercepts"""
@@ -161,7 +128,7 @@ cdef class CSRRows(Rows):
         """The row to come n visits after the block's i-th, or the last."""
         return self.order.rows[min(self.first + i + n, self.order.n_rows - 1)]
 
-    cdef inline void send_for_rows(
+    cdef inline void prefetch_rows(
         self, Py_ssize_t i, const floating* data, const index* indices
     ) noexcept nogil:
         """Ask for a row's beginning, and for another's non-zeros and target."""
@@ -174,14 +141,6 @@ cdef class CSRRows(Rows):
         if n > 0:
             prefetch_bytes(data + start, n * sizeof(data[0]))
             prefetch_bytes(indices + start, n * sizeof(indices[0]))
-
-    cdef inline void send_for_records(
-        self, int64_t first, int64_t stop, const index* indices
-    ) noexcept nogil:
-        """Ask for the records of these non-zeros."""
-        cdef int64_t p
-        for p in range(first, min(stop, first + MAX_CSR_NONZEROS)):
-            self.concrete.send_for_record(indices[p])
 
 
 cdef inline void add_multiple(

@@ -1,17 +1,12 @@
 """One epoch of mini-batch SGD."""
 
-from cpython.exc cimport PyErr_CheckSignals
 from libc.string cimport memcpy
 
 from skmbsgd._engine.rows cimport Rows
 from skmbsgd._engine.losses cimport Loss
+from skmbsgd._engine.models cimport Model
+from skmbsgd._engine.signals cimport WORK_BETWEEN_SIGNALS, check_signals
 from skmbsgd._engine.team cimport Member
-from skmbsgd._engine.models cimport Epoch, Model
-
-cdef enum:
-    # Work between two checks of the signals, in nanoseconds on a slow machine: far
-    # below what a person notices, far above what a check costs.
-    WORK_BETWEEN_SIGNALS = 4_000_000
 
 
 def run_epoch(
@@ -19,7 +14,6 @@ def run_epoch(
     Loss loss,
     const double[:] learning_rates,
     Py_ssize_t batch_size,
-    Py_ssize_t n_averaged=0,
     Py_ssize_t first_averaged_batch=-1,
 ):
     """Go through all rows once, in batches, and move the model after each batch.
@@ -36,8 +30,6 @@ def run_epoch(
         A rate for each batch, or one for all.
     batch_size : int
         At least 1; the last batch takes the rows that are left.
-    n_averaged : int, default=0
-        Number of updates already in the running means.
     first_averaged_batch : int, default=-1
         The batch from which on updates join the running means; -1 for none.
 
@@ -59,12 +51,9 @@ def run_epoch(
     if learning_rates.shape[0] not in (1, n_batches):
         raise ValueError(f"{n_batches} batches need one learning rate or as many.")
 
-    cdef Epoch plan = Epoch()
-    plan.n_batches = n_batches
-    plan.learning_rates = learning_rates
-    plan.n_averaged = n_averaged
-    plan.first_averaged_batch = first_averaged_batch
-    model.begin_epoch(plan)
+    if first_averaged_batch < 0:
+        first_averaged_batch = n_batches
+    model.begin_epoch(learning_rates, n_batches, first_averaged_batch)
     member.take_share(
         batch_size, rows.cost_of_row, rows.order.cost_of_position())
     rows.begin_epoch(member.share_rows)
@@ -92,16 +81,14 @@ def run_epoch(
                 work += n_loaded * work_of_row
                 if work > WORK_BETWEEN_SIGNALS and member.leads:
                     work = 0.0
-                    with gil:
-                        PyErr_CheckSignals()
+                    check_signals()
             rows.complete_gradients()
             if not (member.is_alone or synchronise(rows, batch)):
                 break
             model.step(learning_rates[batch if rates_differ else 0])
             total_loss += batch_loss * batch_rows
-            if 0 <= first_averaged_batch <= batch:
-                n_averaged += 1
-                model.add_to_average(1.0 / n_averaged)
+            if batch >= first_averaged_batch:
+                model.add_to_average()
         model.end_epoch()
     return total_loss / n_rows
 
@@ -152,5 +139,4 @@ def compute_decisions(Rows rows, double[:, ::1] out):
             work += n_loaded * rows.cost_of_row
             if work > WORK_BETWEEN_SIGNALS:
                 work = 0.0
-                with gil:
-                    PyErr_CheckSignals()
+                check_signals()

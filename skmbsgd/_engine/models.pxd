@@ -1,37 +1,49 @@
-"""Declarations of the update rules; see models.pyx and rules.pxd."""
+"""Declarations of the models in training; see models.pyx."""
+
+from libc.stddef cimport ptrdiff_t
 
 from skmbsgd._engine.blas cimport floating
+from skmbsgd._engine.penalties cimport Penalty
+from skmbsgd._engine.rules cimport Rule
 
-
-cdef class Epoch:
-    """What is known of an epoch before it begins."""
-    cdef const double[:] learning_rates
-    cdef Py_ssize_t n_batches, n_averaged, first_averaged_batch
+cdef extern from "steps.h":
+    ctypedef void (*Step "skmbsgd_step")(
+        void* w, double* z, void* v, void* g, ptrdiff_t n,
+        double eta, double mu, double lam2, double u) noexcept nogil
 
 
 cdef class Model:
-    cdef readonly Py_ssize_t n_outputs, n_features
-    cdef double momentum, l2, l1
+    cdef readonly Rule rule
+    cdef readonly Penalty penalty
+    cdef readonly Py_ssize_t n_outputs, n_features, n_averaged
+    cdef readonly object coef, intercept
+    cdef readonly object velocity, intercept_velocity
+    cdef readonly object average_coef, average_intercept
+    cdef readonly object positions, threshold_array
     cdef bint fit_intercept
+    # u and r of penalties.pxd
+    cdef double* threshold
     cdef readonly double squared_norm, absolute_sum
     # That of all that is not a weight: velocities and intercepts
     cdef double absolute_rest
 
-    cdef void begin_epoch(self, Epoch plan)
+    cdef void begin_epoch(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch)
     cdef int begin_batch(self) except -1 nogil
-    cdef void step(self, double learning_rate) noexcept nogil
-    cdef void add_to_average(self, double share) noexcept nogil
+    cdef int step(self, double learning_rate) except -1 nogil
+    cdef int add_to_average(self) except -1 nogil
     cdef int end_epoch(self) except -1 nogil
 
 
 cdef class DenseModel(Model):
     cdef bint single_precision
-    cdef readonly object coef, intercept
-    cdef readonly object velocity, intercept_velocity
-    cdef readonly object average_coef, average_intercept
     # Gradients of the weights, then those of the intercepts
     cdef readonly object gradients
+    cdef Py_ssize_t n_weights
+    cdef Step step_weights, step_intercepts
     cdef void* w
+    cdef double* z
     cdef void* v
     cdef void* g
     cdef void* b
@@ -40,30 +52,12 @@ cdef class DenseModel(Model):
     cdef double* w_average
     cdef double* b_average
 
+    cdef Py_ssize_t next_part(self, Py_ssize_t first) except -1 nogil
     cdef void sum_up(
-        self, const floating* w, const floating* v,
-        const floating* b, const floating* b_v,
+        self, const floating* w, const floating* v, Py_ssize_t first, Py_ssize_t stop
     ) noexcept nogil
-    cdef void move(
-        self, void* w, void* v, void* g, Py_ssize_t n,
-        double learning_rate, double l2, double l1,
-    ) noexcept nogil
-
-
-cdef class ClassicalModel(DenseModel):
-    pass
-
-
-cdef class NesterovModel(DenseModel):
-    pass
-
-
-cdef class ProximalClassicalModel(DenseModel):
-    pass
-
-
-cdef class ProximalNesterovModel(DenseModel):
-    pass
+    cdef void sum_up_intercepts(
+        self, const floating* b, const floating* b_v) noexcept nogil
 
 
 cdef void* writable_memory(array, shape, dtype) except NULL

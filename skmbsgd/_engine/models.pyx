@@ -1,41 +1,215 @@
-"""Models in training with dense updates, a class for each update rule.
+"""Models in training: what they consist of, and dense ones.
 
-The rules themselves are explained in rules.pxd and written in rules_template.h.
+The rules that move them are explained in rules.pxd, the penalties in penalties.pxd.
 """
 
 import numpy as np
 
 from libc.math cimport fabs, isfinite
+from libc.stddef cimport ptrdiff_t
 from libc.string cimport memset
 
 from skmbsgd._engine.blas cimport floating
+from skmbsgd._engine.penalties cimport Penalty
+from skmbsgd._engine.rules cimport Rule
+from skmbsgd._engine.signals cimport check_signals
 
-# The rules over arrays, which leave the gradients at 0 for the next batch
-cdef extern from "dense_rules.h":
-    void classical_each_double "skmbsgd_classical_each_double" (
-        double* w, double* v, double* g, Py_ssize_t n,
-        double eta, double mu, double lam2) noexcept nogil
-    void classical_each_float "skmbsgd_classical_each_float" (
-        float* w, float* v, float* g, Py_ssize_t n,
-        float eta, float mu, float lam2) noexcept nogil
-    void nesterov_each_double "skmbsgd_nesterov_each_double" (
-        double* w, double* v, double* g, Py_ssize_t n,
-        double eta, double mu, double lam2) noexcept nogil
-    void nesterov_each_float "skmbsgd_nesterov_each_float" (
-        float* w, float* v, float* g, Py_ssize_t n,
-        float eta, float mu, float lam2) noexcept nogil
-    void proximal_classical_each_double "skmbsgd_proximal_classical_each_double" (
-        double* w, double* v, double* g, Py_ssize_t n,
-        double eta, double mu, double lam2, double lam1) noexcept nogil
-    void proximal_classical_each_float "skmbsgd_proximal_classical_each_float" (
-        float* w, float* v, float* g, Py_ssize_t n,
-        float eta, float mu, float lam2, float lam1) noexcept nogil
-    void proximal_nesterov_each_double "skmbsgd_proximal_nesterov_each_double" (
-        double* w, double* v, double* g, Py_ssize_t n,
-        double eta, double mu, double lam2, double lam1) noexcept nogil
-    void proximal_nesterov_each_float "skmbsgd_proximal_nesterov_each_float" (
-        float* w, float* v, float* g, Py_ssize_t n,
-        float eta, float mu, float lam2, float lam1) noexcept nogil
+cdef extern from "steps.h":
+    Step step_for "skmbsgd_step_for" (
+        ptrdiff_t rule, ptrdiff_t map, bint single_precision) noexcept nogil
+
+cdef enum:
+    # Weights that are moved between two checks for signals
+    WEIGHTS_OF_PART = 1048576
+
+
+cdef class Model:
+    """Weights and intercepts in training, with all that moves with them.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Its arrays are moved in place, at each step or by `store`.
+    rule : Rule
+    penalty : Penalty
+    fit_intercept : bool
+        Whether the intercepts move.
+
+    Attributes
+    ----------
+    n_averaged : int
+        Number of updates in the running means.
+    squared_norm, absolute_sum : float
+        Sums of the squares and of the absolute values of the weights when the last
+        epoch ended.
+    """
+
+    def __init__(self, state, Rule rule, Penalty penalty, bint fit_intercept):
+        self.rule = rule
+        self.penalty = penalty
+        self.fit_intercept = fit_intercept
+        self.n_outputs, self.n_features = state.coef.shape
+        self.coef = state.coef
+        self.velocity = state.velocity
+        self.intercept = state.intercept
+        self.intercept_velocity = state.intercept_velocity
+        self.average_coef = state.average_coef
+        self.average_intercept = state.average_intercept
+        self.n_averaged = state.n_averaged
+        self.positions = state.positions
+        self.threshold_array = state.threshold
+        self.threshold = <double*>writable_memory(state.threshold, (2,), np.float64)
+
+    cdef void begin_epoch(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch,
+    ):
+        """Prepare for an epoch.
+
+        There is a rate for each batch, or one for all. Updates from the first averaged
+        batch on will join the running means, none if that is n_batches.
+        """
+
+    # All of these may take long, and check for signals.
+
+    cdef int begin_batch(self) except -1 nogil:
+        """Prepare for a batch: all gradients are 0."""
+
+    cdef int step(self, double learning_rate) except -1 nogil:
+        """Move weights and velocities by the gradients of the batch."""
+
+    cdef int add_to_average(self) except -1 nogil:
+        """Let the weights join the running means."""
+
+    cdef int end_epoch(self) except -1 nogil:
+        """Bring all weights up to date, and take the sums."""
+
+    @property
+    def penalty_value(self):
+        """The penalty at the weights when the last epoch ended."""
+        return self.penalty.value(self.squared_norm, self.absolute_sum)
+
+    def is_finite(self):
+        """Whether no number of the model was infinite or NaN when the epoch ended."""
+        return bool(isfinite(self.absolute_sum) and isfinite(self.absolute_rest))
+
+    def store(self):
+        """Write weights, velocities and means into the arrays of the state."""
+
+
+cdef class DenseModel(Model):
+    """Weights, velocities and gradients in arrays as X has columns.
+
+    The arrays of the state are C-contiguous, those of weights and velocities in the
+    precision of X, means and positions in float64.
+    """
+
+    def __init__(self, state, Rule rule, Penalty penalty, bint fit_intercept):
+        super().__init__(state, rule, penalty, fit_intercept)
+        dtype = state.coef.dtype
+        shape, outputs = state.coef.shape, state.coef.shape[:1]
+        self.single_precision = dtype == np.float32
+        self.n_weights = self.n_outputs * self.n_features
+        self.gradients = np.zeros(self.n_weights + self.n_outputs, dtype)
+
+        self.w = writable_memory(self.coef, shape, dtype)
+        self.v = writable_memory(self.velocity, shape, dtype)
+        self.g = <void*><size_t>self.gradients.ctypes.data
+        self.b = writable_memory(self.intercept, outputs, dtype)
+        self.b_v = writable_memory(self.intercept_velocity, outputs, dtype)
+        self.b_g = <void*><size_t>self.gradients[self.n_weights:].ctypes.data
+        self.step_weights = step_for(
+            rule.number, penalty.map_number, self.single_precision)
+        self.step_intercepts = step_for(rule.number, 0, self.single_precision)
+        if penalty.has_positions:
+            self.z = <double*>writable_memory(self.positions, shape, np.float64)
+        if self.average_coef is not None:
+            self.w_average = <double*>writable_memory(
+                self.average_coef, shape, np.float64)
+            self.b_average = <double*>writable_memory(
+                self.average_intercept, outputs, np.float64)
+
+    cdef int step(self, double learning_rate) except -1 nogil:
+        cdef Py_ssize_t first = 0, n, itemsize = 4 if self.single_precision else 8
+        cdef double l2 = self.penalty.l2_at(learning_rate)
+        self.penalty.move_threshold(self.rule, self.threshold, learning_rate)
+        while first < self.n_weights:
+            n = min(self.n_weights - first, <Py_ssize_t>WEIGHTS_OF_PART)
+            self.step_weights(
+                <char*>self.w + first * itemsize, self.z + first,
+                <char*>self.v + first * itemsize, <char*>self.g + first * itemsize, n,
+                learning_rate, self.rule.momentum, l2, self.threshold[0])
+            first = self.next_part(first)
+        if self.fit_intercept:
+            self.step_intercepts(
+                self.b, NULL, self.b_v, self.b_g, self.n_outputs,
+                learning_rate, self.rule.momentum, 0.0, 0.0)
+        else:
+            # Nobody needs it, but threads would go on adding it up.
+            memset(self.b_g, 0, self.n_outputs * itemsize)
+        return 0
+
+    cdef Py_ssize_t next_part(self, Py_ssize_t first) except -1 nogil:
+        """The first weight of the part after this one, once signals are checked."""
+        if first + WEIGHTS_OF_PART < self.n_weights:
+            check_signals()
+        return first + WEIGHTS_OF_PART
+
+    cdef int add_to_average(self) except -1 nogil:
+        cdef Py_ssize_t first = 0, n
+        cdef double share
+        self.n_averaged += 1
+        share = 1.0 / self.n_averaged
+        while first < self.n_weights:
+            n = min(self.n_weights - first, <Py_ssize_t>WEIGHTS_OF_PART)
+            if self.single_precision:
+                average_each(self.w_average + first, <float*>self.w + first, n, share)
+            else:
+                average_each(self.w_average + first, <double*>self.w + first, n, share)
+            first = self.next_part(first)
+        if self.single_precision:
+            average_each(self.b_average, <float*>self.b, self.n_outputs, share)
+        else:
+            average_each(self.b_average, <double*>self.b, self.n_outputs, share)
+        return 0
+
+    cdef int end_epoch(self) except -1 nogil:
+        cdef Py_ssize_t first = 0, stop
+        self.squared_norm, self.absolute_sum, self.absolute_rest = 0.0, 0.0, 0.0
+        while first < self.n_weights:
+            stop = min(first + WEIGHTS_OF_PART, self.n_weights)
+            if self.single_precision:
+                self.sum_up(<float*>self.w, <float*>self.v, first, stop)
+            else:
+                self.sum_up(<double*>self.w, <double*>self.v, first, stop)
+            first = self.next_part(first)
+        if self.single_precision:
+            self.sum_up_intercepts(<float*>self.b, <float*>self.b_v)
+        else:
+            self.sum_up_intercepts(<double*>self.b, <double*>self.b_v)
+        return 0
+
+    # Not by NumPy, whose code would have to come back from the memory each time
+
+    cdef void sum_up(
+        self, const floating* w, const floating* v, Py_ssize_t first, Py_ssize_t stop
+    ) noexcept nogil:
+        cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
+        cdef Py_ssize_t j
+        for j in range(first, stop):
+            squares += <double>w[j] * w[j]
+            absolutes += fabs(w[j])
+            velocities += fabs(v[j])
+        self.squared_norm += squares
+        self.absolute_sum += absolutes
+        self.absolute_rest += velocities
+
+    cdef void sum_up_intercepts(
+        self, const floating* b, const floating* b_v
+    ) noexcept nogil:
+        cdef Py_ssize_t k
+        for k in range(self.n_outputs):
+            self.absolute_rest += fabs(b[k]) + fabs(b_v[k])
 
 
 cdef void average_each(
@@ -44,160 +218,6 @@ cdef void average_each(
     cdef Py_ssize_t j
     for j in range(n):
         average[j] += share * (w[j] - average[j])
-
-
-cdef class Epoch:
-    """What is known of an epoch before it begins.
-
-    Attributes
-    ----------
-    n_batches : int
-    learning_rates : ndarray of shape (n_batches,) or (1,), float64
-        A rate for each batch, or one for all.
-    n_averaged : int
-        Number of updates already in the running means.
-    first_averaged_batch : int
-        The batch from which on updates join the running means; -1 for none.
-    """
-
-
-cdef class Model:
-    """A model in training, and the rule that moves it.
-
-    Attributes
-    ----------
-    squared_norm, absolute_sum : float
-        Sums of the squares and of the absolute values of the weights when the last
-        epoch ended.
-    """
-
-    cdef void begin_epoch(self, Epoch plan):
-        """Prepare for an epoch of which the learning rates are known."""
-
-    # These two may take long, and hear signals.
-
-    cdef int begin_batch(self) except -1 nogil:
-        """Prepare for a batch: all gradients are 0."""
-
-    cdef int end_epoch(self) except -1 nogil:
-        """Bring all weights up to date, and take the sums."""
-
-    cdef void step(self, double learning_rate) noexcept nogil:
-        """Move weights and velocities by the gradients of the batch."""
-
-    cdef void add_to_average(self, double share) noexcept nogil:
-        """Move the running means by this share of the way to the weights."""
-
-    def is_finite(self):
-        """Whether no number of the model was infinite or NaN when the epoch ended."""
-        return bool(isfinite(self.absolute_sum) and isfinite(self.absolute_rest))
-
-    def store(self):
-        """Write weights, velocities and means into the arrays they came from."""
-
-
-cdef class DenseModel(Model):
-    """Weights, velocities and gradients in arrays as X has columns.
-
-    Parameters
-    ----------
-    coef, velocity : ndarray of shape (n_outputs, n_features), float32 or float64
-        C-contiguous and writable; they are moved in place.
-    intercept, intercept_velocity : ndarray of shape (n_outputs,)
-        Of the same type.
-    average_coef, average_intercept : ndarray of float64 or None
-        Running means over the updates, of the same shapes.
-    momentum, l2, l1 : float
-        mu, lam2 and lam1 of the rules.
-    fit_intercept : bool
-        Whether the intercept moves.
-    """
-
-    def __init__(
-        self, coef, velocity, intercept, intercept_velocity,
-        average_coef, average_intercept,
-        *, momentum, l2, l1, fit_intercept,
-    ):
-        dtype = coef.dtype
-        self.single_precision = dtype == np.float32
-        self.n_outputs, self.n_features = coef.shape
-        self.momentum = momentum
-        self.l2 = l2
-        self.l1 = l1
-        self.fit_intercept = fit_intercept
-
-        self.coef = coef
-        self.velocity = velocity
-        self.intercept = intercept
-        self.intercept_velocity = intercept_velocity
-        self.average_coef = average_coef
-        self.average_intercept = average_intercept
-        n_weights = self.n_outputs * self.n_features
-        self.gradients = np.zeros(n_weights + self.n_outputs, dtype)
-
-        shape, outputs = coef.shape, coef.shape[:1]
-        self.w = writable_memory(coef, shape, dtype)
-        self.v = writable_memory(velocity, shape, dtype)
-        self.g = <void*><size_t>self.gradients.ctypes.data
-        self.b = writable_memory(intercept, outputs, dtype)
-        self.b_v = writable_memory(intercept_velocity, outputs, dtype)
-        self.b_g = <void*><size_t>self.gradients[n_weights:].ctypes.data
-        self.w_average = NULL
-        self.b_average = NULL
-        if average_coef is not None:
-            self.w_average = <double*>writable_memory(average_coef, shape, np.float64)
-            self.b_average = <double*>writable_memory(
-                average_intercept, outputs, np.float64
-            )
-
-    cdef void step(self, double learning_rate) noexcept nogil:
-        self.move(self.w, self.v, self.g, self.n_outputs * self.n_features,
-                  learning_rate, self.l2, self.l1)
-        if self.fit_intercept:
-            self.move(self.b, self.b_v, self.b_g, self.n_outputs,
-                      learning_rate, 0.0, 0.0)
-        else:
-            # Nobody needs it, but threads would go on adding it up.
-            memset(self.b_g, 0, self.n_outputs * (4 if self.single_precision else 8))
-
-    cdef void move(
-        self, void* w, void* v, void* g, Py_ssize_t n,
-        double learning_rate, double l2, double l1,
-    ) noexcept nogil:
-        """Apply the rule to n coordinates, and set their gradients to 0."""
-
-    cdef int end_epoch(self) except -1 nogil:
-        if self.single_precision:
-            self.sum_up(<float*>self.w, <float*>self.v, <float*>self.b,
-                        <float*>self.b_v)
-        else:
-            self.sum_up(<double*>self.w, <double*>self.v, <double*>self.b,
-                        <double*>self.b_v)
-
-    cdef void sum_up(
-        self, const floating* w, const floating* v,
-        const floating* b, const floating* b_v,
-    ) noexcept nogil:
-        # Not by NumPy, whose code would have to come back from the memory each time
-        cdef double squares = 0.0, absolutes = 0.0, rest = 0.0
-        cdef Py_ssize_t j
-        for j in range(self.n_outputs * self.n_features):
-            squares += <double>w[j] * w[j]
-            absolutes += fabs(w[j])
-            rest += fabs(v[j])
-        for j in range(self.n_outputs):
-            rest += fabs(b[j]) + fabs(b_v[j])
-        self.squared_norm, self.absolute_sum = squares, absolutes
-        self.absolute_rest = rest
-
-    cdef void add_to_average(self, double share) noexcept nogil:
-        cdef Py_ssize_t n = self.n_outputs * self.n_features
-        if self.single_precision:
-            average_each(self.w_average, <float*>self.w, n, share)
-            average_each(self.b_average, <float*>self.b, self.n_outputs, share)
-        else:
-            average_each(self.w_average, <double*>self.w, n, share)
-            average_each(self.b_average, <double*>self.b, self.n_outputs, share)
 
 
 cdef void* writable_memory(array, shape, dtype) except NULL:
@@ -210,63 +230,3 @@ cdef void* writable_memory(array, shape, dtype) except NULL:
     if not (array.flags.c_contiguous and array.flags.writeable):
         raise ValueError("The engine needs a C-contiguous, writable array.")
     return <void*><size_t>array.ctypes.data
-
-
-cdef class ClassicalModel(DenseModel):
-    cdef void move(
-        self, void* w, void* v, void* g, Py_ssize_t n,
-        double learning_rate, double l2, double l1,
-    ) noexcept nogil:
-        if self.single_precision:
-            classical_each_float(
-                <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
-                <float>self.momentum, <float>l2)
-        else:
-            classical_each_double(
-                <double*>w, <double*>v, <double*>g, n, learning_rate,
-                self.momentum, l2)
-
-
-cdef class NesterovModel(DenseModel):
-    cdef void move(
-        self, void* w, void* v, void* g, Py_ssize_t n,
-        double learning_rate, double l2, double l1,
-    ) noexcept nogil:
-        if self.single_precision:
-            nesterov_each_float(
-                <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
-                <float>self.momentum, <float>l2)
-        else:
-            nesterov_each_double(
-                <double*>w, <double*>v, <double*>g, n, learning_rate,
-                self.momentum, l2)
-
-
-cdef class ProximalClassicalModel(DenseModel):
-    cdef void move(
-        self, void* w, void* v, void* g, Py_ssize_t n,
-        double learning_rate, double l2, double l1,
-    ) noexcept nogil:
-        if self.single_precision:
-            proximal_classical_each_float(
-                <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
-                <float>self.momentum, <float>l2, <float>l1)
-        else:
-            proximal_classical_each_double(
-                <double*>w, <double*>v, <double*>g, n, learning_rate,
-                self.momentum, l2, l1)
-
-
-cdef class ProximalNesterovModel(DenseModel):
-    cdef void move(
-        self, void* w, void* v, void* g, Py_ssize_t n,
-        double learning_rate, double l2, double l1,
-    ) noexcept nogil:
-        if self.single_precision:
-            proximal_nesterov_each_float(
-                <float*>w, <float*>v, <float*>g, n, <float>learning_rate,
-                <float>self.momentum, <float>l2, <float>l1)
-        else:
-            proximal_nesterov_each_double(
-                <double*>w, <double*>v, <double*>g, n, learning_rate,
-                self.momentum, l2, l1)

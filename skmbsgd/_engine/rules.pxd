@@ -1,43 +1,34 @@
-"""Model rules: how weights w and velocities v move by one batch's gradient g.
+"""Update rules: how a number w and its velocity v move by a gradient g.
 
-eta is the learning rate, mu the momentum, lam2 and lam1 the L2 and L1 penalties.
-The gradient of the L2 penalty joins that of the data:
-
-    g <- g + lam2 * w
-
-Without an L1 penalty, this is the rule of Keras's SGD
+eta is the learning rate, mu the momentum. These are the rules of Keras's SGD
 (https://keras.io/api/optimizers/sgd/):
 
     classical    v' = mu * v - eta * g
                  w' = w + v'
-    Nesterov     v' = mu * v - eta * g
+    nesterov     v' = mu * v - eta * g
                  w' = w + mu * v' - eta * g
 
-With an L1 penalty the step is a proximal one (S is soft-thresholding), so that
-coefficients become exactly 0 and the optimum is a fixed point with momentum too:
-
-    classical    w' = S(w + mu * v - eta * g, eta * lam1)
-                 v' = w' - w
-    Nesterov     x  = w - mu * v
-                 x' = S(w - eta * g, eta * lam1)
-                 v' = x' - x
-                 w' = x' + mu * v'
-
-The intercept follows the same rule without penalties. To add a rule, write its
-function in rules_template.h, its loop in dense_rules_template.h, and its classes in
-models.pyx and csr_model.pyx.
+Whatever is trained follows one of them: weights, or positions under an L1 penalty (see
+penalties.pxd), intercepts, and the threshold of L1. They are written once, in rules.h.
 """
 
 cdef extern from "rules.h":
-    void classical "skmbsgd_classical_double" (
-        double* w, double* v, double g, double eta, double mu, double lam2
-    ) noexcept nogil
-    void nesterov "skmbsgd_nesterov_double" (
-        double* w, double* v, double g, double eta, double mu, double lam2
-    ) noexcept nogil
-    void proximal_classical "skmbsgd_proximal_classical_double" (
-        double* w, double* v, double g, double eta, double mu, double lam2, double lam1
-    ) noexcept nogil
-    void proximal_nesterov "skmbsgd_proximal_nesterov_double" (
-        double* w, double* v, double g, double eta, double mu, double lam2, double lam1
-    ) noexcept nogil
+    ctypedef void (*MoveNumber "skmbsgd_rule")(
+        double* w, double* v, double g, double eta, double mu) noexcept nogil
+    enum:
+        N_RULES "SKMBSGD_N_RULES"
+    const MoveNumber* RULES "skmbsgd_rules"
+    const char** RULE_NAMES "skmbsgd_rule_names"
+
+
+cdef class Rule:
+    cdef readonly double momentum
+    # The rule's place in the tables of rules.h and steps.h
+    cdef Py_ssize_t number
+    cdef MoveNumber function
+
+    cdef inline void move(
+        self, double* w, double* v, double g, double eta
+    ) noexcept nogil:
+        """Move one number and its velocity."""
+        self.function(w, v, g, eta, self.momentum)

@@ -1,4 +1,8 @@
-"""Checks of sparse matrices, before compiled code follows their indices."""
+"""Checks of what users pass, where scikit-learn has none."""
+
+import math
+from collections.abc import Iterator, Mapping, Set
+from numbers import Real
 
 import numpy as np
 from scipy.sparse import issparse
@@ -7,7 +11,7 @@ from scipy.sparse import issparse
 def check_indices(X):
     """Refuse a sparse X whose parts contradict each other.
 
-    Compiled code, SciPy's as well as ours, follows the indices without looking, and
+    Compiled code, SciPy's as well as ours, follows the indices without a check, and
     would read and write outside its arrays.
     """
     if not issparse(X) or X.ndim != 2:
@@ -69,3 +73,29 @@ def check_range(indices, n):
             "The sparse X is malformed: it has indices outside of [0, "
             f"{n}): from {indices.min()} to {indices.max()}."
         )
+
+
+def are_epochs(epochs_drop):
+    """Whether they are a number > 0, or a sequence of numbers >= 0."""
+    if np.iterable(epochs_drop):
+        return not isinstance(epochs_drop, (Mapping, Set, Iterator, bytes)) and all(
+            map(is_finite_and_not_negative, epochs_drop)
+        )
+    # scikit-learn takes a 0-d array for a sequence, and leaves its range unchecked.
+    number = np.asarray(epochs_drop).item()
+    return is_finite_and_not_negative(number) and number != 0
+
+
+def is_finite_and_not_negative(value):
+    """Whether the value is a number in [0, inf) that float64 can hold."""
+    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+        return False
+    return fits_float64(value) and float(value) >= 0
+
+
+def fits_float64(value):
+    """Whether a number is finite and remains so as a float."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

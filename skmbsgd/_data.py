@@ -1,0 +1,113 @@
+"""Validated arrays, and which of their rows take part."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+
+from skmbsgd._engine.csr_rows import CSRRows
+from skmbsgd._engine.row_order import BlockOrder, RowOrder
+from skmbsgd._engine.rows import ClassTargets, RealTargets, Targets, dense_rows
+
+
+@dataclass
+class TrainingData:
+    """Validated data as the engine takes them.
+
+    Attributes
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    y : ndarray
+        Class numbers of shape (n_samples,), or numbers of shape
+        (n_samples, n_outputs).
+    targets : Targets
+        The same for the engine.
+    sample_weight : ndarray of shape (n_samples,) or None
+    rows : ndarray of uint32 or None
+        The rows that take part; None for all.
+    """
+
+    X: Any
+    y: np.ndarray
+    targets: Targets
+    sample_weight: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+    @classmethod
+    def of_numbers(cls, X, y, sample_weight):
+        """Data of a regression, y of shape (n_samples, n_outputs)."""
+        return cls(X, y, RealTargets(y)).with_weights(sample_weight)
+
+    @classmethod
+    def of_classes(cls, X, labels, n_classes, sample_weight):
+        """Data of a classification, labels in range(n_classes)."""
+        return cls(X, labels, ClassTargets(labels, n_classes)).with_weights(
+            sample_weight
+        )
+
+    @property
+    def n_rows(self):
+        """Number of rows that take part."""
+        return self.X.shape[0] if self.rows is None else len(self.rows)
+
+    @property
+    def n_outputs(self):
+        """Number of decisions for each row."""
+        return self.targets.n_outputs
+
+    def subset(self, rows):
+        """The same data, of which these rows take part."""
+        return replace(self, rows=np.asarray(rows, dtype=np.uint32))
+
+    def parts(self, n_rows):
+        """The same data in parts of so many rows each."""
+        rows = np.arange(self.n_rows) if self.rows is None else self.rows
+        for start in range(0, len(rows), n_rows):
+            yield self.subset(rows[start : start + n_rows])
+
+    def select(self, values):
+        """The entries of a per-sample array that belong to the rows taking part."""
+        return values if self.rows is None or values is None else values[self.rows]
+
+    def with_weights(self, sample_weight):
+        """The same data with other weights; None where all of them are 1."""
+        if sample_weight is not None and np.all(sample_weight == 1.0):
+            sample_weight = None
+        return replace(self, sample_weight=sample_weight)
+
+    def with_weights_of_mean_one(self):
+        """The same data, weights rescaled to a mean of 1 over the rows taking part."""
+        if self.sample_weight is None:
+            return self
+        largest = self.select(self.sample_weight).max()
+        if largest == 0.0:
+            raise ValueError(
+                "All weights of the training rows or of the validation rows are zero: "
+                "no sample is left."
+            )
+        weights = self.sample_weight / largest  # so that no sum overflows
+        return self.with_weights(weights / self.select(weights).mean())
+
+    @property
+    def bytes_of_row(self):
+        """How much of X there is to read for a row, on average, rounded up."""
+        X = self.X
+        n_bytes = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
+        return max(1, -(-n_bytes // X.shape[0]))
+
+    def order(self, *, in_blocks=False):
+        """An order of the rows, which may be shuffled by blocks."""
+        rows = self.rows
+        if rows is None:
+            rows = np.arange(self.n_rows, dtype=np.uint32)
+        values = self.select(self.targets.single)
+        if in_blocks:
+            return BlockOrder(rows, values, self.bytes_of_row)
+        return RowOrder(rows, values)
+
+    def rows_for(self, model, order=None, member=None):
+        """The rows in an order, for a model and a member of a team of threads."""
+        order = self.order() if order is None else order
+        parts = (self.X, order, self.targets, self.sample_weight, model)
+        return CSRRows(*parts) if issparse(self.X) else dense_rows(*parts, member)

@@ -1,0 +1,23 @@
+"""Update rules by their names; see rules.pxd."""
+
+
+cdef class Rule:
+    """An update rule with its momentum.
+
+    Parameters
+    ----------
+    name : {"classical", "nesterov"}
+    momentum : float
+        mu, in [0, 1).
+    """
+
+    def __init__(self, str name, double momentum):
+        names = [RULE_NAMES[i].decode() for i in range(N_RULES)]
+        self.momentum = momentum
+        self.number = names.index(name)
+        self.function = RULES[self.number]
+
+    def moved(self, double w, double v, double g, double eta):
+        """What one update by a gradient makes of a number and its velocity."""
+        self.move(&w, &v, g, eta)
+        return w, v

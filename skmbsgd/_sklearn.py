@@ -1,0 +1,51 @@
+"""What this package uses of scikit-learn without being promised it.
+
+These names are private, or younger than the oldest release supported. They stand here
+alone, so that a release that moves one of them is followed in a single file.
+"""
+
+from sklearn.base import _fit_context
+from sklearn.linear_model._base import SparseCoefMixin
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.multiclass import (
+    _check_partial_fit_first_call as check_partial_fit_first_call,
+)
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+
+from skmbsgd._typing import Method
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in with scikit-learn < 1.9: the estimators lack `set_callbacks`."""
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Interval",
+    "SparseCoefMixin",
+    "StrOptions",
+    "check_partial_fit_first_call",
+    "check_sample_weight",
+    "has_callbacks",
+    "safe_indexing",
+    "validate_parameter_constraints",
+    "with_checked_parameters",
+]
+
+
+def with_checked_parameters(fit: Method) -> Method:
+    """Let scikit-learn check the parameters ahead of fit."""
+    return _fit_context(prefer_skip_nested_validation=True)(fit)
+
+
+def has_callbacks(estimator):
+    """Whether callbacks are set on the estimator."""
+    return hasattr(estimator, "_skl_callbacks")

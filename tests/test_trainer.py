@@ -1,0 +1,123 @@
+"""The trainer alone, without an estimator."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from skmbsgd._callbacks import FitWithoutCallbacks
+from skmbsgd._data import TrainingData
+from skmbsgd._engine.losses import SquaredError
+from skmbsgd._engine.penalties import Penalty
+from skmbsgd._schedules import EpochSchedule, constant, time_based
+from skmbsgd._state import TrainingState
+from skmbsgd._trainer import Patience, Trainer
+
+SETTINGS = {
+    "batch_size": 4,
+    "momentum": 0.0,
+    "nesterov": False,
+    "fit_intercept": False,
+    "shuffle": False,
+    "average": False,
+    "n_jobs": None,
+}
+# One column of ones, and targets of 1: an update with rate r takes the distance of the
+# weight to 1 times (1 - r).
+DATA = TrainingData.of_numbers(np.ones((10, 1)), np.ones((10, 1)), None)
+N_BATCHES = 3
+
+
+def trainer(rate=0.5, schedule=None, data=DATA, **settings):
+    """A trainer of a weight that is 0, so far 1 away from the optimum."""
+    averaged = bool(settings.get("average"))
+    return Trainer(
+        TrainingState.start(np.zeros((1, 1)), np.zeros(1), seed=0, averaged=averaged),
+        data,
+        SquaredError(),
+        Penalty(),
+        schedule or EpochSchedule(constant, {"eta0": rate}),
+        **{**SETTINGS, **settings},
+    )
+
+
+def test_an_epoch_moves_weights_and_clocks():
+    training = trainer()
+    # Distances 1, 1/2 and 1/4 in batches of 4, 4 and 2 rows
+    objective = (4 * 1 + 4 / 4 + 2 / 16) / 2 / 10
+    assert_allclose(training.run_epoch(), objective, rtol=1e-14)
+    training.store()
+    state = training.state
+    assert_allclose(state.coef, [[1 - 0.5**N_BATCHES]], rtol=1e-14)
+    assert (state.n_epochs, state.n_updates, state.n_samples) == (1, N_BATCHES, 10)
+    assert state.last_rate == 0.5
+
+
+def test_an_update_takes_the_rows_and_the_rate_that_it_is_given():
+    training = trainer(rate=0.0)
+    assert training.update(np.array([7]), 0.75) == 0.5
+    assert training.update(np.array([0, 1, 2, 3, 4, 5]), 0.5) == 0.03125
+    training.store()
+    assert_allclose(training.state.coef, [[1 - 0.25 * 0.5]], rtol=1e-14)
+    assert training.state.n_samples == 7
+
+
+def test_training_keeps_the_weights_of_the_best_epoch():
+    training = trainer(rate=0.25, average=False)
+    scores = iter([1.0, 3.0, 2.0, 3.0])
+    state = training.train(
+        4, Patience(None, 1), FitWithoutCallbacks(), scorer=lambda *_: next(scores)
+    )
+    assert_allclose(state.coef, [[1 - 0.75 ** (2 * N_BATCHES)]], rtol=1e-14)
+    assert state.n_epochs == 4
+    assert training.history.validation_scores == [1.0, 3.0, 2.0, 3.0]
+    assert training.history.best_validation_score == 3.0
+    assert len(training.history.loss_curve) == 4
+
+
+def test_rates_are_asked_for_at_the_clock_of_the_state():
+    schedule = EpochSchedule(time_based, {"eta0": 0.6, "decay": 0.5})
+    training = trainer(schedule=schedule)
+    training.train(3, Patience(None, 1), FitWithoutCallbacks())
+    assert_allclose(training.history.learning_rate_curve, [0.6, 0.4, 0.3], rtol=1e-14)
+
+
+def test_a_snapshot_does_not_move_with_the_training():
+    training = trainer(average=True)
+    training.run_epoch()
+    state, _ = training.snapshot()
+    kept = state.copy()
+    training.run_epoch()
+    training.store()
+    for name in ("coef", "intercept", "velocity", "average_coef"):
+        assert_array_equal(getattr(state, name), getattr(kept, name))
+    assert state.n_epochs == 1
+    assert training.state.coef != state.coef
+
+
+@pytest.mark.parametrize(
+    "run", [Trainer.run_epoch, partial(Trainer.update, rows=np.arange(4), rate=1e200)]
+)
+def test_divergence_names_the_epoch_and_a_remedy(run):
+    training = trainer(rate=1e200)
+    with pytest.raises(ValueError, match=r"in epoch [12]: .* eta0=1e\+200"):
+        for _ in range(2):
+            run(training)
+
+
+@pytest.mark.parametrize(
+    "tol, n_iter_no_change, objectives, n_epochs",
+    [
+        (0.0, 1, [3, 2, 2, 2.5], 4),
+        (0.5, 1, [3, 2, 1.8], 3),
+        (0.5, 2, [3, 2, 1.8, 1.0, 0.9, 0.8], 6),
+        (None, 1, [3, 4, 5, 6], None),
+    ],
+)
+def test_patience_ends_with_the_epochs_without_progress(
+    tol, n_iter_no_change, objectives, n_epochs
+):
+    patience = Patience(tol, n_iter_no_change)
+    ends = [patience.is_exhausted_by(objective) for objective in objectives]
+    assert ends == [epoch == n_epochs for epoch in range(1, len(objectives) + 1)]
