@@ -28,9 +28,9 @@ enum { SKMBSGD_CACHE_LINE = 64 };
 #endif
 
 /* What a product prefetches of rows to come, as many as it works on: the cache lines at
-   the bytes `first`, first + 64, ... before `stop` of each row; instead of one beyond
-   the byte `last` the line of that byte. A product that reads rows which are in the
-   cache already prefetches `step` bytes at a time. */
+   the bytes `first`, first + 64, ... before `stop` of each row. The second product
+   prefetches `step` bytes at a time, and instead of a line beyond the byte `last` the
+   line of that byte. */
 typedef struct {
     const uint32_t *rows;
     ptrdiff_t first, stop, last, step;

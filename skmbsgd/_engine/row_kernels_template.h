@@ -28,14 +28,13 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
 
 /* A cache line of a row to come, and one of each of four rows: the memory can deliver
    only so many lines at a time, so that they are prefetched step by step. */
-#define PREFETCH_ROW(i, byte) \
-    SKMBSGD_PREFETCH((const char *)ROW(ahead->rows[i]) + LESSER(byte, ahead->last))
-#define PREFETCH_FOUR_ROWS(i, byte) \
+#define PREFETCH_ROW(row, byte) SKMBSGD_PREFETCH((const char *)ROW(row) + (byte))
+#define PREFETCH_FOUR_ROWS(rows, byte) \
     do { \
-        PREFETCH_ROW(i, byte); \
-        PREFETCH_ROW((i) + 1, byte); \
-        PREFETCH_ROW((i) + 2, byte); \
-        PREFETCH_ROW((i) + 3, byte); \
+        PREFETCH_ROW((rows)[0], byte); \
+        PREFETCH_ROW((rows)[1], byte); \
+        PREFETCH_ROW((rows)[2], byte); \
+        PREFETCH_ROW((rows)[3], byte); \
     } while (0)
 
 #if VECTOR_BYTES > 32
@@ -105,26 +104,28 @@ static TARGET void VARIANT(dot_rows)(
 {
     const REAL *x = (const REAL *)data, *w = (const REAL *)weights;
     const double b = *(const REAL *)intercept;
+    const uint32_t *rows_ahead = ahead->rows;
+    const ptrdiff_t first = ahead->first, stop = ahead->stop;
     ptrdiff_t i = 0, j, byte;
     /* Four rows at once read w once, and their sums do not wait for each other. */
     for (; i + 4 <= n_rows; i += 4) {
         const REAL *r0 = ROW(rows[i]), *r1 = ROW(rows[i + 1]);
         const REAL *r2 = ROW(rows[i + 2]), *r3 = ROW(rows[i + 3]);
         VECTOR s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO;
-        byte = ahead->first;
+        byte = first;
         for (j = 0; FITS(VECTOR); j += LANES(VECTOR)) {
             const VECTOR w_here = CONST_AT(VECTOR, w + j);
             s0 += CONST_AT(VECTOR, r0 + j) * w_here;
             s1 += CONST_AT(VECTOR, r1 + j) * w_here;
             s2 += CONST_AT(VECTOR, r2 + j) * w_here;
             s3 += CONST_AT(VECTOR, r3 + j) * w_here;
-            if (byte < ahead->stop) {
-                PREFETCH_FOUR_ROWS(i, byte);
+            if (byte < stop) {
+                PREFETCH_FOUR_ROWS(rows_ahead + i, byte);
                 byte += LINE;
             }
         }
-        for (; byte < ahead->stop; byte += LINE)
-            PREFETCH_FOUR_ROWS(i, byte);
+        for (; byte < stop; byte += LINE)
+            PREFETCH_FOUR_ROWS(rows_ahead + i, byte);
         z[i] = (double)VARIANT(complete)(&s0, r0, w, j, n_columns) + b;
         z[i + 1] = (double)VARIANT(complete)(&s1, r1, w, j, n_columns) + b;
         z[i + 2] = (double)VARIANT(complete)(&s2, r2, w, j, n_columns) + b;
@@ -144,8 +145,8 @@ static TARGET void VARIANT(dot_rows)(
         }
         s += s_next;
         z[i] = (double)VARIANT(complete)(&s, r, w, j, n_columns) + b;
-        for (byte = ahead->first; byte < ahead->stop; byte += LINE)
-            PREFETCH_ROW(i, byte);
+        for (byte = first; byte < stop; byte += LINE)
+            PREFETCH_ROW(rows_ahead[i], byte);
     }
 }
 
@@ -156,7 +157,7 @@ static TARGET void VARIANT(dot_rows)(
 #define ADD_TO_COLUMNS(TYPE, N) \
     do { \
         TYPE sums[N]; \
-        const ptrdiff_t stop = LESSER(first + ahead->step, ahead->stop); \
+        const ptrdiff_t stop = LESSER(first + step, stop_ahead); \
         ptrdiff_t k, byte; \
         for (k = 0; k < (N); k++) \
             sums[k] = CONST_AT(TYPE, g + j + k * LANES(TYPE)); \
@@ -169,14 +170,14 @@ static TARGET void VARIANT(dot_rows)(
                 sums[k] += (VECTOR_OF(TYPE, r0) * d0 + VECTOR_OF(TYPE, r1) * d1) \
                            + (VECTOR_OF(TYPE, r2) * d2 + VECTOR_OF(TYPE, r3) * d3); \
             for (byte = first; byte < stop; byte += LINE) \
-                PREFETCH_FOUR_ROWS(i, byte); \
+                PREFETCH_FOUR_ROWS(rows_ahead + i, LESSER(byte, last)); \
         } \
         for (; i < n_rows; i++) { \
             const REAL *r = ROW(rows[i]) + j, d0 = (REAL)d[i]; \
             for (k = 0; k < (N); k++) \
                 sums[k] += VECTOR_OF(TYPE, r) * d0; \
             for (byte = first; byte < stop; byte += LINE) \
-                PREFETCH_ROW(i, byte); \
+                PREFETCH_ROW(rows_ahead[i], LESSER(byte, last)); \
         } \
         for (k = 0; k < (N); k++) \
             AT(TYPE, g + j + k * LANES(TYPE)) = sums[k]; \
@@ -192,6 +193,8 @@ static TARGET void VARIANT(add_rows)(
 {
     const REAL *x = (const REAL *)data;
     REAL *g = (REAL *)gradients;
+    const uint32_t *rows_ahead = ahead->rows;
+    const ptrdiff_t stop_ahead = ahead->stop, last = ahead->last, step = ahead->step;
     ptrdiff_t i, j = 0, first = ahead->first;
     double sum = 0;
     while (j + 4 * LANES(VECTOR) <= n_columns)
