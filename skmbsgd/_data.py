@@ -8,7 +8,7 @@ from scipy.sparse import issparse
 
 from skmbsgd._engine.csr_rows import CSRRows
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
-from skmbsgd._engine.rows import ClassTargets, DenseRows, RealTargets, Targets
+from skmbsgd._engine.rows import ClassTargets, RealTargets, Targets, dense_rows
 
 
 @dataclass
@@ -110,4 +110,4 @@ class TrainingData:
         """The rows in an order, for a model and a member of a team of threads."""
         order = self.order() if order is None else order
         parts = (self.X, order, self.targets, self.sample_weight, model)
-        return CSRRows(*parts) if issparse(self.X) else DenseRows(*parts, member)
+        return CSRRows(*parts) if issparse(self.X) else dense_rows(*parts, member)

@@ -10,9 +10,9 @@ from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.rows import cost_of_dense_row
 from skmbsgd._engine.team import Member, Team
 
-# What each of two threads must have to do for its start and for their meetings to be
+# What each of two threads must have to do for its start and for their rounds to be
 # worth it, in an epoch and in a batch: work in units of about a nanosecond, and rows.
-# Products of several outputs take less time per weight; to hand their gradients over
+# Products of several outputs take less time per weight; to exchange their gradients
 # takes as much.
 LEAST_SHARE_OF_EPOCH = 500_000
 LEAST_SHARE_OF_BATCH = 3_000
@@ -58,9 +58,9 @@ def rows_of_threads(data, state, make_model, n_threads, *, in_blocks):
     if n_threads == 1:
         return [data.rows_for(make_model(state), order)]
     models = [make_model(state if i == 0 else state.copy()) for i in range(n_threads)]
-    team = Team(n_threads, models[0].bytes_of_gradients)
+    team = Team(n_threads, models[0].gradients.nbytes)
     return [
-        data.rows_for(model, order, Member(team, i, model))
+        data.rows_for(model, order, Member(team, i, model.gradients))
         for i, model in enumerate(models)
     ]
 

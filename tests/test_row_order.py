@@ -1,4 +1,4 @@
-"""The orders in which an epoch visits the rows.
+"""The orders in which an epoch in_order the rows.
 
 A matrix whose only column has the numbers of the rows, and a weight of 1, make the
 decisions tell the order.
@@ -17,13 +17,13 @@ from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._engine.epoch import compute_decisions
 from skmbsgd._engine.penalties import Penalty
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
-from skmbsgd._engine.rows import DenseRows, RealTargets
+from skmbsgd._engine.rows import RealTargets, dense_rows
 from skmbsgd._state import TrainingState, make_model
 from skmbsgd._trainer import seed_of_epoch
 
 # As in row_order.pyx
 BYTES_OF_NEIGHBOURS = 2**14
-PILE_BYTES = 2**19
+BUCKET_BYTES = 2**19
 
 
 def rows_in(order, n_samples):
@@ -38,11 +38,11 @@ def rows_in(order, n_samples):
         fit_intercept=False,
     )
     X = np.arange(n_samples, dtype=float)[:, np.newaxis]
-    return DenseRows(X, order, RealTargets(X.copy()), None, model)
+    return dense_rows(X, order, RealTargets(X.copy()), None, model)
 
 
-def visited(rows):
-    """The numbers of the rows, in the order of the visits."""
+def order_of(rows):
+    """The numbers of the rows, in their order."""
     decisions = np.empty((rows.order.n_rows, 1))
     compute_decisions(rows, decisions)
     return decisions[:, 0].astype(int)
@@ -61,47 +61,47 @@ ORDERS = {
     "blocks of one row": lambda rows, values: BlockOrder(
         rows, values, BYTES_OF_NEIGHBOURS
     ),
-    "long rows": lambda rows, values: BlockOrder(rows, values, 3 * PILE_BYTES),
+    "long rows": lambda rows, values: BlockOrder(rows, values, 3 * BUCKET_BYTES),
 }
 
 
 @pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
 @pytest.mark.parametrize("n_rows", [1, 2, 15, 17, 518, 519, 10_000, 70_001])
-def test_every_row_is_visited_once(make_order, n_rows):
+def test_every_row_comes_once(make_order, n_rows):
     rows, values = random_rows(n_rows, n_rows + 7)
-    visits = rows_in(make_order(rows, values), n_rows + 7)
+    in_order = rows_in(make_order(rows, values), n_rows + 7)
     orders = []
     for seed in range(3):
-        visits.order.shuffle(seed)
-        orders.append(visited(visits))
+        in_order.order.shuffle(seed)
+        orders.append(order_of(in_order))
         np.testing.assert_array_equal(np.sort(orders[-1]), rows)
     if n_rows > 15:
         assert len({tuple(order) for order in orders}) == 3
-    visits.order.shuffle(0)
-    np.testing.assert_array_equal(visited(visits), orders[0])
+    in_order.order.shuffle(0)
+    np.testing.assert_array_equal(order_of(in_order), orders[0])
 
 
-def test_rows_are_dealt_anew_if_a_pile_has_no_room():
+def test_rows_are_distributed_anew_if_a_bucket_has_no_room():
     n_rows = 2**21
     order = RowOrder(np.arange(n_rows, dtype=np.uint32), np.zeros(n_rows))
     # One shuffle in 200 or so
     for seed in range(5000):
         order.shuffle(seed)
-        if order.n_deals > seed + 1:
+        if order.n_distributions > seed + 1:
             break
-    assert order.n_deals == seed + 2
-    rows = visited(rows_in(order, n_rows))
+    assert order.n_distributions == seed + 2
+    rows = order_of(rows_in(order, n_rows))
     np.testing.assert_array_equal(np.sort(rows), np.arange(n_rows))
 
 
 @pytest.mark.parametrize("make_order", ORDERS.values(), ids=ORDERS)
 def test_all_orders_of_a_few_rows_are_equally_likely(make_order):
     rows = np.arange(5, dtype=np.uint32)
-    visits = rows_in(make_order(rows, np.zeros(5)), 5)
+    in_order = rows_in(make_order(rows, np.zeros(5)), 5)
     counts = Counter()
     for seed in np.random.default_rng(0).integers(2**63, size=12_000):
-        visits.order.shuffle(seed)
-        counts[tuple(visited(visits))] += 1
+        in_order.order.shuffle(seed)
+        counts[tuple(order_of(in_order))] += 1
     expected = 12_000 / 120
     observed = [counts[order] for order in itertools.permutations(range(5))]
     statistic = sum((count - expected) ** 2 / expected for count in observed)
@@ -114,49 +114,49 @@ def test_a_row_may_come_at_any_time(make_order):
     """The mean position of each tenth of the rows is that of a uniform draw."""
     n_rows, n_epochs = 20_000, 200
     rows, values = random_rows(n_rows, n_rows)
-    visits = rows_in(make_order(rows, values), n_rows)
+    in_order = rows_in(make_order(rows, values), n_rows)
     positions = np.zeros(n_rows)
     for seed in range(n_epochs):
-        visits.order.shuffle(seed)
-        positions[visited(visits)] += np.arange(n_rows) / n_rows / n_epochs
+        in_order.order.shuffle(seed)
+        positions[order_of(in_order)] += np.arange(n_rows) / n_rows / n_epochs
     # Rows of one block are not independent of each other: 16 of them at most.
     deviation = np.sqrt(1 / 12 / n_epochs / (n_rows / 10 / 16))
     tenths = positions.reshape(10, -1).mean(axis=1)
     np.testing.assert_allclose(tenths, 0.5, atol=4 * deviation)
 
 
-def test_a_pile_is_made_of_blocks_of_neighbours():
+def test_a_bucket_is_made_of_blocks_of_neighbours():
     n_rows, bytes_of_row = 50_000, 1000
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, bytes_of_row)
-    visits = rows_in(order, n_rows)
-    block_rows, pile_rows = order.block_rows, order.pile_room
+    in_order = rows_in(order, n_rows)
+    block_rows, bucket_rows = order.block_rows, order.bucket_room
     assert block_rows == BYTES_OF_NEIGHBOURS // bytes_of_row
-    assert 0.9 * PILE_BYTES < pile_rows * bytes_of_row <= PILE_BYTES
+    assert 0.9 * BUCKET_BYTES < bucket_rows * bytes_of_row <= BUCKET_BYTES
     order.shuffle(1)
-    blocks = visited(visits) // block_rows
-    for start in range(0, n_rows, pile_rows):
-        pile = blocks[start : start + pile_rows]
-        sizes = np.sort(np.unique(pile, return_counts=True)[1])
+    blocks = order_of(in_order) // block_rows
+    for start in range(0, n_rows, bucket_rows):
+        bucket = blocks[start : start + bucket_rows]
+        sizes = np.sort(np.unique(bucket, return_counts=True)[1])
         # All blocks are whole but the first and the last, and the one with the last row
         assert np.all(sizes[3:] == block_rows)
-        assert len(sizes) <= pile_rows // block_rows + 3
-    # In its pile the rows of a block lie anywhere: a third of it apart on average.
-    place = np.argsort(visited(visits))
+        assert len(sizes) <= bucket_rows // block_rows + 3
+    # In its bucket the rows of a block lie anywhere: a third of it apart on average.
+    place = np.argsort(order_of(in_order))
     distances = np.abs(np.diff(place[:block_rows]))
-    assert 0.1 * pile_rows < distances.mean() < 0.7 * pile_rows
+    assert 0.1 * bucket_rows < distances.mean() < 0.7 * bucket_rows
 
 
 @pytest.mark.parametrize("n_rows", [550, 1070, 1590, 310_832])
-def test_the_last_pile_is_not_small(n_rows):
+def test_the_last_bucket_is_not_small(n_rows):
     rows, values = random_rows(n_rows, n_rows)
     order = BlockOrder(rows, values, 1000)
-    visits = rows_in(order, n_rows)
+    in_order = rows_in(order, n_rows)
     n_blocks = []
     for seed in range(50):
         order.shuffle(seed)
-        n_blocks.append(len(np.unique(visited(visits)[-32:] // order.block_rows)))
-    # 32 rows of 17 blocks or more meet 14.5 of them on average. If the last pile were
+        n_blocks.append(len(np.unique(order_of(in_order)[-32:] // order.block_rows)))
+    # 32 rows of 17 blocks or more meet 14.5 of them on average. If the last bucket were
     # what whole ones leave over, they would be from 2 to 4 blocks.
     assert np.mean(n_blocks) > 13
 
@@ -179,11 +179,11 @@ def test_an_epoch_in_blocks_is_that_of_the_reference(layout, n_targets):
     seed = np.random.RandomState(7).randint(np.iinfo(np.int32).max)
     bytes_of_row = 300 * (8 if layout is np.asarray else 12)
     order = BlockOrder(np.arange(1500, dtype=np.uint32), np.zeros(1500), bytes_of_row)
-    assert order.pile_room < 1500
+    assert order.bucket_room < 1500
     orders = []
     for epoch in range(2):
         order.shuffle(seed_of_epoch(seed, epoch))
-        orders.append(visited(rows_in(order, 1500)))
+        orders.append(order_of(rows_in(order, 1500)))
     expected = reference.train(
         X,
         y,
@@ -213,7 +213,7 @@ def test_blocks_of_the_rows_that_are_not_held_out():
 
 @pytest.mark.parametrize("layout", [np.asarray, csr_array])
 def test_rows_sorted_by_class_are_learnt_as_well(layout):
-    """Blocks of one class each, a pile of many blocks: as good as any order."""
+    """Blocks of one class each, a bucket of many blocks: as good as any order."""
     rng = np.random.default_rng(0)
     y = np.sort(rng.integers(3, size=6000))
     X = rng.standard_normal((6000, 300)) + 0.1 * rng.standard_normal((3, 300))[y]

@@ -40,9 +40,9 @@ def team_sizes(monkeypatch):
     """Let up to 8 threads share whatever there is; list the teams that are formed."""
     sizes = []
 
-    def form_team(n_threads, bytes_of_gradients):
+    def form_team(n_threads, bytes_of_buffer):
         sizes.append(n_threads)
-        return Team(n_threads, bytes_of_gradients)
+        return Team(n_threads, bytes_of_buffer)
 
     monkeypatch.setattr(_threads, "Team", form_team)
     monkeypatch.setattr(_threads, "cpu_count", lambda: 8)
@@ -136,10 +136,11 @@ def test_long_epochs_of_real_size_are_shared(loss, team_sizes):
     assert team_sizes == [2]
 
 
-def test_a_wide_model_is_handed_over_whole(team_sizes):
-    # Gradients of 1,000 packets and a part of one
+# Gradients of one packet, of two, and of 1,000 and a part of one
+@pytest.mark.parametrize("n_features", [6, 13, 7003])
+def test_a_model_of_any_width_is_exchanged_whole(n_features, team_sizes):
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(400, 7003))
+    X = rng.normal(size=(400, n_features))
     estimator = MiniBatchSGDRegressor(
         n_jobs=2, eta0=1e-5, max_iter=2, tol=None, random_state=0
     )
@@ -229,7 +230,7 @@ def test_threads_are_as_many_as_find_work():
     assert n_useful_threads(X, 1, 51, 2) == 1
     assert n_useful_threads(X, 1, 52, 2) == 2  # 3,000 / (100 + 16) rows each
     assert n_useful_threads(X, 1, 52, 1) == 1
-    assert n_useful_threads(X, 1, 1024, 100) == 8  # twice as many meet once as often
+    assert n_useful_threads(X, 1, 1024, 100) == 8  # each hears of all others
     assert n_useful_threads(single, 1, 90, 2) == 1
     assert n_useful_threads(single, 1, 91, 2) == 2
     assert n_useful_threads(X, 10, 127, 2) == 1

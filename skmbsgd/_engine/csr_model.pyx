@@ -26,7 +26,7 @@ from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.catch_up cimport AnyUpdates, Window, aligned
 from skmbsgd._engine.models cimport Model
 from skmbsgd._engine.penalties cimport Penalty, soft_threshold
-from skmbsgd._engine.prefetch cimport prefetch
+from skmbsgd._engine.prefetch cimport CSR_NUMBERS_AHEAD, prefetch
 from skmbsgd._engine.rules cimport Rule
 from skmbsgd._engine.signals cimport check_signals
 
@@ -40,8 +40,6 @@ cdef enum:
 
 cdef enum:
     NUMBERS_PER_LINE = 8
-    # Records to bring up to date are prefetched so many numbers ahead.
-    NUMBERS_AHEAD = 512
     # Weights that are brought up to date between two checks for signals
     WEIGHTS_OF_PART = 16384
 
@@ -270,7 +268,7 @@ cdef class CSRModel(Model):
     ) noexcept nogil:
         """Bring a part of the active coordinates up to date, and sum it up."""
         cdef Py_ssize_t i, now = self.window.now
-        cdef Py_ssize_t n_ahead = max(1, NUMBERS_AHEAD // self.stride)
+        cdef Py_ssize_t n_ahead = max(1, CSR_NUMBERS_AHEAD // self.stride)
         cdef double* record
         for i in range(first, stop):
             self.prefetch_record(self.active[min(i + n_ahead, self.n_active - 1)])

@@ -7,7 +7,10 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.csr_model cimport CSRModel, index
-from skmbsgd._engine.prefetch cimport prefetch, prefetch_bytes
+from skmbsgd._engine.prefetch cimport (
+    CSR_BEGINNINGS_AHEAD, CSR_NONZEROS_AHEAD, CSR_RECORDS_AHEAD, MAX_CSR_NONZEROS,
+    prefetch, prefetch_bytes,
+)
 from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.rows cimport Rows, Targets
 from skmbsgd._engine.signals cimport WORK_BETWEEN_SIGNALS
@@ -15,12 +18,6 @@ from skmbsgd._engine.signals cimport WORK_BETWEEN_SIGNALS
 
 cdef enum:
     BLOCK_ROWS = 32
-    # Rows are looked up, then their non-zeros are prefetched, and then their records, so
-    # many rows ahead
-    LOOK_UPS_AHEAD = 24
-    ROWS_AHEAD = 16
-    RECORDS_AHEAD = 2
-    MAX_PREFETCHED = 256
 
 
 @cython.final
@@ -67,7 +64,7 @@ cdef class CSRRows(Rows):
         # Signals are checked after a block.
         rows_between_signals = max(1, WORK_BETWEEN_SIGNALS // longest_row)
         self.allocate(min(BLOCK_ROWS, rows_between_signals, order.n_rows))
-        self.lookahead = LOOK_UPS_AHEAD
+        self.lookahead = CSR_BEGINNINGS_AHEAD
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.first = first
@@ -102,14 +99,14 @@ cdef class CSRRows(Rows):
         cdef double* z = self.z
         for i in range(self.n_rows):
             self.prefetch_rows(i, data, indices)
-            ahead = self.row_ahead(i, RECORDS_AHEAD)
+            ahead = self.row_ahead(i, CSR_RECORDS_AHEAD)
             start, stop = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
             start_ahead, stop_ahead = self.indptr[ahead], self.indptr[ahead + 1]
             for k in range(n_outputs):
                 z[k] = self.concrete.b[k]
             self.concrete.add_products(
                 data + start, indices + start, stop - start, indices + start_ahead,
-                min(stop_ahead - start_ahead, <int64_t>MAX_PREFETCHED), z)
+                min(stop_ahead - start_ahead, <int64_t>MAX_CSR_NONZEROS), z)
             z += n_outputs
 
     cdef void add(self, const floating* data, const index* indices) noexcept nogil:
@@ -135,10 +132,10 @@ cdef class CSRRows(Rows):
         self, Py_ssize_t i, const floating* data, const index* indices
     ) noexcept nogil:
         """Ask for a row's beginning, and for another's non-zeros and target."""
-        cdef uint32_t row = self.row_ahead(i, ROWS_AHEAD)
+        cdef uint32_t row = self.row_ahead(i, CSR_NONZEROS_AHEAD)
         cdef int64_t start = self.indptr[row]
-        cdef int64_t n = min(self.indptr[row + 1] - start, <int64_t>MAX_PREFETCHED)
-        prefetch(self.indptr + self.row_ahead(i, LOOK_UPS_AHEAD))
+        cdef int64_t n = min(self.indptr[row + 1] - start, <int64_t>MAX_CSR_NONZEROS)
+        prefetch(self.indptr + self.row_ahead(i, CSR_BEGINNINGS_AHEAD))
         if self.concrete.n_outputs > 1:
             self.targets.prefetch(row)
         if n > 0:

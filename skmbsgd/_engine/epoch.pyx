@@ -16,10 +16,10 @@ def run_epoch(
     Py_ssize_t batch_size,
     Py_ssize_t first_averaged_batch=-1,
 ):
-    """Visit every row once, in batches, and move the model after each batch.
+    """Go through all rows once, in batches, and move the model after each batch.
 
     Without the GIL; signals are heard all the while. If several threads train
-    together, each of them calls this with batches of its own, and visits its share.
+    together, each of them calls this with rows of its own, and works on its share.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def run_epoch(
     Returns
     -------
     loss : float
-        The sum over the rows visited of weight * loss, each at the weights its batch
-        met, divided by the number of all rows.
+        The sum over the rows of the thread of weight * loss, each at the weights its
+        batch met, divided by the number of all rows.
     """
     cdef Model model = rows.model
     cdef Member member = rows.member
@@ -55,12 +55,12 @@ def run_epoch(
         first_averaged_batch = n_batches
     model.begin_epoch(learning_rates, n_batches, first_averaged_batch)
     member.take_share(
-        batch_size, rows.cost_of_row, rows.order.cost_of_turn())
-    rows.divide_requests(member.share_rows)
+        batch_size, rows.cost_of_row, rows.order.cost_of_position())
+    rows.begin_epoch(member.share_rows)
     # The leader hears signals, and reckons with the share of the others.
     cdef double work_of_row = rows.cost_of_row * batch_size / member.share_rows
     with nogil:
-        if not (member.is_alone or begin_together(rows)):
+        if not (member.is_alone or synchronise_start(rows)):
             n_batches = 0
         for batch in range(n_batches):
             row = batch * batch_size
@@ -82,7 +82,8 @@ def run_epoch(
                 if work > WORK_BETWEEN_SIGNALS and member.leads:
                     work = 0.0
                     check_signals()
-            if not (member.is_alone or meet(rows, batch)):
+            rows.complete_gradients()
+            if not (member.is_alone or synchronise(rows, batch)):
                 break
             model.step(learning_rates[batch if rates_differ else 0])
             total_loss += batch_loss * batch_rows
@@ -92,14 +93,14 @@ def run_epoch(
     return total_loss / n_rows
 
 
-cdef bint begin_together(Rows rows) noexcept nogil:
+cdef bint synchronise_start(Rows rows) noexcept nogil:
     """Wait for the other threads; tell whether nobody has given up."""
     if rows.member.leads:
-        rows.order.settle(n_decided(rows, 0))
-    return meet(rows, -1)
+        rows.order.decide(positions_needed(rows, 0))
+    return synchronise(rows, -1)
 
 
-cdef bint meet(Rows rows, Py_ssize_t batch) noexcept nogil:
+cdef bint synchronise(Rows rows, Py_ssize_t batch) noexcept nogil:
     """Add up the gradients of all threads; tell whether nobody has given up.
 
     While they are on their way, one thread decides the order of the rows that all need
@@ -107,12 +108,12 @@ cdef bint meet(Rows rows, Py_ssize_t batch) noexcept nogil:
     """
     rows.member.send()
     if rows.member.leads:
-        rows.order.settle(n_decided(rows, batch + 2))
+        rows.order.decide(positions_needed(rows, batch + 2))
     return rows.member.receive()
 
 
-cdef inline Py_ssize_t n_decided(Rows rows, Py_ssize_t batch) noexcept nogil:
-    """How many places in the order of rows must be known to work on a batch."""
+cdef inline Py_ssize_t positions_needed(Rows rows, Py_ssize_t batch) noexcept nogil:
+    """How many positions of the order must be decided to work on a batch."""
     cdef Py_ssize_t n_ahead = 2 + rows.lookahead // rows.member.least_share
     return (batch + 1 + n_ahead) * rows.member.batch_size + rows.max_rows
 
@@ -129,7 +130,6 @@ def compute_decisions(Rows rows, double[:, ::1] out):
     cdef double work = 0.0
     if out.shape[0] != n_rows or out.shape[1] != n_outputs:
         raise ValueError("The array for the decisions has the wrong shape.")
-    rows.let_first_product_send()
     with nogil:
         while row < n_rows:
             n_loaded = rows.load(row, n_rows, 1.0)

@@ -38,10 +38,8 @@ cdef class Model:
 
 cdef class DenseModel(Model):
     cdef bint single_precision
-    # Gradients of the weights, then those of the intercepts, then room for them to be
-    # handed over in whole packets
-    cdef object gradient_array
-    cdef readonly Py_ssize_t bytes_of_gradients
+    # Gradients of the weights, then those of the intercepts
+    cdef readonly object gradients
     cdef Py_ssize_t n_weights
     cdef Step step_weights, step_intercepts
     cdef void* w

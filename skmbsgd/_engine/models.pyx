@@ -13,7 +13,6 @@ from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.penalties cimport Penalty
 from skmbsgd._engine.rules cimport Rule
 from skmbsgd._engine.signals cimport check_signals
-from skmbsgd._engine.threads cimport BYTES_OF_PACKET
 
 cdef extern from "steps.h":
     Step step_for "skmbsgd_step_for" (
@@ -111,16 +110,14 @@ cdef class DenseModel(Model):
         shape, outputs = state.coef.shape, state.coef.shape[:1]
         self.single_precision = dtype == np.float32
         self.n_weights = self.n_outputs * self.n_features
-        self.bytes_of_gradients = (self.n_weights + self.n_outputs) * dtype.itemsize
-        self.gradient_array = np.zeros(
-            (self.bytes_of_gradients + BYTES_OF_PACKET) // dtype.itemsize, dtype)
+        self.gradients = np.zeros(self.n_weights + self.n_outputs, dtype)
 
         self.w = writable_memory(self.coef, shape, dtype)
         self.v = writable_memory(self.velocity, shape, dtype)
-        self.g = <void*><size_t>self.gradient_array.ctypes.data
+        self.g = <void*><size_t>self.gradients.ctypes.data
         self.b = writable_memory(self.intercept, outputs, dtype)
         self.b_v = writable_memory(self.intercept_velocity, outputs, dtype)
-        self.b_g = <void*><size_t>self.gradient_array[self.n_weights:].ctypes.data
+        self.b_g = <void*><size_t>self.gradients[self.n_weights:].ctypes.data
         self.step_weights = step_for(
             rule.number, penalty.map_number, self.single_precision)
         self.step_intercepts = step_for(rule.number, 0, self.single_precision)

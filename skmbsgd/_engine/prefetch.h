@@ -3,7 +3,10 @@
 #ifndef SKMBSGD_PREFETCH_H
 #define SKMBSGD_PREFETCH_H
 
-enum { SKMBSGD_CACHE_LINE = 64, SKMBSGD_PAGE = 4096 };
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SKMBSGD_CACHE_LINE = 64 };
 
 #if defined(__GNUC__)
 /* Into the second-level cache: of three processors measured, two took up to half the
@@ -24,11 +27,20 @@ enum { SKMBSGD_CACHE_LINE = 64, SKMBSGD_PAGE = 4096 };
 #define SKMBSGD_PREFETCH_TO_WRITE(address) ((void)(address))
 #endif
 
-/* Whether products should ask for rows to come while they read others for the first
-   time. Reads wait behind requests, and with processors of AMD it is better to ask when
-   the rows at hand are in the cache; with those of Intel it takes up to an eighth less
-   time to spread requests over the wait (docs/engine.rst). */
-static inline int skmbsgd_ask_while_reading(void)
+/* What a product prefetches of rows to come, as many as it works on: the cache lines at
+   the bytes `first`, first + 64, ... before `stop` of each row. The second product
+   prefetches `step` bytes at a time, and instead of a line beyond the byte `last` the
+   line of that byte. */
+typedef struct {
+    const uint32_t *rows;
+    ptrdiff_t first, stop, last, step;
+} skmbsgd_rows_ahead;
+
+/* Whether the product that reads rows for the first time should prefetch others. Its
+   reads wait behind prefetches, and with processors of AMD it is better to prefetch
+   when the rows at hand are in the cache; with those of Intel it takes up to an eighth
+   less time to spread prefetches over the wait (docs/engine.rst). */
+static inline int skmbsgd_prefetch_while_reading(void)
 {
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
     __builtin_cpu_init();

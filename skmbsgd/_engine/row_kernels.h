@@ -1,8 +1,8 @@
 /* Products of scattered rows with one vector, in either precision.
 
-   BLAS wants the rows of a matrix evenly spaced, and does not send for the ones to
-   come. Here they are any rows of an array, in any order, read where they lie, and the
-   wait for the memory is spent on arithmetic. docs/engine.rst has the figures.
+   BLAS wants the rows of a matrix evenly spaced, and does not prefetch those to come.
+   Here they are any rows of an array, in any order, read where they lie, and the wait
+   for the memory is spent on arithmetic. docs/engine.rst has the figures.
 
    The functions are compiled for each width of SIMD registers, not left to the
    compiler's versions of one function: a vector wider than the registers would be kept
@@ -16,6 +16,18 @@
 
 #include "multiversioned.h"
 #include "prefetch.h"
+
+/* Both products prefetch rows to come as well. */
+typedef struct {
+    /* z[i] = x[rows[i]] . w + b */
+    void (*dot_rows)(
+        const void *x, const uint32_t *rows, ptrdiff_t n_rows, ptrdiff_t n_columns,
+        const void *w, const void *b, double *z, const skmbsgd_rows_ahead *ahead);
+    /* g += sum over i of d[i] * x[rows[i]], and b_g += sum over i of d[i] */
+    void (*add_rows)(
+        const void *x, const uint32_t *rows, ptrdiff_t n_rows, ptrdiff_t n_columns,
+        const double *d, void *g, void *b_g, const skmbsgd_rows_ahead *ahead);
+} skmbsgd_row_kernels;
 
 #define REAL double
 #define NAME(function) function##_double

@@ -23,19 +23,18 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
 #define LANES(TYPE) ((ptrdiff_t)(sizeof(TYPE) / sizeof(REAL)))
 #define FITS(TYPE) (j + LANES(TYPE) <= n_columns)
 #define ROW(row) (x + (ptrdiff_t)(row) * n_columns)
-#define BYTE_OF_ROW(row, byte) ((const char *)ROW(row) + (byte))
 #define LINE ((ptrdiff_t)SKMBSGD_CACHE_LINE)
-#define PAGE ((ptrdiff_t)SKMBSGD_PAGE)
+#define LESSER(a, b) ((a) < (b) ? (a) : (b))
 
-/* A cache line of each of four rows. The memory can deliver only so many lines
-   at a time, so that they are sent for step by step, and by the shuffle or by both
-   products where that is better. */
-#define SEND_FOR_LINES(four_rows, byte) \
+/* A cache line of a row to come, and one of each of four rows: the memory can deliver
+   only so many lines at a time, so that they are prefetched step by step. */
+#define PREFETCH_ROW(row, byte) SKMBSGD_PREFETCH((const char *)ROW(row) + (byte))
+#define PREFETCH_FOUR_ROWS(rows, byte) \
     do { \
-        SKMBSGD_PREFETCH(BYTE_OF_ROW((four_rows)[0], byte)); \
-        SKMBSGD_PREFETCH(BYTE_OF_ROW((four_rows)[1], byte)); \
-        SKMBSGD_PREFETCH(BYTE_OF_ROW((four_rows)[2], byte)); \
-        SKMBSGD_PREFETCH(BYTE_OF_ROW((four_rows)[3], byte)); \
+        PREFETCH_ROW((rows)[0], byte); \
+        PREFETCH_ROW((rows)[1], byte); \
+        PREFETCH_ROW((rows)[2], byte); \
+        PREFETCH_ROW((rows)[3], byte); \
     } while (0)
 
 #if VECTOR_BYTES > 32
@@ -99,34 +98,34 @@ static SKMBSGD_INLINE TARGET REAL VARIANT(complete)(
 }
 
 static TARGET void VARIANT(dot_rows)(
-    const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
-    ptrdiff_t n_rows, ptrdiff_t n_columns,
-    ptrdiff_t first_ahead, ptrdiff_t stop_ahead,
-    const uint32_t *rows_beyond, ptrdiff_t stop_beyond,
-    const REAL *w, REAL b, double *z)
+    const void *data, const uint32_t *rows, ptrdiff_t n_rows, ptrdiff_t n_columns,
+    const void *weights, const void *intercept, double *z,
+    const skmbsgd_rows_ahead *ahead)
 {
-    ptrdiff_t i = 0, j, ahead, beyond;
+    const REAL *x = (const REAL *)data, *w = (const REAL *)weights;
+    const double b = *(const REAL *)intercept;
+    const uint32_t *rows_ahead = ahead->rows;
+    const ptrdiff_t first = ahead->first, stop = ahead->stop;
+    ptrdiff_t i = 0, j, byte;
     /* Four rows at once read w once, and their sums do not wait for each other. */
     for (; i + 4 <= n_rows; i += 4) {
         const REAL *r0 = ROW(rows[i]), *r1 = ROW(rows[i + 1]);
         const REAL *r2 = ROW(rows[i + 2]), *r3 = ROW(rows[i + 3]);
         VECTOR s0 = ZERO, s1 = ZERO, s2 = ZERO, s3 = ZERO;
-        for (beyond = 0; beyond < stop_beyond; beyond += PAGE)
-            SEND_FOR_LINES(rows_beyond + i, beyond);
-        ahead = first_ahead;
+        byte = first;
         for (j = 0; FITS(VECTOR); j += LANES(VECTOR)) {
             const VECTOR w_here = CONST_AT(VECTOR, w + j);
             s0 += CONST_AT(VECTOR, r0 + j) * w_here;
             s1 += CONST_AT(VECTOR, r1 + j) * w_here;
             s2 += CONST_AT(VECTOR, r2 + j) * w_here;
             s3 += CONST_AT(VECTOR, r3 + j) * w_here;
-            if (ahead < stop_ahead) {
-                SEND_FOR_LINES(rows_ahead + i, ahead);
-                ahead += LINE;
+            if (byte < stop) {
+                PREFETCH_FOUR_ROWS(rows_ahead + i, byte);
+                byte += LINE;
             }
         }
-        for (; ahead < stop_ahead; ahead += LINE)
-            SEND_FOR_LINES(rows_ahead + i, ahead);
+        for (; byte < stop; byte += LINE)
+            PREFETCH_FOUR_ROWS(rows_ahead + i, byte);
         z[i] = (double)VARIANT(complete)(&s0, r0, w, j, n_columns) + b;
         z[i + 1] = (double)VARIANT(complete)(&s1, r1, w, j, n_columns) + b;
         z[i + 2] = (double)VARIANT(complete)(&s2, r2, w, j, n_columns) + b;
@@ -146,23 +145,20 @@ static TARGET void VARIANT(dot_rows)(
         }
         s += s_next;
         z[i] = (double)VARIANT(complete)(&s, r, w, j, n_columns) + b;
-        for (beyond = 0; beyond < stop_beyond; beyond += PAGE)
-            SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_beyond[i], beyond));
-        for (ahead = first_ahead; ahead < stop_ahead; ahead += LINE)
-            SKMBSGD_PREFETCH(BYTE_OF_ROW(rows_ahead[i], ahead));
+        for (byte = first; byte < stop; byte += LINE)
+            PREFETCH_ROW(rows_ahead[i], byte);
     }
 }
 
 /* g += d^T X in the next columns, N of a TYPE, whose sums stay in registers from the
-   first row to the last. A share of the lines to come is sent for meanwhile: after the
-   rows at hand are read, which would have to wait otherwise; as early as that allows,
-   since the next block's first product waits for all that is under way; and line after
-   line of the same rows, which the memory delivers faster. */
+   first row to the last. A step of the lines to come is prefetched meanwhile: after the
+   rows at hand are read, which would have to wait otherwise; and line after line of the
+   same rows, which the memory delivers faster. */
 #define ADD_TO_COLUMNS(TYPE, N) \
     do { \
         TYPE sums[N]; \
-        const ptrdiff_t stop = LESSER(first_ahead + share, end_ahead); \
-        ptrdiff_t k, ahead; \
+        const ptrdiff_t stop = LESSER(first + step, stop_ahead); \
+        ptrdiff_t k, byte; \
         for (k = 0; k < (N); k++) \
             sums[k] = CONST_AT(TYPE, g + j + k * LANES(TYPE)); \
         for (i = 0; i + 4 <= n_rows; i += 4) { \
@@ -173,36 +169,34 @@ static TARGET void VARIANT(dot_rows)(
             for (k = 0; k < (N); k++) \
                 sums[k] += (VECTOR_OF(TYPE, r0) * d0 + VECTOR_OF(TYPE, r1) * d1) \
                            + (VECTOR_OF(TYPE, r2) * d2 + VECTOR_OF(TYPE, r3) * d3); \
-            for (ahead = first_ahead; ahead < stop; ahead += LINE) \
-                SEND_FOR_LINES(rows_ahead + i, LESSER(ahead, last_ahead)); \
+            for (byte = first; byte < stop; byte += LINE) \
+                PREFETCH_FOUR_ROWS(rows_ahead + i, LESSER(byte, last)); \
         } \
         for (; i < n_rows; i++) { \
             const REAL *r = ROW(rows[i]) + j, d0 = (REAL)d[i]; \
             for (k = 0; k < (N); k++) \
                 sums[k] += VECTOR_OF(TYPE, r) * d0; \
-            for (ahead = first_ahead; ahead < stop; ahead += LINE) \
-                SKMBSGD_PREFETCH( \
-                    BYTE_OF_ROW(rows_ahead[i], LESSER(ahead, last_ahead))); \
+            for (byte = first; byte < stop; byte += LINE) \
+                PREFETCH_ROW(rows_ahead[i], LESSER(byte, last)); \
         } \
         for (k = 0; k < (N); k++) \
             AT(TYPE, g + j + k * LANES(TYPE)) = sums[k]; \
         j += (N) * LANES(TYPE); \
-        first_ahead = stop; \
+        first = stop; \
     } while (0)
 #define VECTOR_OF(TYPE, row) CONST_AT(TYPE, (row) + k * LANES(TYPE))
-#define LESSER(a, b) ((a) < (b) ? (a) : (b))
 
-static TARGET REAL VARIANT(add_rows)(
-    const REAL *x, const uint32_t *rows, const uint32_t *rows_ahead,
-    ptrdiff_t n_rows, ptrdiff_t n_columns,
-    ptrdiff_t first_ahead, ptrdiff_t stop_ahead, const double *d, REAL *g)
+static TARGET void VARIANT(add_rows)(
+    const void *data, const uint32_t *rows, ptrdiff_t n_rows, ptrdiff_t n_columns,
+    const double *d, void *gradients, void *intercept_gradient,
+    const skmbsgd_rows_ahead *ahead)
 {
-    /* A row need not begin with a cache line: its last byte may lie in one more. */
-    const ptrdiff_t last_ahead = stop_ahead - 1, end_ahead = stop_ahead + LINE - 1;
-    /* What is left of a short row at once, of a long one step by step */
-    const ptrdiff_t share = (stop_ahead - first_ahead > 8 * LINE ? 3 : 9) * LINE;
-    ptrdiff_t i, j = 0;
-    REAL sum = 0;
+    const REAL *x = (const REAL *)data;
+    REAL *g = (REAL *)gradients;
+    const uint32_t *rows_ahead = ahead->rows;
+    const ptrdiff_t stop_ahead = ahead->stop, last = ahead->last, step = ahead->step;
+    ptrdiff_t i, j = 0, first = ahead->first;
+    double sum = 0;
     while (j + 4 * LANES(VECTOR) <= n_columns)
         ADD_TO_COLUMNS(VECTOR, 4);
     if (j + 2 * LANES(VECTOR) <= n_columns)
@@ -219,25 +213,23 @@ static TARGET REAL VARIANT(add_rows)(
 #endif
     while (FITS(REAL))
         ADD_TO_COLUMNS(REAL, 1);
-    /* If nobody has sent for the first half, the steps may have been too few. */
-    for (; first_ahead < end_ahead; first_ahead += LINE)
-        for (i = 0; i < n_rows; i++)
-            SKMBSGD_PREFETCH(
-                BYTE_OF_ROW(rows_ahead[i], LESSER(first_ahead, last_ahead)));
     for (i = 0; i + 4 <= n_rows; i += 4)
-        sum += ((REAL)d[i] + (REAL)d[i + 1]) + ((REAL)d[i + 2] + (REAL)d[i + 3]);
+        sum += (d[i] + d[i + 1]) + (d[i + 2] + d[i + 3]);
     for (; i < n_rows; i++)
-        sum += (REAL)d[i];
-    return sum;
+        sum += d[i];
+    *(REAL *)intercept_gradient += (REAL)sum;
 }
+
+static const skmbsgd_row_kernels VARIANT(row_kernels) = {
+    VARIANT(dot_rows), VARIANT(add_rows)
+};
 
 #undef ADD_TO_COLUMNS
 #undef VECTOR_OF
+#undef PREFETCH_FOUR_ROWS
+#undef PREFETCH_ROW
 #undef LESSER
-#undef SEND_FOR_LINES
-#undef PAGE
 #undef LINE
-#undef BYTE_OF_ROW
 #undef ROW
 #undef FITS
 #undef LANES

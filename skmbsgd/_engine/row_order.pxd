@@ -8,41 +8,34 @@ cdef class RowOrder:
     cdef readonly object given_rows, given_values
     cdef uint32_t* unshuffled_rows
     cdef double* unshuffled_values
-    # The order at hand: the given one, or shuffled up to n_settled
+    # The order at hand: the given one, or one that is decided up to n_decided
     cdef uint32_t* rows
     cdef double* values
     cdef readonly Py_ssize_t n_rows
-    # Whether each row is the next one of X, and whether rows are shuffled one by one
+    # Whether each row number is the one after that before it
     cdef readonly bint consecutive
-    cdef bint scattered
-    cdef Py_ssize_t n_settled
+    cdef Py_ssize_t n_decided
 
     cdef object rows_array, values_array, ends_array
     cdef Py_ssize_t* ends
-    # Each pile has pile_room places, and the one at hand begins room_before places
-    # after those that its rows will have in the order.
-    cdef readonly Py_ssize_t pile_room
-    cdef Py_ssize_t n_piles, pile, room_before
-    # Shuffles so far, and those that had to be begun anew
-    cdef readonly Py_ssize_t n_deals
+    # Each bucket has bucket_room places, and the one at hand begins room_before places
+    # after the positions that its rows will have in the order.
+    cdef readonly Py_ssize_t bucket_room
+    cdef Py_ssize_t n_buckets, bucket, room_before
+    # Distributions so far, those that had to be begun anew included
+    cdef readonly Py_ssize_t n_distributions
     cdef uint64_t random_state
-    # Where X begins, the length of its rows, and how much of each the shuffle sends for
-    cdef const char* first_row
-    cdef Py_ssize_t bytes_of_row, bytes_sent
 
-    cdef double cost_of_turn(self) noexcept nogil
-    cdef Py_ssize_t let_shuffle_send(
-        self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes
-    ) noexcept nogil
-    cdef void empty_piles(self) noexcept nogil
+    cdef double cost_of_position(self) noexcept nogil
+    cdef void empty_buckets(self) noexcept nogil
     cdef Py_ssize_t least_room(self) noexcept nogil
-    cdef Py_ssize_t deal(self, Py_ssize_t first) noexcept nogil
-    cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
-    cdef void settle(self, Py_ssize_t stop) noexcept nogil
+    cdef Py_ssize_t distribute(self, Py_ssize_t first) noexcept nogil
+    cdef void put_into_buckets(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void decide(self, Py_ssize_t stop) noexcept nogil
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil
-    cdef void send_for_next_pile(
+    cdef void prefetch_next_bucket(
         self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
-    cdef void send_for_next_places(self, Py_ssize_t first) noexcept nogil
+    cdef void prefetch_next_positions(self, Py_ssize_t first) noexcept nogil
 
 
 @cython.final

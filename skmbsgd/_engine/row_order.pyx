@@ -1,4 +1,4 @@
-"""The order in which an epoch visits the rows of X: given, shuffled, or in blocks."""
+"""The order in which an epoch goes through rows: given, shuffled, or in blocks."""
 
 import numpy as np
 
@@ -8,28 +8,31 @@ from libc.math cimport sqrt
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from skmbsgd._engine.prefetch cimport prefetch, prefetch_lines, prefetch_to_write
+from skmbsgd._engine.prefetch cimport CACHE_LINE, prefetch, prefetch_to_write
 
 
 cdef enum:
-    # Rows of a pile: few enough to stay in the second-level cache while they are
-    # shuffled, and so many that the ends of all piles stay in the first-level cache
-    # while rows are dealt. At most as many piles as a byte can tell apart
-    ROWS_OF_PILE = 8192
-    MAX_PILES = 256
-    # A block of neighbours, long enough for the memory to deliver it at speed; a pile
-    # of blocks, which stays in the second-level cache; and what the number and the
-    # target of a row take in it
+    # Rows of a bucket: few enough to stay in the second-level cache while they are
+    # shuffled, and so many that the ends of all buckets stay in the first-level cache
+    # while rows are distributed. At most as many buckets as a byte can tell apart
+    ROWS_OF_BUCKET = 8192
+    MAX_BUCKETS = 256
+    # A block of neighbours, long enough for the memory to deliver it at speed; a bucket
+    # of blocks, which stays in the second-level cache; and what the number of a row and
+    # the value that goes with it take there
     BYTES_OF_NEIGHBOURS = 16384
-    PILE_BYTES = 524288
+    BUCKET_BYTES = 524288
     BYTES_OF_PLACE = 12
     # Rows that are shuffled at once
-    SHUFFLE_BLOCK = 128
-    # What it takes to decide the turn of a row, in the unit of the cost of a row
-    COST_OF_TURN = 8
-    # Rows dealt, and blocks placed, between two looks at the signals
+    ROWS_OF_PART = 128
+    # What it takes to decide a position, in the unit of the cost of a row
+    COST_OF_POSITION = 8
+    # Rows distributed, and blocks placed, between two checks of the signals
     ROWS_BETWEEN_SIGNALS = 1048576
     BLOCKS_BETWEEN_SIGNALS = 65536
+    # Row numbers and values of a cache line
+    ROWS_OF_LINE = CACHE_LINE // 4
+    VALUES_OF_LINE = CACHE_LINE // 8
 
 
 cdef void* address_of(array, dtype) except NULL:
@@ -51,20 +54,20 @@ cdef bint is_consecutive(const uint32_t[::1] rows):
 
 
 cdef class RowOrder:
-    """The order in which an epoch visits rows of X, and a number that goes with each.
+    """The order in which an epoch goes through rows, and a value that goes with each.
 
-    The numbers, the targets of a single output, stand in the order of the visits: to
-    look them up where they came from would take a cache miss each, as would the swaps
-    of a plain Fisher-Yates shuffle. So the rows are dealt at random into piles that fit
-    into the cache, and each pile is shuffled when its turn comes (C. R. Rao, Sankhya A
-    23, 1961; M. Sandelius, J. R. Stat. Soc. B 24, 1962): all orders are equally likely.
+    Row numbers and values are shuffled together: to look the values up where they came
+    from would take a cache miss each, as would the swaps of a plain Fisher-Yates
+    shuffle. So rows are distributed at random into buckets that fit into the cache, and
+    each bucket is shuffled when the epoch comes to it (C. R. Rao, Sankhya A 23, 1961;
+    M. Sandelius, J. R. Stat. Soc. B 24, 1962): all orders are equally likely.
 
     Parameters
     ----------
     rows : ndarray of shape (n_rows,), uint32
-        The rows of X to visit, in this order before the first shuffle. Never written.
+        Numbers of rows, in this order before the first shuffle. Never written.
     values : ndarray of shape (n_rows,), float64, or None
-        A number for each of the rows, in the same order. Never written.
+        A value for each of the rows, in the same order. Never written.
     """
 
     def __init__(self, rows, values=None):
@@ -76,105 +79,93 @@ cdef class RowOrder:
             self.unshuffled_values = <double*>address_of(values, np.float64)
         self.rows, self.values = self.unshuffled_rows, self.unshuffled_values
         self.consecutive = is_consecutive(rows)
-        self.n_settled = self.n_rows
-        self.n_piles = 1
-        while self.n_piles < MAX_PILES and self.n_piles * ROWS_OF_PILE < self.n_rows:
-            self.n_piles *= 2
-        self.pile_room = room_of_pile(self.n_rows / <double>self.n_piles)
+        self.n_decided = self.n_rows
+        self.n_buckets = 1
+        while (self.n_buckets < MAX_BUCKETS
+                and self.n_buckets * ROWS_OF_BUCKET < self.n_rows):
+            self.n_buckets *= 2
+        self.bucket_room = room_of_bucket(self.n_rows / <double>self.n_buckets)
 
     def shuffle(self, uint64_t seed):
-        """Put the given rows into a random order, with a look at the signals.
+        """Distribute the given rows anew, and check the signals meanwhile.
 
-        The piles are shuffled later, by `settle`.
+        The buckets are shuffled later, by `decide`.
         """
         self.random_state = seed
-        self.bytes_sent = 0
         if self.rows_array is None:
-            self.make_room()
-        self.pile, self.room_before, self.n_settled = 0, 0, 0
-        self.make_piles()
+            self.make_arrays()
+        self.bucket, self.room_before, self.n_decided = 0, 0, 0
+        self.make_buckets()
 
-    cdef double cost_of_turn(self) noexcept nogil:
-        """The work of deciding the turn of a row: none in the given order.
+    cdef double cost_of_position(self) noexcept nogil:
+        """The work of deciding a position: none in the given order.
 
         All threads of a team get the same answer at any time of an epoch.
         """
-        return 0.0 if self.rows == self.unshuffled_rows else COST_OF_TURN
+        return 0.0 if self.rows == self.unshuffled_rows else COST_OF_POSITION
 
-    cdef Py_ssize_t let_shuffle_send(
-        self, const char* first_row, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes
-    ) noexcept nogil:
-        """Have the shuffle ask for so many bytes of a row when it knows its turn.
+    def make_buckets(self):
+        """Distribute the rows, and all of them anew if a bucket has no room left.
 
-        Return how many it will: none if all turns are known already. The rest of a row
-        is sent for later, and need not wait for the translation of its address then.
+        That depends on the sizes of the buckets alone, so that all orders remain
+        equally likely. To count their rows first, and give each bucket just the room it
+        needs, takes longer.
         """
-        self.first_row, self.bytes_of_row = first_row, bytes_of_row
-        self.bytes_sent = n_bytes if self.n_settled < self.n_rows else 0
-        return self.bytes_sent
-
-    def make_piles(self):
-        """Deal the rows into piles, and all of them anew if one has no room left.
-
-        That depends on the sizes of the piles alone, so that all orders remain equally
-        likely. To count their rows first, and give each pile just the room it needs,
-        takes longer.
-        """
-        cdef Py_ssize_t n_dealt = 0
-        while n_dealt < self.n_rows:
-            self.n_deals += 1
-            n_dealt = 0
-            self.empty_piles()
-            while n_dealt < self.n_rows and self.least_room() > 0:
+        cdef Py_ssize_t n_distributed = 0
+        while n_distributed < self.n_rows:
+            self.n_distributions += 1
+            n_distributed = 0
+            self.empty_buckets()
+            while n_distributed < self.n_rows and self.least_room() > 0:
                 with nogil:
-                    n_dealt = self.deal(n_dealt)
+                    n_distributed = self.distribute(n_distributed)
                 PyErr_CheckSignals()
 
-    def make_room(self):
+    def make_arrays(self):
         """Make arrays for the shuffled order, the same for all epochs."""
-        self.consecutive, self.scattered = False, True
-        n_places = self.n_piles * self.pile_room
+        self.consecutive = False
+        n_places = self.n_buckets * self.bucket_room
         self.rows_array = np.empty(n_places, dtype=np.uint32)
         self.rows = <uint32_t*>address_of(self.rows_array, np.uint32)
         if self.given_values is not None:
             self.values_array = np.empty(n_places)
             self.values = <double*>address_of(self.values_array, np.float64)
-        self.ends_array = np.empty(self.n_piles, dtype=np.intp)
+        self.ends_array = np.empty(self.n_buckets, dtype=np.intp)
         self.ends = <Py_ssize_t*>address_of(self.ends_array, np.intp)
 
-    cdef void empty_piles(self) noexcept nogil:
-        cdef Py_ssize_t pile
-        for pile in range(self.n_piles):
-            self.ends[pile] = pile * self.pile_room
+    cdef void empty_buckets(self) noexcept nogil:
+        cdef Py_ssize_t bucket
+        for bucket in range(self.n_buckets):
+            self.ends[bucket] = bucket * self.bucket_room
 
     cdef Py_ssize_t least_room(self) noexcept nogil:
-        """The number of rows for which there is room whatever piles they go on."""
-        cdef Py_ssize_t pile, room = self.pile_room
-        for pile in range(self.n_piles):
-            room = min(room, (pile + 1) * self.pile_room - self.ends[pile])
+        """The number of rows for which there is room whatever buckets they go on."""
+        cdef Py_ssize_t bucket, room = self.bucket_room
+        for bucket in range(self.n_buckets):
+            room = min(room, (bucket + 1) * self.bucket_room - self.ends[bucket])
         return room
 
-    cdef Py_ssize_t deal(self, Py_ssize_t first) noexcept nogil:
-        """Deal rows from first on; return the first one that is left.
+    cdef Py_ssize_t distribute(self, Py_ssize_t first) noexcept nogil:
+        """Distribute rows from first on; return the first one that is left.
 
-        It is left because there is no room for it, or to look at the signals.
+        It is left because there is no room for it, or to check the signals.
         """
         cdef Py_ssize_t stop, room = self.least_room()
         cdef Py_ssize_t last = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
         while first < last and room > 0:
             stop = min(first + room, last)
-            self.put_on_piles(first, stop)
+            self.put_into_buckets(first, stop)
             first = stop
             room = self.least_room()
         return first
 
-    cdef void put_on_piles(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
-        """Draw a pile for each row, and copy row and value to the pile's end."""
-        cdef Py_ssize_t i, k, pile, place
+    cdef void put_into_buckets(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        """Draw a bucket for each row, and copy row and value to the bucket's end."""
+        cdef Py_ssize_t i, k, bucket, place
         cdef uint64_t bits, random_state = self.random_state
         # Names of their own, or the compiler would assume that they change.
         cdef Py_ssize_t* ends = self.ends
-        cdef Py_ssize_t n_piles = self.n_piles
+        cdef Py_ssize_t n_buckets = self.n_buckets
         cdef const uint32_t* unshuffled_rows = self.unshuffled_rows
         cdef const double* unshuffled_values = self.unshuffled_values
         cdef uint32_t* rows = self.rows
@@ -182,109 +173,106 @@ cdef class RowOrder:
         for i in range(first, stop, 8):
             bits = next_uint64(&random_state)
             for k in range(min(<Py_ssize_t>8, stop - i)):
-                pile = next_pile(&bits, n_piles)
-                place = ends[pile]
-                ends[pile] = place + 1
+                bucket = next_bucket(&bits, n_buckets)
+                place = ends[bucket]
+                ends[bucket] = place + 1
+                # A store that has to wait for its cache line holds up all after it.
                 rows[place] = unshuffled_rows[i + k]
-                # A store that has to wait for its cache line holds up all after it. To
-                # ask for the next line with some of the rows of this one is enough.
-                if k % 4 == 0:
-                    prefetch_to_write(rows + place + 16)
+                prefetch_to_write(rows + place + ROWS_OF_LINE)
                 if values != NULL:
                     values[place] = unshuffled_values[i + k]
-                    if k % 2 == 0:
-                        prefetch_to_write(values + place + 8)
+                    prefetch_to_write(values + place + VALUES_OF_LINE)
         self.random_state = random_state
 
-    cdef void settle(self, Py_ssize_t stop) noexcept nogil:
+    cdef void decide(self, Py_ssize_t stop) noexcept nogil:
         """Decide the order of the rows before stop, and perhaps of some more."""
         cdef Py_ssize_t end
         stop = min(stop, self.n_rows)
-        while self.n_settled < stop:
-            end = self.ends[self.pile] - self.room_before
-            if self.n_settled == end:
-                self.pile += 1
-                self.room_before = self.pile * self.pile_room - self.n_settled
+        while self.n_decided < stop:
+            end = self.ends[self.bucket] - self.room_before
+            if self.n_decided == end:
+                self.bucket += 1
+                self.room_before = self.bucket * self.bucket_room - self.n_decided
             else:
-                self.shuffle_part(min(self.n_settled + SHUFFLE_BLOCK, end), end)
+                self.shuffle_part(min(self.n_decided + ROWS_OF_PART, end), end)
 
     cdef void shuffle_part(self, Py_ssize_t stop, Py_ssize_t end) noexcept nogil:
-        """Fill the places up to stop with rows of the pile, which goes up to end.
+        """Fill the positions up to stop with rows of the bucket, which goes up to end.
 
-        Fisher-Yates: R. Durstenfeld, CACM 7(7), 1964. Sends for the rows of X that come
-        there.
+        Fisher-Yates: R. Durstenfeld, CACM 7(7), 1964.
         """
-        cdef Py_ssize_t place, partner, first = self.n_settled
+        cdef Py_ssize_t position, partner, first = self.n_decided
         cdef uint64_t random_state = self.random_state, draws = 0
         cdef uint32_t row
         cdef double value
         # Names of their own, or the compiler would assume that they change.
         cdef uint32_t* rows = self.rows
         cdef double* values = self.values
-        cdef uint32_t* rows_of_pile = rows + self.room_before
-        cdef double* values_of_pile = NULL
-        cdef const char* first_row = self.first_row
-        cdef Py_ssize_t bytes_of_row = self.bytes_of_row
-        cdef Py_ssize_t bytes_sent = self.bytes_sent
+        cdef uint32_t* rows_of_bucket = rows + self.room_before
+        cdef double* values_of_bucket = NULL
         if values != NULL:
-            values_of_pile = values + self.room_before
-        self.send_for_next_pile(first, stop)
-        self.send_for_next_places(stop)
-        for place in range(first, stop):
-            # A draw is good for two rows.
-            draws = draws >> 32 if (place - first) & 1 else next_uint64(&random_state)
-            partner = place + random_below(
-                <uint32_t>(end - place), <uint32_t>draws, &random_state)
-            row = rows_of_pile[partner]
-            rows_of_pile[partner] = rows_of_pile[place]
-            rows[place] = row
-            if bytes_sent > 0:
-                prefetch_lines(first_row + row * bytes_of_row, bytes_sent)
+            values_of_bucket = values + self.room_before
+        self.prefetch_next_bucket(first, stop)
+        self.prefetch_next_positions(stop)
+        for position in range(first, stop):
+            # A draw is good for two positions.
+            if (position - first) & 1:
+                draws >>= 32
+            else:
+                draws = next_uint64(&random_state)
+            partner = position + random_below(
+                <uint32_t>(end - position), <uint32_t>draws, &random_state)
+            row = rows_of_bucket[partner]
+            rows_of_bucket[partner] = rows_of_bucket[position]
+            rows[position] = row
             if values != NULL:
-                value = values_of_pile[partner]
-                values_of_pile[partner] = values_of_pile[place]
-                values[place] = value
+                value = values_of_bucket[partner]
+                values_of_bucket[partner] = values_of_bucket[position]
+                values[position] = value
         self.random_state = random_state
-        self.n_settled = stop
+        self.n_decided = stop
 
-    cdef inline void send_for_next_pile(
+    cdef inline void prefetch_next_bucket(
         self, Py_ssize_t first, Py_ssize_t stop
     ) noexcept nogil:
-        """Send for the part of the next pile that corresponds to this one's.
+        """Prefetch the part of the next bucket that corresponds to this one's.
 
-        The swaps go all over a pile, so that all of it must be at hand by then.
+        The swaps go all over a bucket, so that all of it must be at hand by then.
         """
-        cdef Py_ssize_t place, distance = self.room_before + self.pile_room
-        cdef Py_ssize_t n_places = self.n_piles * self.pile_room
-        for place in range(first + distance, min(stop + distance, n_places), 16):
-            prefetch(self.rows + place)
+        cdef Py_ssize_t distance = self.room_before + self.bucket_room
+        cdef Py_ssize_t n_places = self.n_buckets * self.bucket_room
+        first, stop = first + distance, min(stop + distance, n_places)
+        while first < stop:
+            prefetch(self.rows + first)
             if self.values != NULL:
-                prefetch(self.values + place)
-                prefetch(self.values + place + 8)
+                prefetch(self.values + first)
+                prefetch(self.values + first + VALUES_OF_LINE)
+            first += ROWS_OF_LINE
 
-    cdef inline void send_for_next_places(self, Py_ssize_t first) noexcept nogil:
-        """Send for the places that the next part of the order goes to.
+    cdef inline void prefetch_next_positions(self, Py_ssize_t first) noexcept nogil:
+        """Prefetch the positions that the next part of the order fills.
 
-        They belonged to an earlier pile, and no cache may have them any more, unless
-        they are those of the pile at hand.
+        They were places of an earlier bucket, and no cache may have them any more,
+        unless that is the bucket at hand.
         """
-        cdef Py_ssize_t place
+        cdef Py_ssize_t stop = min(first + ROWS_OF_PART, self.n_rows)
         if self.room_before == 0:
             return
-        for place in range(first, min(first + SHUFFLE_BLOCK, self.n_rows), 16):
-            prefetch_to_write(self.rows + place)
+        while first < stop:
+            prefetch_to_write(self.rows + first)
             if self.values != NULL:
-                prefetch_to_write(self.values + place)
-                prefetch_to_write(self.values + place + 8)
+                prefetch_to_write(self.values + first)
+                prefetch_to_write(self.values + first + VALUES_OF_LINE)
+            first += ROWS_OF_LINE
 
 
 @cython.final
 cdef class BlockOrder(RowOrder):
     """An order in which neighbours stay near each other.
 
-    Blocks of neighbours come in random order, and a pile is made of as many blocks as
+    Blocks of neighbours come in random order, and a bucket is made of as many blocks as
     fit into the cache; so the memory is read in larger portions. Not all orders are
-    equally likely unless the rows make up one pile. The idea is that of CorgiPile
+    equally likely unless the rows make up one bucket. The idea is that of CorgiPile
     (L. Xu et al., SIGMOD 2022), which reads a disk that way.
 
     Parameters
@@ -299,25 +287,25 @@ cdef class BlockOrder(RowOrder):
         super().__init__(rows, values)
         self.block_rows = max(1, BYTES_OF_NEIGHBOURS // bytes_of_row)
         self.n_blocks = (self.n_rows + self.block_rows - 1) // self.block_rows
-        pile_rows = max(self.block_rows, PILE_BYTES // (bytes_of_row + BYTES_OF_PLACE))
-        n_piles = (self.n_rows + pile_rows - 1) // pile_rows
-        self.pile_room = (self.n_rows + n_piles - 1) // n_piles
-        # A small last pile would consist of a block or two.
-        while 0 < self.n_rows % self.pile_room < self.pile_room // 2:
-            self.pile_room -= 1
-        self.n_piles = (self.n_rows + self.pile_room - 1) // self.pile_room
+        bucket_rows = max(
+            self.block_rows, BUCKET_BYTES // (bytes_of_row + BYTES_OF_PLACE))
+        n_buckets = (self.n_rows + bucket_rows - 1) // bucket_rows
+        self.bucket_room = (self.n_rows + n_buckets - 1) // n_buckets
+        # A small last bucket would consist of a block or two.
+        while 0 < self.n_rows % self.bucket_room < self.bucket_room // 2:
+            self.bucket_room -= 1
+        self.n_buckets = (self.n_rows + self.bucket_room - 1) // self.bucket_room
 
-    def make_room(self):
-        RowOrder.make_room(self)
-        self.scattered = self.block_rows == 1
+    def make_arrays(self):
+        RowOrder.make_arrays(self)
         self.blocks_array = np.empty(self.n_blocks, dtype=np.uint32)
         self.blocks = <uint32_t*>address_of(self.blocks_array, np.uint32)
 
-    def make_piles(self):
-        """Lay out the blocks, and cut them into piles, which may divide a block."""
+    def make_buckets(self):
+        """Lay out the blocks, and cut them into buckets, which may divide a block."""
         cdef Py_ssize_t first, stop, n_placed = 0
         self.blocks_array[:] = np.arange(self.n_blocks, dtype=np.uint32)
-        ends = np.arange(1, self.n_piles + 1) * self.pile_room
+        ends = np.arange(1, self.n_buckets + 1) * self.bucket_room
         self.ends_array[:] = np.minimum(ends, self.n_rows)
         n_together = min(
             BLOCKS_BETWEEN_SIGNALS, ROWS_BETWEEN_SIGNALS // self.block_rows)
@@ -355,22 +343,23 @@ cdef class BlockOrder(RowOrder):
         return n_placed
 
 
-cdef Py_ssize_t room_of_pile(double expected_rows):
-    """The number of places for a pile of which so many rows are expected.
+cdef Py_ssize_t room_of_bucket(double expected_rows):
+    """The number of places for a bucket of which so many rows are expected.
 
-    A pile that is more than four standard deviations larger is rare: less than one
-    epoch in a hundred has to be dealt twice. An odd multiple of eight spreads the ends
-    of the piles evenly over the sets of the cache.
+    A bucket that is more than four standard deviations larger is rare: less than one
+    epoch in a hundred has to distribute its rows twice. An odd multiple of half a cache
+    line spreads the ends of the buckets evenly over the sets of the cache.
     """
     cdef Py_ssize_t places = <Py_ssize_t>(expected_rows + 4.0 * sqrt(expected_rows))
-    return (places // 16 + 1) * 16 + 8
+    return (places // ROWS_OF_LINE + 1) * ROWS_OF_LINE + VALUES_OF_LINE
 
 
-cdef inline uint8_t next_pile(uint64_t* bits, Py_ssize_t n_piles) noexcept nogil:
-    """One of at most 256 piles, a power of two, by the next byte of a random number."""
-    cdef uint8_t pile = <uint8_t>bits[0] & <uint8_t>(n_piles - 1)
+cdef inline uint8_t next_bucket(uint64_t* bits, Py_ssize_t n_buckets) noexcept nogil:
+    """One of n_buckets, a power of two up to 256, by the next byte of a random number.
+    """
+    cdef uint8_t bucket = <uint8_t>bits[0] & <uint8_t>(n_buckets - 1)
     bits[0] >>= 8
-    return pile
+    return bucket
 
 
 cdef inline uint64_t next_uint64(uint64_t* state) noexcept nogil:

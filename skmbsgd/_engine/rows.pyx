@@ -1,8 +1,8 @@
 """Rows of X, of the targets and of the weights, in a given order, block by block.
 
 A batch is worked off in blocks of rows that fit into the fastest cache, so that a
-batch may be as large as the data without any copy of it. The rows to come are sent
-for while those at hand are worked on.
+batch may be as large as the data without any copy of it. Rows to come are prefetched
+while those at hand are worked on.
 
 To add a layout of X, write one class with ``fetch_rows``, ``decisions`` and
 ``accumulate``, which sets ``lookahead`` if it reads the order beyond its block.
@@ -12,41 +12,30 @@ import numpy as np
 
 cimport cython
 from libc.stdint cimport uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from skmbsgd._engine.blas cimport (
     add_outer_products, floating, rows_times_weights,
 )
-from skmbsgd._engine.prefetch cimport (
-    CACHE_LINE, ask_while_reading, prefetch, prefetch_lines,
-)
+from skmbsgd._engine.models cimport DenseModel, Model
+from skmbsgd._engine.prefetch cimport RowPrefetch, RowsAhead, prefetch
 from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.team cimport Member, Team
-from skmbsgd._engine.models cimport DenseModel, Model
 
 cdef extern from "row_kernels.h":
-    void dot_rows_double "skmbsgd_dot_rows_double" (
-        const double* x, const uint32_t* rows, const uint32_t* rows_ahead,
-        Py_ssize_t n_rows, Py_ssize_t n_columns,
-        Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
-        const uint32_t* rows_beyond, Py_ssize_t stop_beyond,
-        const double* w, double b, double* z) noexcept nogil
-    void dot_rows_float "skmbsgd_dot_rows_float" (
-        const float* x, const uint32_t* rows, const uint32_t* rows_ahead,
-        Py_ssize_t n_rows, Py_ssize_t n_columns,
-        Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
-        const uint32_t* rows_beyond, Py_ssize_t stop_beyond,
-        const float* w, float b, double* z) noexcept nogil
-    double add_rows_double "skmbsgd_add_rows_double" (
-        const double* x, const uint32_t* rows, const uint32_t* rows_ahead,
-        Py_ssize_t n_rows, Py_ssize_t n_columns,
-        Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
-        const double* d, double* g) noexcept nogil
-    float add_rows_float "skmbsgd_add_rows_float" (
-        const float* x, const uint32_t* rows, const uint32_t* rows_ahead,
-        Py_ssize_t n_rows, Py_ssize_t n_columns,
-        Py_ssize_t first_ahead, Py_ssize_t stop_ahead,
-        const double* d, float* g) noexcept nogil
+    ctypedef struct RowKernels "skmbsgd_row_kernels":
+        void (*dot_rows)(
+            const void* x, const uint32_t* rows,
+            Py_ssize_t n_rows, Py_ssize_t n_columns,
+            const void* w, const void* b, double* z, const RowsAhead* ahead
+        ) noexcept nogil
+        void (*add_rows)(
+            const void* x, const uint32_t* rows,
+            Py_ssize_t n_rows, Py_ssize_t n_columns,
+            const double* d, void* g, void* b_g, const RowsAhead* ahead
+        ) noexcept nogil
+    const RowKernels* row_kernels_double "skmbsgd_row_kernels_double" () noexcept nogil
+    const RowKernels* row_kernels_float "skmbsgd_row_kernels_float" () noexcept nogil
 
 
 cdef enum:
@@ -54,24 +43,9 @@ cdef enum:
     # stay in the first-level cache from the first product to the second.
     MAX_BLOCK_ROWS = 32
     MAX_BLOCK_BYTES = 16384
-    # Rows to come are sent for so many visits ahead: early enough to arrive in time,
-    # late enough not to be evicted again.
-    LOOKAHEAD_ROWS = 64
-    MAX_LOOKAHEAD_BYTES = 98304
-    # Where a processor had better ask while it reads, and each row lies anywhere, lines
-    # a page apart are sent for so many visits before the others of their row.
-    ROWS_BEYOND = 16
-    # Of a very long row only the start is sent for; the processor's own prefetcher
-    # does the rest.
-    MAX_PREFETCHED_BYTES = 16384
-    # With fewer rows between two updates there is too little to do meanwhile for the
-    # first product to send for all of a row (docs/engine.rst).
-    LEAST_TO_ASK_MEANWHILE = 4
-    # Of a row of fewer bytes the first product, which reads the rows at hand for the
-    # first time, is not to send for any part, since its own reads would have to wait.
-    # The shuffle, which reads no rows, sends for the first half. (Unless one had better
-    # ask while reading, or several threads share the rows.)
-    LONG_ROW = 1024
+    # Numbers of float32 are added up in parts of at most so many rows: the rounding
+    # errors of equal numbers add up, and reach 3e-7 of their sum by then.
+    MAX_PART_ROWS = 256
 
 
 cdef class Targets:
@@ -89,7 +63,7 @@ cdef class Targets:
         """Write the several targets of these rows, shape (n_rows, n_outputs)."""
 
     cdef void prefetch(self, uint32_t row) noexcept nogil:
-        """Ask for the several targets of a row to come."""
+        """Prefetch the several targets of a row to come."""
 
 
 cdef class RealTargets(Targets):
@@ -176,8 +150,6 @@ cdef class Rows:
         self.targets = targets
         self.model = model
         self.member = Member(Team(1), 0) if member is None else member
-        if not (self.member.is_alone or self.member.model is model):
-            raise ValueError("The thread hands over the gradients of another model.")
         self.weighted = sample_weight is not None
         if self.weighted:
             self.sample_weight = sample_weight
@@ -205,7 +177,7 @@ cdef class Rows:
         """
         self.n_rows = min(stop - first, self.max_rows)
         if self.member.is_alone:
-            self.order.settle(first + self.n_rows + self.lookahead)
+            self.order.decide(first + self.n_rows + self.lookahead)
         self.rows = self.order.rows + first
         self.fetch_rows(first)
         if self.targets.n_outputs == 1:
@@ -226,32 +198,27 @@ cdef class Rows:
             for i in range(self.max_rows):
                 scale[i] = batch_share
 
-    cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil:
-        """Settle, for an epoch, who sends for which part of the rows to come.
-
-        rows_at_once is how many rows of a batch this thread goes through.
-        """
-
-    cdef void let_first_product_send(self) noexcept nogil:
-        """Have the first product send for the rows to come, all by itself."""
+    cdef int begin_epoch(self, Py_ssize_t share_rows) except -1:
+        """Prepare for batches of which this thread has so many rows."""
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
-        """Bring the block's rows of X to hand, and send for those after them."""
+        """Bring the block's rows of X to hand, and prefetch those to come."""
 
     cdef void decisions(self) noexcept nogil:
         """Write z = X W^T + b for the block."""
 
     cdef void accumulate(self) noexcept nogil:
-        """Add d^T X and the sum of d to the gradients of the model."""
+        """Add d^T X and the sum of d to the gradients of the batch."""
+
+    cdef void complete_gradients(self) noexcept nogil:
+        """Have the model hold the gradients of the batch: all blocks are added."""
 
 
-@cython.final
 cdef class DenseRows(Rows):
-    """Rows of a dense array.
+    """Rows of a dense array; use `dense_rows` to make them.
 
-    With one output the rows are worked on where they lie. With several, a block of them
-    is gathered for one matrix product. In both cases the rows some visits ahead are
-    sent for meanwhile.
+    Numbers of float32 are added up in parts of a batch, and the parts in float64, so
+    that sums are as exact as their type allows however many rows a batch has.
 
     Parameters
     ----------
@@ -268,147 +235,216 @@ cdef class DenseRows(Rows):
         Member member=None,
     ):
         super().__init__(order, targets, sample_weight, model, member)
-        self.concrete = model
-        if X.dtype not in (np.float32, np.float64):
-            raise ValueError("X must be float32 or float64.")
-        if not (X.flags.c_contiguous and X.flags.aligned):
-            raise ValueError("X must be C-contiguous and aligned.")
-        if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= len(X):
-            raise ValueError("X, the targets and the order of rows do not fit.")
-        if model.coef.dtype != X.dtype or model.n_features != X.shape[1]:
-            raise ValueError("X and the model differ in type or features.")
+        check_dense_rows(X, order, targets, model, self.member)
         self.X = X
-        self.single_precision = X.dtype == np.float32
-        self.n_features = X.shape[1]
-        self.bytes_of_row = self.n_features * X.dtype.itemsize
         self.first_row = <const char*><size_t>X.ctypes.data
+        self.n_features = X.shape[1]
+        self.bytes_of_row = self.n_features * X.itemsize
         self.cost_of_row = cost_of_dense_row(
-            self.n_features, X.dtype.itemsize, targets.n_outputs)
-
+            self.n_features, X.itemsize, targets.n_outputs)
         block_rows = rows_of_block(self.bytes_of_row, targets.n_outputs)
         self.allocate(min(block_rows, order.n_rows))
-        n_bytes = min(self.bytes_of_row, <Py_ssize_t>MAX_PREFETCHED_BYTES)
-        self.n_ahead = lookahead_rows(n_bytes)
-        self.lookahead = self.n_ahead
-        if ask_while_reading():
-            self.lookahead += ROWS_BEYOND
-        self.ends_vary = some_take_one_more_line(
-            X.ctypes.data, self.bytes_of_row, n_bytes)
-        self.bytes_ahead = n_bytes
-        if not self.ends_vary:
-            self.bytes_ahead = (lines_of(n_bytes) - 1) * CACHE_LINE + 1
-        gathers = targets.n_outputs > 1
-        self.gathered_array = np.empty(
-            (self.max_rows if gathers else 0, self.n_features), X.dtype
-        )
-        self.gathered = <char*><size_t>self.gathered_array.ctypes.data
-        self.converted_array = np.empty((self.max_rows, targets.n_outputs), X.dtype)
-        self.converted = <void*><size_t>self.converted_array.ctypes.data
+        self.row_prefetch = RowPrefetch(X)
+        self.lookahead = self.row_prefetch.n_early
 
-    cdef void divide_requests(self, Py_ssize_t rows_at_once) noexcept nogil:
-        cdef Py_ssize_t half = half_in_lines(self.bytes_ahead)
-        if ask_while_reading() and rows_at_once >= LEAST_TO_ASK_MEANWHILE:
-            self.let_first_product_send()
-            return
-        self.sent_before, self.first_share, self.stop_beyond = 0, half, 0
-        # In a team one thread shuffles, and would send for the rows of all into the
-        # cache of its own core. Several outputs gather their rows, and send meanwhile.
-        if (self.member.is_alone and self.concrete.n_outputs == 1
-                and self.bytes_of_row < LONG_ROW):
-            self.sent_before = self.order.let_shuffle_send(
-                self.first_row, self.bytes_of_row, half)
-            self.first_share = self.sent_before
+        self.w, self.b = model.w, model.b
+        self.g, self.b_g = model.g, model.b_g
+        self.n_gradients = model.gradients.size
+        self.max_part_rows = MAX_PART_ROWS if X.dtype == np.float32 else order.n_rows
 
-    cdef void let_first_product_send(self) noexcept nogil:
-        self.sent_before, self.stop_beyond = 0, 0
-        if self.order.scattered and self.bytes_of_row <= MAX_PREFETCHED_BYTES:
-            self.sent_before = CACHE_LINE
-            self.stop_beyond = self.bytes_of_row
-        self.first_share = lines_of(self.bytes_ahead) * CACHE_LINE
+    cdef int begin_epoch(self, Py_ssize_t share_rows) except -1:
+        cdef double[::1] sums
+        self.n_part_rows = self.n_parts = 0
+        if share_rows > self.max_part_rows and self.sums_array is None:
+            self.sums_array = sums = np.zeros(self.n_gradients)
+            self.sums = &sums[0]
 
-    cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
-        self.rows_ahead = self.rows_from(self.member.place_ahead(first, self.n_ahead))
-        self.rows_beyond = self.rows_from(
-            self.member.place_ahead(first, self.lookahead))
-        if self.concrete.n_outputs == 1:
-            return
-        if self.order.consecutive:
-            self.block = self.address_of_row(self.rows[0])
-        else:
-            self.gather_rows()
-            self.block = self.gathered
-
-    cdef const uint32_t* rows_from(self, Py_ssize_t place) noexcept nogil:
-        """As many rows of the order as are in the block, or the last."""
-        return self.order.rows + min(place, self.order.n_rows - self.n_rows)
-
-    cdef void gather_rows(self) noexcept nogil:
-        """Copy the block's rows, and send for those to come and their targets."""
-        cdef Py_ssize_t i
-        cdef const char* ahead
-        for i in range(self.n_rows):
-            self.targets.prefetch(self.rows_ahead[i])
-            ahead = self.address_of_row(self.rows_ahead[i])
-            prefetch_lines(ahead, self.bytes_ahead)
-            if self.ends_vary:
-                prefetch(ahead + self.bytes_ahead - 1)
-            memcpy(self.gathered + i * self.bytes_of_row,
-                   self.address_of_row(self.rows[i]), self.bytes_of_row)
+    cdef const uint32_t* rows_ahead(
+        self, Py_ssize_t first, Py_ssize_t n_positions
+    ) noexcept nogil:
+        """The rows so many positions after those of the block, or the last ones."""
+        cdef Py_ssize_t position = self.member.position_ahead(first, n_positions)
+        return self.order.rows + min(position, self.order.n_rows - self.n_rows)
 
     cdef inline const char* address_of_row(self, uint32_t row) noexcept nogil:
         return self.first_row + row * self.bytes_of_row
 
-    cdef void decisions(self) noexcept nogil:
-        if self.single_precision:
-            self.multiply(<float*>self.concrete.w, <float*>self.concrete.b)
-        else:
-            self.multiply(<double*>self.concrete.w, <double*>self.concrete.b)
-
     cdef void accumulate(self) noexcept nogil:
-        if self.single_precision:
-            self.add_products(<float*>self.concrete.g, <float*>self.concrete.b_g)
-        else:
-            self.add_products(<double*>self.concrete.g, <double*>self.concrete.b_g)
+        if self.n_part_rows + self.n_rows > self.max_part_rows:
+            self.end_part()
+        self.n_part_rows += self.n_rows
+        self.add_products()
 
-    cdef void multiply(self, const floating* w, const floating* b) noexcept nogil:
-        """z = X w^T + b"""
-        if self.concrete.n_outputs > 1:
-            rows_times_weights(
-                <const floating*>self.block, w, <floating*>self.converted,
-                self.n_rows, self.n_features, self.concrete.n_outputs)
-            add_intercept(<floating*>self.converted, b, self.z,
-                          self.n_rows, self.concrete.n_outputs)
-        elif floating is double:
-            dot_rows_double(
-                <const double*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, self.sent_before, self.first_share,
-                self.rows_beyond, self.stop_beyond,
-                w, b[0], self.z)
-        else:
-            dot_rows_float(
-                <const float*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features, self.sent_before, self.first_share,
-                self.rows_beyond, self.stop_beyond,
-                w, b[0], self.z)
-
-    cdef void add_products(self, floating* g, floating* b_g) noexcept nogil:
+    cdef void add_products(self) noexcept nogil:
         """g += d^T X, and b_g += the sum of d"""
-        if self.concrete.n_outputs > 1:
-            convert_and_sum(self.d, <floating*>self.converted, b_g,
-                            self.n_rows, self.concrete.n_outputs)
-            add_outer_products(
-                <floating*>self.converted, <const floating*>self.block, g,
-                self.n_rows, self.n_features, self.concrete.n_outputs)
-        elif floating is double:
-            b_g[0] += add_rows_double(
-                <const double*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features,
-                self.first_share, self.bytes_ahead, self.d, g)
+
+    cdef void end_part(self) noexcept nogil:
+        """Move the gradients of a part of the batch into the sums of float64."""
+        cdef float* g = <float*>self.g
+        cdef Py_ssize_t j
+        for j in range(self.n_gradients):
+            self.sums[j] += g[j]
+            g[j] = 0.0
+        self.n_part_rows = 0
+        self.n_parts += 1
+
+    cdef void complete_gradients(self) noexcept nogil:
+        cdef float* g = <float*>self.g
+        cdef Py_ssize_t j
+        self.n_part_rows = 0
+        if self.n_parts == 0:
+            return
+        self.n_parts = 0
+        for j in range(self.n_gradients):
+            g[j] = <float>(self.sums[j] + g[j])
+            self.sums[j] = 0.0
+
+
+@cython.final
+cdef class ScatteredRows(DenseRows):
+    """Rows that meet one output, where they lie."""
+
+    cdef const RowKernels* kernels
+
+    def __init__(self, X, *args):
+        super().__init__(X, *args)
+        single = X.dtype == np.float32
+        self.kernels = row_kernels_float() if single else row_kernels_double()
+
+    cdef int begin_epoch(self, Py_ssize_t share_rows) except -1:
+        DenseRows.begin_epoch(self, share_rows)
+        self.row_prefetch.begin_epoch(share_rows)
+
+    cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
+        self.row_prefetch.begin_block(
+            self.rows_ahead(first, self.row_prefetch.n_ahead),
+            self.rows_ahead(first, self.row_prefetch.n_early), self.n_rows)
+
+    cdef void decisions(self) noexcept nogil:
+        self.kernels.dot_rows(
+            self.first_row, self.rows, self.n_rows, self.n_features,
+            self.w, self.b, self.z, &self.row_prefetch.by_first)
+
+    cdef void add_products(self) noexcept nogil:
+        self.kernels.add_rows(
+            self.first_row, self.rows, self.n_rows, self.n_features,
+            self.d, self.g, self.b_g, &self.row_prefetch.by_second)
+
+
+cdef class GatheredRows(DenseRows):
+    """Rows that meet several outputs: a block of them is gathered for BLAS."""
+
+    cdef object gathered_array, converted_array, column_sums_array
+    cdef char* gathered
+    cdef const void* block
+    cdef void* converted
+    cdef double* column_sums
+
+    def __init__(self, X, *args):
+        super().__init__(X, *args)
+        n_outputs = self.targets.n_outputs
+        self.gathered_array = np.empty((self.max_rows, self.n_features), X.dtype)
+        self.gathered = <char*><size_t>self.gathered_array.ctypes.data
+        self.converted_array = np.empty((self.max_rows, n_outputs), X.dtype)
+        self.converted = <void*><size_t>self.converted_array.ctypes.data
+        self.column_sums_array = np.empty(n_outputs)
+        self.column_sums = <double*><size_t>self.column_sums_array.ctypes.data
+
+    cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
+        if self.order.consecutive:
+            self.block = self.address_of_row(self.rows[0])
         else:
-            b_g[0] += add_rows_float(
-                <const float*>self.first_row, self.rows, self.rows_ahead,
-                self.n_rows, self.n_features,
-                self.first_share, self.bytes_ahead, self.d, g)
+            self.gather(self.rows_ahead(first, self.row_prefetch.n_ahead))
+            self.block = self.gathered
+
+    cdef void gather(self, const uint32_t* rows_ahead) noexcept nogil:
+        """Copy the block's rows, and prefetch those to come and their targets."""
+        cdef Py_ssize_t i
+        for i in range(self.n_rows):
+            self.targets.prefetch(rows_ahead[i])
+            self.row_prefetch.prefetch_row(rows_ahead[i])
+            memcpy(self.gathered + i * self.bytes_of_row,
+                   self.address_of_row(self.rows[i]), self.bytes_of_row)
+
+
+@cython.final
+cdef class GatheredFloatRows(GatheredRows):
+    cdef void decisions(self) noexcept nogil:
+        multiply(self, <const float*>self.w, <const float*>self.b)
+
+    cdef void add_products(self) noexcept nogil:
+        add_outer(self, <float*>self.g, <float*>self.b_g)
+
+
+@cython.final
+cdef class GatheredDoubleRows(GatheredRows):
+    cdef void decisions(self) noexcept nogil:
+        multiply(self, <const double*>self.w, <const double*>self.b)
+
+    cdef void add_products(self) noexcept nogil:
+        add_outer(self, <double*>self.g, <double*>self.b_g)
+
+
+cdef void multiply(
+    GatheredRows rows, const floating* w, const floating* b
+) noexcept nogil:
+    """z = X w^T + b"""
+    cdef floating* products = <floating*>rows.converted
+    cdef Py_ssize_t i, k, n_outputs = rows.targets.n_outputs
+    rows_times_weights(
+        <const floating*>rows.block, w, products,
+        rows.n_rows, rows.n_features, n_outputs)
+    for i in range(rows.n_rows):
+        for k in range(n_outputs):
+            rows.z[i * n_outputs + k] = <double>products[i * n_outputs + k] + b[k]
+
+
+cdef void add_outer(GatheredRows rows, floating* g, floating* b_g) noexcept nogil:
+    """g += d^T X, and b_g += the sums of the columns of d"""
+    cdef Py_ssize_t k, n_outputs = rows.targets.n_outputs
+    convert_and_sum(rows.d, <floating*>rows.converted, rows.column_sums,
+                    rows.n_rows, n_outputs)
+    for k in range(n_outputs):
+        b_g[k] += <floating>rows.column_sums[k]
+    add_outer_products(
+        <floating*>rows.converted, <const floating*>rows.block, g,
+        rows.n_rows, rows.n_features, n_outputs)
+
+
+cdef void convert_and_sum(
+    const double* d, floating* converted, double* column_sums,
+    Py_ssize_t n_rows, Py_ssize_t n_outputs,
+) noexcept nogil:
+    """Copy d in the precision of X, and take the sums of its columns."""
+    cdef Py_ssize_t i, k
+    memset(column_sums, 0, n_outputs * sizeof(double))
+    for i in range(n_rows):
+        for k in range(n_outputs):
+            converted[i * n_outputs + k] = <floating>d[i * n_outputs + k]
+            column_sums[k] += d[i * n_outputs + k]
+
+
+def dense_rows(X, order, targets, *args):
+    """Rows of a dense array, of the class for their type and number of outputs."""
+    if targets.n_outputs == 1:
+        return ScatteredRows(X, order, targets, *args)
+    if X.dtype == np.float32:
+        return GatheredFloatRows(X, order, targets, *args)
+    return GatheredDoubleRows(X, order, targets, *args)
+
+
+def check_dense_rows(X, RowOrder order, Targets targets, DenseModel model, member):
+    """Raise an error unless these belong together: the engine trusts them."""
+    if X.dtype not in (np.float32, np.float64):
+        raise ValueError("X must be float32 or float64.")
+    if not (X.flags.c_contiguous and X.flags.aligned):
+        raise ValueError("X must be C-contiguous and aligned.")
+    if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= len(X):
+        raise ValueError("X, the targets and the order of rows do not fit.")
+    if model.coef.dtype != X.dtype or model.n_features != X.shape[1]:
+        raise ValueError("X and the model differ in type or features.")
+    if not (member.is_alone or member.buffer is model.gradients):
+        raise ValueError("The threads exchange the gradients of another model.")
 
 
 cpdef double cost_of_dense_row(
@@ -420,58 +456,9 @@ cpdef double cost_of_dense_row(
 
 cdef Py_ssize_t rows_of_block(Py_ssize_t bytes_of_row, Py_ssize_t n_outputs):
     """How many rows are worked on at a time."""
-    # A matrix product gains more from a larger block than it loses in the cache.
-    factor = 1 if n_outputs == 1 else 4
+    # A matrix product gains more from a larger block than it loses in the cache. But
+    # the larger it is, the larger are the rounding errors of its sums.
+    factor = 1 if n_outputs == 1 else 2
     rows = factor * min(MAX_BLOCK_BYTES // bytes_of_row, MAX_BLOCK_ROWS)
     # The products take four rows at a time.
     return max(4, rows // 4 * 4)
-
-
-cdef Py_ssize_t lookahead_rows(Py_ssize_t n_bytes):
-    """How many visits before its turn so much of a row is sent for."""
-    return min(LOOKAHEAD_ROWS, MAX_LOOKAHEAD_BYTES // n_bytes)
-
-
-cdef bint some_take_one_more_line(
-    size_t address, Py_ssize_t bytes_of_row, Py_ssize_t n_bytes
-):
-    """Whether so many bytes take a cache line more in some rows than in others.
-
-    To ask for a line that is under way already takes longer than one would think.
-    """
-    cdef Py_ssize_t step = min(bytes_of_row & -bytes_of_row, <Py_ssize_t>CACHE_LINE)
-    # The last place in a cache line at which a row can begin
-    cdef Py_ssize_t place = CACHE_LINE - step + <Py_ssize_t>(address % step)
-    return lines_of(place + n_bytes) > lines_of(n_bytes)
-
-
-cdef Py_ssize_t lines_of(Py_ssize_t n_bytes) noexcept nogil:
-    return (n_bytes + CACHE_LINE - 1) // CACHE_LINE
-
-
-cdef Py_ssize_t half_in_lines(Py_ssize_t n_bytes) noexcept nogil:
-    """Half of them, rounded up to whole cache lines: of few bytes more than all."""
-    return lines_of((n_bytes + 1) // 2) * CACHE_LINE
-
-
-cdef void add_intercept(
-    const floating* products, const floating* b, double* z,
-    Py_ssize_t n_rows, Py_ssize_t n_outputs,
-) noexcept nogil:
-    """z = products + b"""
-    cdef Py_ssize_t i, k
-    for i in range(n_rows):
-        for k in range(n_outputs):
-            z[i * n_outputs + k] = <double>products[i * n_outputs + k] + b[k]
-
-
-cdef void convert_and_sum(
-    const double* d, floating* converted, floating* column_sums,
-    Py_ssize_t n_rows, Py_ssize_t n_outputs,
-) noexcept nogil:
-    """Copy d in the precision of X, and add its columns' sums to column_sums."""
-    cdef Py_ssize_t i, k
-    for i in range(n_rows):
-        for k in range(n_outputs):
-            converted[i * n_outputs + k] = <floating>d[i * n_outputs + k]
-            column_sums[k] += <floating>d[i * n_outputs + k]

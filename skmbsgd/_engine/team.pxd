@@ -1,10 +1,10 @@
-"""Declarations of threads that train one model together; see team.pyx."""
+"""Declarations of threads that add up a buffer of numbers; see team.pyx."""
 
 cimport cython
 from libc.stdint cimport int64_t
 
+from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.threads cimport Packet
-from skmbsgd._engine.models cimport DenseModel
 
 
 @cython.final
@@ -12,31 +12,35 @@ cdef class Team:
     cdef readonly Py_ssize_t n_threads
     cdef object memory_array
     cdef int64_t* given_up
-    # Each thread has two slots for its gradients, used by turns.
+    # Each thread has two slots for its numbers, used in alternate rounds.
     cdef Packet* packets
-    cdef Py_ssize_t n_packets, bytes_of_slot
+    cdef Py_ssize_t n_full_packets, bytes_of_rest, bytes_of_slot
 
-    cdef Packet* slot(self, Py_ssize_t thread, int64_t meeting) noexcept nogil
+    cdef Packet* slot(self, Py_ssize_t thread, int64_t round) noexcept nogil
 
 
 @cython.final
 cdef class Member:
     cdef readonly Team team
     cdef readonly Py_ssize_t thread
-    cdef readonly DenseModel model
+    cdef readonly object buffer
     cdef readonly bint is_alone, leads
-    cdef int64_t n_meetings
-    # Of each batch_size rows it visits share_rows, from share_first on.
+    cdef bint single_precision
+    cdef char* numbers
+    cdef int64_t round
+    # Of each batch_size rows it works on share_rows, from share_first on.
     cdef Py_ssize_t batch_size
     cdef readonly Py_ssize_t share_first, share_rows
     # The smallest share of a thread
     cdef Py_ssize_t least_share
 
     cdef void take_share(
-        self, Py_ssize_t batch_size, double cost_of_row, double cost_of_turn)
-    cdef Py_ssize_t place_ahead(
-        self, Py_ssize_t place, Py_ssize_t n_visits) noexcept nogil
+        self, Py_ssize_t batch_size, double cost_of_row, double cost_of_position)
+    cdef Py_ssize_t position_ahead(
+        self, Py_ssize_t position, Py_ssize_t n_positions) noexcept nogil
     cdef void send(self) noexcept nogil
     cdef bint receive(self) noexcept nogil
-    cdef bint receive_from(self, Py_ssize_t thread) noexcept nogil
+    cdef bint add_up(self, floating* sums) noexcept nogil
+    cdef bint add_numbers_of(
+        self, Py_ssize_t thread, floating* sums) noexcept nogil
     cdef bint wait_for(self, const Packet* packet) noexcept nogil

@@ -41,30 +41,31 @@
 
 enum { SKMBSGD_BYTES_OF_PACKET = SKMBSGD_CACHE_LINE - sizeof(int64_t) };
 
-/* A cache line of numbers, and the meeting that they are for: whoever finds the meeting
+/* A cache line of numbers, and the round that they are for: whoever finds the round
    finds the numbers with it, and need not wait for another line to know that they are
    there. */
 typedef struct {
     char bytes[SKMBSGD_BYTES_OF_PACKET];
-    int64_t meeting;
+    int64_t round;
 } skmbsgd_packet;
 
+/* The last packet may have fewer bytes than the others. */
 static inline void skmbsgd_fill_packet(
-    skmbsgd_packet *packet, const void *numbers, int64_t meeting)
+    skmbsgd_packet *packet, const void *numbers, size_t n_bytes, int64_t round)
 {
-    memcpy(packet->bytes, numbers, SKMBSGD_BYTES_OF_PACKET);
-    SKMBSGD_PUBLISH(&packet->meeting, meeting);
+    memcpy(packet->bytes, numbers, n_bytes);
+    SKMBSGD_PUBLISH(&packet->round, round);
 }
 
 /* Add the numbers of a packet to as many sums. */
 #define SKMBSGD_DEFINE_ADD_PACKET(REAL) \
     static inline void skmbsgd_add_packet_##REAL( \
-        const skmbsgd_packet *packet, REAL *sums) \
+        REAL *sums, const skmbsgd_packet *packet, size_t n_bytes) \
     { \
         REAL numbers[SKMBSGD_BYTES_OF_PACKET / sizeof(REAL)]; \
         size_t i; \
-        memcpy(numbers, packet->bytes, SKMBSGD_BYTES_OF_PACKET); \
-        for (i = 0; i < SKMBSGD_BYTES_OF_PACKET / sizeof(REAL); i++) \
+        memcpy(numbers, packet->bytes, n_bytes); \
+        for (i = 0; i < n_bytes / sizeof(REAL); i++) \
             sums[i] += numbers[i]; \
     }
 SKMBSGD_DEFINE_ADD_PACKET(double)

@@ -6,13 +6,14 @@ cdef extern from "threads.h":
     enum:
         BYTES_OF_PACKET "SKMBSGD_BYTES_OF_PACKET"
     ctypedef struct Packet "skmbsgd_packet":
-        int64_t meeting
+        int64_t round
     void fill_packet "skmbsgd_fill_packet" (
-        Packet* packet, const void* numbers, int64_t meeting) noexcept nogil
+        Packet* packet, const void* numbers, size_t n_bytes, int64_t round
+    ) noexcept nogil
     void add_packet_double "skmbsgd_add_packet_double" (
-        const Packet* packet, double* sums) noexcept nogil
+        double* sums, const Packet* packet, size_t n_bytes) noexcept nogil
     void add_packet_float "skmbsgd_add_packet_float" (
-        const Packet* packet, float* sums) noexcept nogil
+        float* sums, const Packet* packet, size_t n_bytes) noexcept nogil
     void publish "SKMBSGD_PUBLISH" (int64_t* address, int64_t number) noexcept nogil
     int64_t published "SKMBSGD_PUBLISHED" (const int64_t* address) noexcept nogil
     void pause "SKMBSGD_PAUSE" () noexcept nogil
