@@ -781,6 +781,18 @@ def test_signals_are_heard_while_the_validation_score_is_computed(alarm):
     assert_never_deaf(times)
 
 
+@needs_timer
+def test_signals_are_heard_within_a_batch_of_long_sparse_rows(alarm):
+    rng = np.random.default_rng(0)
+    X, y = csr_matrix(rng.normal(size=(32, 5000))), rng.normal(size=(32, 1000))
+    estimator = MiniBatchSGDRegressor(max_iter=1, eta0=1e-6, tol=None)
+    times = [time.thread_time()]
+    alarm(lambda: times.append(time.thread_time()), first=0.005, interval=0.005)
+    estimator.fit(X, y)
+    times.append(time.thread_time())
+    assert_never_deaf(times)
+
+
 class Interrupted(BaseException):
     """Nobody but the test catches it."""
 

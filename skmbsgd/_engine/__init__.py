@@ -1,19 +1,24 @@
 """The compiled training engine: everything that a batch touches.
 
-losses
-    Value and derivative of the loss at a batch of decisions.
-row_order
-    In which order an epoch visits the rows.
-batches
-    Rows of X, of the targets and of the weights, in that order.
-row_kernels.h, blas
-    Products of these rows with the weights of one output, and of several.
-rules, updates
-    The update rules, and the weights and velocities that they move.
-sparse
-    Rows of a CSR matrix, and updates that are made when they are needed.
-gaps, rest
-    Products of many such updates, and when L1 has brought a weight to rest.
-epoch
-    The loop over the batches of one epoch.
+Begin with ``epoch.pyx``, the loop over batches. Each part below uses parts of the lines
+after its own, and none before.
+
+=================  ==================================================================
+epoch              the loop over the batches of an epoch
+rows, csr_rows     blocks of rows of X with targets and weights: decisions, gradients
+csr_model          weights, velocities, means and gradients in a record per coordinate
+models             the same in arrays as X has columns; what all models have
+catch_up           many updates at once, for a coordinate that no row has touched
+losses             value and derivative of a loss at a block of decisions
+penalties          value of a penalty, its gradient, its map from positions to weights
+rules              how a number and its velocity move by a gradient
+row_order          permutations of the rows, which know no X
+team               threads that add up their buffers of numbers
+prefetch           what is requested from the memory ahead of time, with all thresholds
+blas, signals      products of matrices; checks for Ctrl-C
+=================  ==================================================================
+
+What is C is called from there: ``row_kernels.h`` by rows, ``steps.h`` by models,
+``penalties.h``, ``rules.h``, ``elementary_functions.h`` by losses, ``threads.h`` by team,
+``prefetch.h`` by all.
 """

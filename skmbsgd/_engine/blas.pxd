@@ -9,6 +9,8 @@ fight with those of joblib.
 
 from scipy.linalg.cython_blas cimport dgemm, sgemm
 
+from skmbsgd._engine.signals cimport WORK_BETWEEN_SIGNALS, check_signals
+
 ctypedef fused floating:
     float
     double
@@ -36,13 +38,13 @@ cdef inline void gemm(
               <float*>B, &ldb, &beta, C, &ldc)
 
 
-cdef inline void rows_times_weights(
+cdef inline int rows_times_weights(
     const floating* X, const floating* W, floating* Z,
     Py_ssize_t n_rows, Py_ssize_t n_features, Py_ssize_t n_outputs,
-) noexcept nogil:
+) except -1 nogil:
     """Z = X W^T for row-major X (n_rows, n_features) and W (n_outputs, n_features)."""
     cdef Py_ssize_t block = MAX_BLOCK_ELEMENTS // n_rows
-    cdef Py_ssize_t first = 0, output
+    cdef Py_ssize_t first = 0, output, work = 0
     cdef int rows = <int>n_rows, lda = <int>n_features, width, outputs
     while first < n_features:
         width = <int>min(block, n_features - first)
@@ -54,15 +56,20 @@ cdef inline void rows_times_weights(
                  <floating>(first > 0), Z + output, <int>n_outputs)
             output += outputs
         first += width
+        work += n_rows * width * n_outputs
+        if work > WORK_BETWEEN_SIGNALS:
+            work = 0
+            check_signals()
+    return 0
 
 
-cdef inline void add_outer_products(
+cdef inline int add_outer_products(
     const floating* D, const floating* X, floating* G,
     Py_ssize_t n_rows, Py_ssize_t n_features, Py_ssize_t n_outputs,
-) noexcept nogil:
+) except -1 nogil:
     """G += D^T X for row-major D (n_rows, n_outputs) and X (n_rows, n_features)."""
     cdef Py_ssize_t block = MAX_BLOCK_ELEMENTS // n_rows
-    cdef Py_ssize_t first = 0, output
+    cdef Py_ssize_t first = 0, output, work = 0
     cdef int rows = <int>n_rows, lda = <int>n_features, width, outputs
     while first < n_features:
         width = <int>min(block, n_features - first)
@@ -74,3 +81,8 @@ cdef inline void add_outer_products(
                  G + output * n_features + first, lda)
             output += outputs
         first += width
+        work += n_rows * width * n_outputs
+        if work > WORK_BETWEEN_SIGNALS:
+            work = 0
+            check_signals()
+    return 0

@@ -11,16 +11,20 @@ from skmbsgd._engine.rows cimport Rows
 @cython.final
 cdef class CSRRows(Rows):
     cdef readonly object X
-    cdef CSRModel concrete
+    cdef CSRModel csr_model
     cdef object data_array, indices_array, indptr_array
     cdef bint single_precision, long_indices
     cdef const void* data
     cdef const void* indices
     cdef const int64_t* indptr
     cdef Py_ssize_t first
+    # Of a row, between two checks for signals
+    cdef int64_t max_nonzeros
 
-    cdef void decide(self, const floating* data, const index* indices) noexcept nogil
-    cdef void add(self, const floating* data, const index* indices) noexcept nogil
+    cdef int decide(
+        self, const floating* data, const index* indices) except -1 nogil
+    cdef int add(
+        self, const floating* data, const index* indices) except -1 nogil
     cdef uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil
     cdef void prefetch_rows(
         self, Py_ssize_t i, const floating* data, const index* indices) noexcept nogil

@@ -13,7 +13,7 @@ from skmbsgd._engine.prefetch cimport (
 )
 from skmbsgd._engine.row_order cimport RowOrder
 from skmbsgd._engine.rows cimport Rows, Targets
-from skmbsgd._engine.signals cimport WORK_BETWEEN_SIGNALS
+from skmbsgd._engine.signals cimport WORK_BETWEEN_SIGNALS, check_signals
 
 
 cdef enum:
@@ -38,7 +38,7 @@ cdef class CSRRows(Rows):
         self, X, RowOrder order, Targets targets, sample_weight, CSRModel model
     ):
         super().__init__(order, targets, sample_weight, model)
-        self.concrete = model
+        self.csr_model = model
         if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= X.shape[0]:
             raise ValueError("X, the targets and the order of rows do not fit.")
         if model.n_features != X.shape[1]:
@@ -60,16 +60,17 @@ cdef class CSRRows(Rows):
         self.cost_of_row = targets.n_outputs * (
             16 + 8 * (self.indptr_array[X.shape[0]] // X.shape[0])
         )
-        longest_row = targets.n_outputs * (16 + 8 * int(np.diff(self.indptr_array).max()))
-        # Signals are checked after a block.
-        rows_between_signals = max(1, WORK_BETWEEN_SIGNALS // longest_row)
+        # Signals are checked after a block, and within a long row.
+        rows_between_signals = max(1, <Py_ssize_t>(
+            WORK_BETWEEN_SIGNALS / self.cost_of_row))
+        self.max_nonzeros = max(1, WORK_BETWEEN_SIGNALS // (8 * targets.n_outputs))
         self.allocate(min(BLOCK_ROWS, rows_between_signals, order.n_rows))
         self.lookahead = CSR_BEGINNINGS_AHEAD
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         self.first = first
 
-    cdef void decisions(self) noexcept nogil:
+    cdef int decisions(self) except -1 nogil:
         if self.single_precision:
             if self.long_indices:
                 self.decide(<const float*>self.data, <const int64_t*>self.indices)
@@ -80,7 +81,7 @@ cdef class CSRRows(Rows):
         else:
             self.decide(<const double*>self.data, <const int32_t*>self.indices)
 
-    cdef void accumulate(self) noexcept nogil:
+    cdef int accumulate(self) except -1 nogil:
         if self.single_precision:
             if self.long_indices:
                 self.add(<const float*>self.data, <const int64_t*>self.indices)
@@ -91,52 +92,73 @@ cdef class CSRRows(Rows):
         else:
             self.add(<const double*>self.data, <const int32_t*>self.indices)
 
-    cdef void decide(self, const floating* data, const index* indices) noexcept nogil:
+    cdef int decide(
+        self, const floating* data, const index* indices
+    ) except -1 nogil:
         """z = X W^T + b, the records of the rows' columns brought up to date"""
-        cdef Py_ssize_t i, k, n_outputs = self.concrete.n_outputs
-        cdef int64_t start, stop, start_ahead, stop_ahead
+        cdef Py_ssize_t i, k, n_outputs = self.csr_model.n_outputs
+        cdef int64_t start, stop, end, start_ahead, n_ahead
         cdef uint32_t ahead
         cdef double* z = self.z
         for i in range(self.n_rows):
             self.prefetch_rows(i, data, indices)
             ahead = self.row_ahead(i, CSR_RECORDS_AHEAD)
-            start, stop = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
-            start_ahead, stop_ahead = self.indptr[ahead], self.indptr[ahead + 1]
+            start_ahead = self.indptr[ahead]
+            n_ahead = min(
+                self.indptr[ahead + 1] - start_ahead, <int64_t>MAX_CSR_NONZEROS)
+            start, end = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
             for k in range(n_outputs):
-                z[k] = self.concrete.b[k]
-            self.concrete.add_products(
-                data + start, indices + start, stop - start, indices + start_ahead,
-                min(stop_ahead - start_ahead, <int64_t>MAX_CSR_NONZEROS), z)
+                z[k] = self.csr_model.b[k]
+            while True:
+                stop = min(start + self.max_nonzeros, end)
+                self.csr_model.add_products(
+                    data + start, indices + start, stop - start,
+                    indices + start_ahead, n_ahead, z)
+                if stop == end:
+                    break
+                start, n_ahead = stop, 0
+                check_signals()
             z += n_outputs
+        return 0
 
-    cdef void add(self, const floating* data, const index* indices) noexcept nogil:
+    cdef int add(
+        self, const floating* data, const index* indices
+    ) except -1 nogil:
         """g += d^T X, and the sum of d to that of the intercepts"""
-        cdef Py_ssize_t i, k, n_outputs = self.concrete.n_outputs
-        cdef Py_ssize_t stride = self.concrete.stride
-        cdef double* gradients = self.concrete.records + 1 + 2 * n_outputs
-        cdef int64_t p
+        cdef Py_ssize_t i, k, n_outputs = self.csr_model.n_outputs
+        cdef Py_ssize_t stride = self.csr_model.stride
+        cdef double* gradients = self.csr_model.records + 1 + 2 * n_outputs
+        cdef int64_t p, start, stop, end
         cdef double* d = self.d
-        cdef double* b_g = self.concrete.b_g
+        cdef double* b_g = self.csr_model.b_g
         for i in range(self.n_rows):
             for k in range(n_outputs):
                 b_g[k] += d[k]
-            for p in range(self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]):
-                add_multiple(data[p], d, gradients + indices[p] * stride, n_outputs)
+            start, end = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
+            while True:
+                stop = min(start + self.max_nonzeros, end)
+                for p in range(start, stop):
+                    add_multiple(data[p], d, gradients + indices[p] * stride, n_outputs)
+                if stop == end:
+                    break
+                start = stop
+                check_signals()
             d += n_outputs
+        return 0
 
     cdef inline uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
-        """The row to come n visits after the block's i-th, or the last."""
+        """The row to come n positions after the block's i-th, or the last."""
         return self.order.rows[min(self.first + i + n, self.order.n_rows - 1)]
 
     cdef inline void prefetch_rows(
         self, Py_ssize_t i, const floating* data, const index* indices
     ) noexcept nogil:
-        """Ask for a row's beginning, and for another's non-zeros and target."""
+        """Prefetch a row's beginning, and another's non-zeros and target."""
         cdef uint32_t row = self.row_ahead(i, CSR_NONZEROS_AHEAD)
         cdef int64_t start = self.indptr[row]
         cdef int64_t n = min(self.indptr[row + 1] - start, <int64_t>MAX_CSR_NONZEROS)
         prefetch(self.indptr + self.row_ahead(i, CSR_BEGINNINGS_AHEAD))
-        if self.concrete.n_outputs > 1:
+        if self.csr_model.n_outputs > 1:
             self.targets.prefetch(row)
         if n > 0:
             prefetch_bytes(data + start, n * sizeof(data[0]))

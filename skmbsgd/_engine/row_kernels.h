@@ -2,7 +2,7 @@
 
    BLAS wants the rows of a matrix evenly spaced, and does not prefetch those to come.
    Here they are any rows of an array, in any order, read where they lie, and the wait
-   for the memory is spent on arithmetic. docs/engine.rst has the figures.
+   for the memory is spent on arithmetic. benchmarks/NOTES.md has the figures.
 
    The functions are compiled for each width of SIMD registers, not left to the
    compiler's versions of one function: a vector wider than the registers would be kept

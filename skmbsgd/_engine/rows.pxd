@@ -61,8 +61,8 @@ cdef class Rows:
     cdef void load_scale(self, double batch_share) noexcept nogil
     cdef int begin_epoch(self, Py_ssize_t share_rows) except -1
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil
-    cdef void decisions(self) noexcept nogil
-    cdef void accumulate(self) noexcept nogil
+    cdef int decisions(self) except -1 nogil
+    cdef int accumulate(self) except -1 nogil
     cdef void complete_gradients(self) noexcept nogil
 
 
@@ -85,5 +85,5 @@ cdef class DenseRows(Rows):
     cdef const uint32_t* rows_ahead(
         self, Py_ssize_t first, Py_ssize_t n_positions) noexcept nogil
     cdef const char* address_of_row(self, uint32_t row) noexcept nogil
-    cdef void add_products(self) noexcept nogil
+    cdef int add_products(self) except -1 nogil
     cdef void end_part(self) noexcept nogil

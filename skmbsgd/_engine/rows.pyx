@@ -204,10 +204,10 @@ cdef class Rows:
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
         """Bring the block's rows of X to hand, and prefetch those to come."""
 
-    cdef void decisions(self) noexcept nogil:
+    cdef int decisions(self) except -1 nogil:
         """Write z = X W^T + b for the block."""
 
-    cdef void accumulate(self) noexcept nogil:
+    cdef int accumulate(self) except -1 nogil:
         """Add d^T X and the sum of d to the gradients of the batch."""
 
     cdef void complete_gradients(self) noexcept nogil:
@@ -269,13 +269,13 @@ cdef class DenseRows(Rows):
     cdef inline const char* address_of_row(self, uint32_t row) noexcept nogil:
         return self.first_row + row * self.bytes_of_row
 
-    cdef void accumulate(self) noexcept nogil:
+    cdef int accumulate(self) except -1 nogil:
         if self.n_part_rows + self.n_rows > self.max_part_rows:
             self.end_part()
         self.n_part_rows += self.n_rows
         self.add_products()
 
-    cdef void add_products(self) noexcept nogil:
+    cdef int add_products(self) except -1 nogil:
         """g += d^T X, and b_g += the sum of d"""
 
     cdef void end_part(self) noexcept nogil:
@@ -320,12 +320,12 @@ cdef class ScatteredRows(DenseRows):
             self.rows_ahead(first, self.row_prefetch.n_ahead),
             self.rows_ahead(first, self.row_prefetch.n_early), self.n_rows)
 
-    cdef void decisions(self) noexcept nogil:
+    cdef int decisions(self) except -1 nogil:
         self.kernels.dot_rows(
             self.first_row, self.rows, self.n_rows, self.n_features,
             self.w, self.b, self.z, &self.row_prefetch.by_first)
 
-    cdef void add_products(self) noexcept nogil:
+    cdef int add_products(self) except -1 nogil:
         self.kernels.add_rows(
             self.first_row, self.rows, self.n_rows, self.n_features,
             self.d, self.g, self.b_g, &self.row_prefetch.by_second)
@@ -369,25 +369,25 @@ cdef class GatheredRows(DenseRows):
 
 @cython.final
 cdef class GatheredFloatRows(GatheredRows):
-    cdef void decisions(self) noexcept nogil:
+    cdef int decisions(self) except -1 nogil:
         multiply(self, <const float*>self.w, <const float*>self.b)
 
-    cdef void add_products(self) noexcept nogil:
+    cdef int add_products(self) except -1 nogil:
         add_outer(self, <float*>self.g, <float*>self.b_g)
 
 
 @cython.final
 cdef class GatheredDoubleRows(GatheredRows):
-    cdef void decisions(self) noexcept nogil:
+    cdef int decisions(self) except -1 nogil:
         multiply(self, <const double*>self.w, <const double*>self.b)
 
-    cdef void add_products(self) noexcept nogil:
+    cdef int add_products(self) except -1 nogil:
         add_outer(self, <double*>self.g, <double*>self.b_g)
 
 
-cdef void multiply(
+cdef int multiply(
     GatheredRows rows, const floating* w, const floating* b
-) noexcept nogil:
+) except -1 nogil:
     """z = X w^T + b"""
     cdef floating* products = <floating*>rows.converted
     cdef Py_ssize_t i, k, n_outputs = rows.targets.n_outputs
@@ -399,7 +399,7 @@ cdef void multiply(
             rows.z[i * n_outputs + k] = <double>products[i * n_outputs + k] + b[k]
 
 
-cdef void add_outer(GatheredRows rows, floating* g, floating* b_g) noexcept nogil:
+cdef int add_outer(GatheredRows rows, floating* g, floating* b_g) except -1 nogil:
     """g += d^T X, and b_g += the sums of the columns of d"""
     cdef Py_ssize_t k, n_outputs = rows.targets.n_outputs
     convert_and_sum(rows.d, <floating*>rows.converted, rows.column_sums,
