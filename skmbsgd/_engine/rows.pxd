@@ -1,4 +1,4 @@
-"""Declarations of the targets and the batches; see rows.pyx."""
+"""Declarations of the targets and the rows; see rows.pyx."""
 
 from libc.stdint cimport uint32_t
 
