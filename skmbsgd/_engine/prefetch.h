@@ -11,7 +11,7 @@ enum { SKMBSGD_CACHE_LINE = 64 };
 #if defined(__GNUC__)
 /* Into the second-level cache: of three processors measured, two took up to half the
    time off an epoch with it, compared with the first level, and one a tenth more for
-   short rows (docs/engine.rst). */
+   short rows (benchmarks/NOTES.md). */
 #define SKMBSGD_PREFETCH(address) SKMBSGD_KEEP(__builtin_prefetch((address), 0, 2))
 #define SKMBSGD_PREFETCH_TO_WRITE(address) \
     SKMBSGD_KEEP(__builtin_prefetch((address), 1, 3))
@@ -39,7 +39,7 @@ typedef struct {
 /* Whether the product that reads rows for the first time should prefetch others. Its
    reads wait behind prefetches, and with processors of AMD it is better to prefetch
    when the rows at hand are in the cache; with those of Intel it takes up to an eighth
-   less time to spread prefetches over the wait (docs/engine.rst). */
+   less time to spread prefetches over the wait (benchmarks/NOTES.md). */
 static inline int skmbsgd_prefetch_while_reading(void)
 {
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
