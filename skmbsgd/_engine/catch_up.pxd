@@ -103,8 +103,8 @@ cdef class DifferingUpdates(Updates):
         cdef Py_ssize_t block = t >> self.shift
         self.catch_up_in_block(t, z, v, g, total)
         if self.averaged:
-            total[0] += sum_of_positions(self.block_sums + block, z[0], v[0], g[0])
-        apply(self.block_maps + block, z, v, g)
+            total[0] += sum_of_positions(self.block_sums + block, z[0], v[0], 0.0)
+        apply_without_gradient(self.block_maps + block, z, v)
 
     cdef inline void catch_up_in_block(
         self, Py_ssize_t t, double* z, double* v, double* g, double* total
@@ -113,6 +113,15 @@ cdef class DifferingUpdates(Updates):
         if self.averaged:
             total[0] += sum_of_positions(self.sums + t, z[0], v[0], g[0])
         apply(self.maps + t, z, v, g)
+
+    cdef inline void catch_up_from_block(
+        self, Py_ssize_t t, double* z, double* v, double* g, double* total
+    ) noexcept nogil:
+        """Make the updates from the end of the block of t, where g stays."""
+        cdef Py_ssize_t block = t >> self.shift
+        if self.averaged:
+            total[0] += sum_of_positions(self.block_sums + block, z[0], v[0], g[0])
+        apply(self.block_maps + block, z, v, g)
 
 
 @cython.final
@@ -190,10 +199,10 @@ cdef class SignedUpdates(Updates):
             return False
         if self.are_equal:
             self.equal.catch_up(t, stop, &w, &s, &g, &sum_w)
-        elif in_block:
-            self.differing.catch_up_in_block(t, &w, &s, &g, &sum_w)
         else:
-            self.differing.catch_up(t, stop, &w, &s, &g, &sum_w)
+            self.differing.catch_up_in_block(t, &w, &s, &g, &sum_w)
+            if not in_block:
+                self.differing.catch_up_from_block(t, &w, &s, &g, &sum_w)
         if not w > 0.0:
             return False
         z[0] = sigma * (w + self.moments[stop].u)

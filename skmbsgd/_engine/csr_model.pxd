@@ -45,8 +45,6 @@ cdef class CSRModel(Model):
         Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
     ) noexcept nogil
     cdef void activate(self, double* record, int64_t column) noexcept nogil
-    cdef void prefetch_record(self, int64_t column) noexcept nogil
     cdef int bring_all_up_to_date(self) except -1 nogil
     cdef void catch_up_active(
         self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
-    cdef void sum_up(self, const double* record, Py_ssize_t K) noexcept nogil

@@ -30,6 +30,9 @@ from skmbsgd._engine.prefetch cimport CSR_NUMBERS_AHEAD, prefetch
 from skmbsgd._engine.rules cimport Rule
 from skmbsgd._engine.signals cimport check_signals
 
+cdef extern from "always_inline.h":
+    pass
+
 # Updates in a window: many, since all coordinates touched so far are brought up to date
 # at its end, and few enough for its table to stay small (1 MB).
 MAX_WINDOW = 16384
@@ -208,28 +211,12 @@ cdef class CSRModel(Model):
         self, AnyUpdates updates, const floating* data, const index* columns,
         Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
     ) noexcept nogil:
-        cdef Py_ssize_t i, k, now = self.window.now, K = self.n_outputs
-        cdef double u = self.threshold[0], first_z = z[0]
-        cdef double* record
-        for i in range(n):
-            # One by one: many requests at once have to wait.
-            if i < n_ahead:
-                self.prefetch_record(columns_ahead[i])
-            record = self.records + columns[i] * self.stride
-            if record[0] == 0.0:
-                self.activate(record, columns[i])
-            # With a number known here the compiler makes loops over outputs vanish.
-            if K == 1:
-                catch_up_record(updates, record, now, 1)
-                first_z += data[i] * soft_threshold(record[1], u)
-            else:
-                catch_up_record(updates, record, now, K)
-                for k in range(K):
-                    z[k] += data[i] * soft_threshold(record[1 + k], u)
-        if K == 1:
-            z[0] = first_z
-        for i in range(n, n_ahead):
-            self.prefetch_record(columns_ahead[i])
+        # With a number known here the compiler makes loops over outputs vanish.
+        if self.n_outputs == 1:
+            add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z, 1)
+        else:
+            add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z,
+                    self.n_outputs)
 
     cdef void activate(self, double* record, int64_t column) noexcept nogil:
         """Begin a record of zeros, up to date."""
@@ -237,13 +224,6 @@ cdef class CSRModel(Model):
         self.active[self.n_active] = column
         self.n_active += 1
         self.active_sorted = False
-
-    cdef inline void prefetch_record(self, int64_t column) noexcept nogil:
-        cdef double* record = self.records + column * self.stride
-        cdef Py_ssize_t offset = 0
-        while offset < self.stride:
-            prefetch(record + offset)
-            offset += NUMBERS_PER_LINE
 
     cdef int bring_all_up_to_date(self) except -1 nogil:
         """Bring all coordinates to the next window's beginning, and sum up."""
@@ -267,28 +247,83 @@ cdef class CSRModel(Model):
         self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop
     ) noexcept nogil:
         """Bring a part of the active coordinates up to date, and sum it up."""
-        cdef Py_ssize_t i, now = self.window.now
-        cdef Py_ssize_t n_ahead = max(1, CSR_NUMBERS_AHEAD // self.stride)
-        cdef double* record
-        for i in range(first, stop):
-            self.prefetch_record(self.active[min(i + n_ahead, self.n_active - 1)])
-            record = self.records + self.active[i] * self.stride
-            if self.n_outputs == 1:
-                catch_up_record(updates, record, now, 1)
-                self.sum_up(record, 1)
-            else:
-                catch_up_record(updates, record, now, self.n_outputs)
-                self.sum_up(record, self.n_outputs)
-            record[0] = 1.0
+        if self.n_outputs == 1:
+            catch_up_and_sum(self, updates, first, stop, 1)
+        else:
+            catch_up_and_sum(self, updates, first, stop, self.n_outputs)
 
-    cdef inline void sum_up(self, const double* record, Py_ssize_t K) noexcept nogil:
-        cdef Py_ssize_t k
-        cdef double w
+
+cdef inline void add_row(
+    CSRModel model, AnyUpdates updates, const floating* data, const index* columns,
+    Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
+    Py_ssize_t K,
+) noexcept nogil:
+    cdef Py_ssize_t i, k, now = model.window.now, stride = model.stride
+    cdef double u = model.threshold[0], first_z = z[0]
+    cdef double* records = model.records
+    cdef double* record
+    for i in range(n):
+        # One by one: many requests at once have to wait.
+        if i < n_ahead:
+            prefetch_record(records + columns_ahead[i] * stride, stride, K)
+        record = records + columns[i] * stride
+        if record[0] == 0.0:
+            model.activate(record, columns[i])
+        catch_up_record(updates, record, now, K)
+        if K == 1:
+            first_z += data[i] * weight(record[1], u)
+        else:
+            for k in range(K):
+                z[k] += data[i] * weight(record[1 + k], u)
+    if K == 1:
+        z[0] = first_z
+    for i in range(n, n_ahead):
+        prefetch_record(records + columns_ahead[i] * stride, stride, K)
+
+
+cdef inline void catch_up_and_sum(
+    CSRModel model, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t K
+) noexcept nogil:
+    cdef Py_ssize_t i, k, now = model.window.now, stride = model.stride
+    cdef Py_ssize_t n_ahead = max(1, CSR_NUMBERS_AHEAD // stride)
+    cdef Py_ssize_t last = model.n_active - 1
+    cdef const int64_t* active = model.active
+    cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
+    cdef double u = model.threshold[0], w
+    cdef double* records = model.records
+    cdef double* record
+    for i in range(first, stop):
+        prefetch_record(records + active[min(i + n_ahead, last)] * stride, stride, K)
+        record = records + active[i] * stride
+        catch_up_record(updates, record, now, K)
+        record[0] = 1.0
         for k in range(K):
-            w = soft_threshold(record[1 + k], self.threshold[0])
-            self.squared_norm += w * w
-            self.absolute_sum += fabs(w)
-            self.absolute_rest += fabs(record[1 + K + k])
+            w = weight(record[1 + k], u)
+            squares += w * w
+            absolutes += fabs(w)
+            velocities += fabs(record[1 + K + k])
+    model.squared_norm += squares
+    model.absolute_sum += absolutes
+    model.absolute_rest += velocities
+
+
+cdef inline double weight(double position, double u) noexcept nogil:
+    # Without L1 a position is its weight: to know that takes less time than to compute.
+    return position if u == 0.0 else soft_threshold(position, u)
+
+
+cdef inline void prefetch_record(
+    const double* record, Py_ssize_t stride, Py_ssize_t K
+) noexcept nogil:
+    cdef Py_ssize_t line
+    # A record of one output does not cross a cache line.
+    cdef Py_ssize_t n_lines = 1 if K == 1 else lines_of(stride)
+    for line in range(n_lines):
+        prefetch(record + line * NUMBERS_PER_LINE)
+
+
+cdef inline Py_ssize_t lines_of(Py_ssize_t n_numbers) noexcept nogil:
+    return (n_numbers + NUMBERS_PER_LINE - 1) // NUMBERS_PER_LINE
 
 
 cdef inline void catch_up_record(
