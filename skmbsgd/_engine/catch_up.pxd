@@ -126,10 +126,12 @@ cdef class DifferingUpdates(Updates):
 
 @cython.final
 cdef class SignedUpdates(Updates):
-    cdef EqualUpdates equal, standing
+    # Of equal updates: those with a gradient in the first alone, in all of them, and
+    # those of a weight that is 0, on which no penalty acts
+    cdef EqualUpdates equal_once, equal, standing
     cdef DifferingUpdates differing
     cdef bint are_equal
-    cdef Py_ssize_t first_averaged, longest_stride, block_size
+    cdef Py_ssize_t first_averaged, longest_stride
     cdef object moments_array
     cdef Moment* moments
 
@@ -145,13 +147,55 @@ cdef class SignedUpdates(Updates):
         double* total,
     ) noexcept nogil:
         """Make the updates from t to before the present; g belongs to the first."""
-        if t == now:
+        if t == now or self.are_equal and self.leap(t, now, z, v, g, total):
             return
         self.step(t, z, v, g[0], total)
         g[0] = 0.0
         t += 1
         if t < now and not self.jump(t, now, False, z, v, total):
             self.walk(t, now, z, v, total)
+
+    cdef inline bint leap(
+        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
+        double* total,
+    ) noexcept nogil:
+        """Make equal updates at once, the first with a gradient, if the sign is kept."""
+        cdef Py_ssize_t n = now - t
+        cdef double u = self.moments[t].u, l1 = self.penalty.l1
+        cdef double sigma, w, s, gradient, after_first, end
+        cdef const Map* once
+        cdef const Map* always
+        if fabs(z[0]) <= u:
+            once = self.standing.maps
+            after_first = z[0] + once[1].zv * v[0] + once[1].zg * g[0]
+            end = z[0] + once[n].zv * v[0] + once[n].zg * g[0]
+            if not (fabs(after_first) <= u and fabs(end) <= u):
+                return False
+            z[0] = end
+            v[0] = once[n].vv * v[0] + once[n].vg * g[0]
+            g[0] = 0.0
+            return True
+        # Of the mirror image if the weight is negative
+        once, always = self.equal_once.maps, self.equal.maps
+        sigma = copysign(1.0, z[0])
+        w, s = sigma * z[0] - u, sigma * v[0] - self.moments[t].r
+        gradient = sigma * g[0]
+        after_first = (
+            once[1].zz * w + once[1].zv * s + once[1].zg * (gradient + l1))
+        end = (once[n].zz * w + once[n].zv * s + once[n].zg * gradient
+               + always[n].zg * l1)
+        if not (after_first > 0.0 and end > 0.0 and n <= self.longest_stride):
+            return False
+        if self.averaged:
+            total[0] += sigma * (
+                sum_of_positions(self.equal_once.sums + n, w, s, gradient)
+                + self.equal.sums[n].sum_g * l1)
+        z[0] = sigma * (end + self.moments[now].u)
+        v[0] = sigma * (
+            once[n].vz * w + once[n].vv * s + once[n].vg * gradient
+            + always[n].vg * l1 + self.moments[now].r)
+        g[0] = 0.0
+        return True
 
     cdef inline void step(
         self, Py_ssize_t t, double* z, double* v, double g, double* total

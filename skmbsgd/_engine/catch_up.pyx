@@ -192,7 +192,7 @@ cdef class SignedUpdates(Updates):
         self.equal = EqualUpdates(rule, penalty, size, averaged, g_stays=True)
         self.differing = DifferingUpdates(rule, penalty, size, averaged, g_stays=True)
         self.standing = EqualUpdates(rule, Penalty(), size, averaged=False)
-        self.standing.build(0.0, size, averaged=False)
+        self.equal_once = EqualUpdates(rule, penalty, size, averaged)
         self.moments_array = array_of(size + 1, sizeof(Moment))
         self.moments = <Moment*>aligned(<size_t>self.moments_array.ctypes.data)
 
@@ -209,6 +209,10 @@ cdef class SignedUpdates(Updates):
         self.are_equal = are_equal
         self.first_averaged = first_averaged
         self.longest_stride = PY_SSIZE_T_MAX
+        # Without a gradient, a weight of 0 moves in the same way at any rate.
+        self.standing.build(rates[0], n_updates, averaged=False)
+        if are_equal:
+            self.equal_once.build(rates[0], n_updates, first_averaged <= 0)
         for t in range(n_updates + 1):
             moment = self.moments + t
             moment.u, moment.r = moving[0], moving[1]
