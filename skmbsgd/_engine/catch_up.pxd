@@ -130,6 +130,11 @@ cdef class SignedUpdates(Updates):
     # those of a weight that is 0, on which no penalty acts
     cdef EqualUpdates equal_once, equal, standing
     cdef DifferingUpdates differing
+    # Names of their own for what most weights need
+    cdef const Map* once
+    cdef const Map* always
+    cdef const Map* at_zero
+    cdef double l1
     cdef bint are_equal
     cdef Py_ssize_t first_averaged, longest_stride
     cdef object moments_array
@@ -161,29 +166,28 @@ cdef class SignedUpdates(Updates):
     ) noexcept nogil:
         """Make equal updates at once, the first with a gradient, if the sign is kept."""
         cdef Py_ssize_t n = now - t
-        cdef double u = self.moments[t].u, l1 = self.penalty.l1
+        cdef double u = self.moments[t].u, l1 = self.l1
         cdef double sigma, w, s, gradient, after_first, end
-        cdef const Map* once
-        cdef const Map* always
+        cdef const Map* map
+        cdef const Map* pull = self.always + n
         if fabs(z[0]) <= u:
-            once = self.standing.maps
-            after_first = z[0] + once[1].zv * v[0] + once[1].zg * g[0]
-            end = z[0] + once[n].zv * v[0] + once[n].zg * g[0]
+            map = self.at_zero + n
+            after_first = z[0] + self.at_zero[1].zv * v[0] + self.at_zero[1].zg * g[0]
+            end = z[0] + map.zv * v[0] + map.zg * g[0]
             if not (fabs(after_first) <= u and fabs(end) <= u):
                 return False
             z[0] = end
-            v[0] = once[n].vv * v[0] + once[n].vg * g[0]
+            v[0] = map.vv * v[0] + map.vg * g[0]
             g[0] = 0.0
             return True
         # Of the mirror image if the weight is negative
-        once, always = self.equal_once.maps, self.equal.maps
+        map = self.once + n
         sigma = copysign(1.0, z[0])
         w, s = sigma * z[0] - u, sigma * v[0] - self.moments[t].r
         gradient = sigma * g[0]
-        after_first = (
-            once[1].zz * w + once[1].zv * s + once[1].zg * (gradient + l1))
-        end = (once[n].zz * w + once[n].zv * s + once[n].zg * gradient
-               + always[n].zg * l1)
+        after_first = (self.once[1].zz * w + self.once[1].zv * s
+                       + self.once[1].zg * (gradient + l1))
+        end = map.zz * w + map.zv * s + map.zg * gradient + pull.zg * l1
         if not (after_first > 0.0 and end > 0.0 and n <= self.longest_stride):
             return False
         if self.averaged:
@@ -191,9 +195,8 @@ cdef class SignedUpdates(Updates):
                 sum_of_positions(self.equal_once.sums + n, w, s, gradient)
                 + self.equal.sums[n].sum_g * l1)
         z[0] = sigma * (end + self.moments[now].u)
-        v[0] = sigma * (
-            once[n].vz * w + once[n].vv * s + once[n].vg * gradient
-            + always[n].vg * l1 + self.moments[now].r)
+        v[0] = sigma * (map.vz * w + map.vv * s + map.vg * gradient + pull.vg * l1
+                        + self.moments[now].r)
         g[0] = 0.0
         return True
 
@@ -223,7 +226,7 @@ cdef class SignedUpdates(Updates):
     cdef inline bint stay_at_zero(
         self, Py_ssize_t t, Py_ssize_t stop, double* z, double* v
     ) noexcept nogil:
-        cdef const Map* map = self.standing.maps + (stop - t)
+        cdef const Map* map = self.at_zero + (stop - t)
         cdef double end = z[0] + map.zv * v[0]
         if not fabs(end) <= self.moments[t].u:
             return False
@@ -236,7 +239,7 @@ cdef class SignedUpdates(Updates):
         double* total,
     ) noexcept nogil:
         # Of the mirror image if the weight is negative
-        cdef double sigma = copysign(1.0, z[0]), sum_w = 0.0, g = self.penalty.l1
+        cdef double sigma = copysign(1.0, z[0]), sum_w = 0.0, g = self.l1
         cdef double w = sigma * z[0] - self.moments[t].u
         cdef double s = sigma * v[0] - self.moments[t].r
         if stop - t > self.longest_stride:

@@ -193,6 +193,9 @@ cdef class SignedUpdates(Updates):
         self.differing = DifferingUpdates(rule, penalty, size, averaged, g_stays=True)
         self.standing = EqualUpdates(rule, Penalty(), size, averaged=False)
         self.equal_once = EqualUpdates(rule, penalty, size, averaged)
+        self.once, self.always = self.equal_once.maps, self.equal.maps
+        self.at_zero = self.standing.maps
+        self.l1 = penalty.l1
         self.moments_array = array_of(size + 1, sizeof(Moment))
         self.moments = <Moment*>aligned(<size_t>self.moments_array.ctypes.data)
 
