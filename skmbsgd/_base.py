@@ -206,7 +206,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             Validation data: ``tol`` and ``n_iter_no_change`` then act on their score,
             and the weights of the best epoch are kept, whatever ``early_stopping``
             says; nothing is held out. A pipeline passes them on as they are, unless it
-            has ``transform_input=["X_val"]``.
+            has ``transform_input=["X_val"]``; if they are far outside of the ranges
+            of X, a warning says so.
         y_val : array-like, default=None
             Their target values, required with `X_val`.
         sample_weight_val : array-like of shape (n_validation_samples,), default=None
@@ -229,6 +230,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             If ``max_iter`` epochs end before ``tol`` is met, or if the training
             objective rises from each epoch to the next, over six epochs or more, to
             more than twice its first value.
+        UserWarning
+            If more than a quarter of the numbers in `X_val` are outside of the range of
+            their column in X by more than the width of that range: a transformation is
+            missing.
         """
         self._check_parameters()
         given_X = X

@@ -83,9 +83,9 @@ def check_labels(labels, name):
     n_missing = sum(map(is_missing, labels.flat))
     if n_missing > 0:
         raise ValueError(
-            f"{name} has missing values, {n_missing} of {labels.size} labels: leave "
-            "out their rows, or give them a label of their own. (scikit-learn would "
-            "call them NaN.)"
+            f"{name} has missing values (None, NaN or NA), {n_missing} of "
+            f"{labels.size} labels: leave out their rows, or give them a label of "
+            "their own."
         )
     first = labels.flat[0]
     if isinstance(first, (Number, np.generic)):

@@ -68,7 +68,9 @@ class Validation:
         decisions = decisions_in_parts(self.data, coef, intercept)
         score = self.estimator._score_predictions(
             self.data.select(self.data.y),
-            np.concatenate([self.estimator._predictions_of(part) for part in decisions]),
+            np.concatenate(
+                [self.estimator._predictions_of(part) for part in decisions]
+            ),
             self.data.select(self.data.sample_weight),
         )
         return float(score)
