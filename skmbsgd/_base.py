@@ -440,7 +440,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         except ValueError as error:
             raise ValueError(
                 f"early_stopping=True cannot hold out validation_fraction="
-                f"{self.validation_fraction!r} of {data.n_rows} rows: "
+                f"{self.validation_fraction!r} of n_samples={data.n_rows}: "
                 f"{self._split_needs}. Pass more rows, change validation_fraction, or "
                 "pass validation data of your own as X_val and y_val."
             ) from error

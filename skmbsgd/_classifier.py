@@ -313,13 +313,13 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                 "labels, or start anew with fit."
             )
 
-    def _read_X_y(self, X, y, **options):
+    def _read_X_y(self, X, y, reset, dtype=None):
         if y is not None:
             check_labels(y, "y")
-        return super()._read_X_y(X, y, **options)
+        return super()._read_X_y(X, y, reset=reset, dtype=dtype)
 
     def _learn_outputs(self, y, classes=None):
-        former_classes = getattr(self, "classes_", None)
+        former_classes: Any = getattr(self, "classes_", None)
         with refused_as_labels("y"):
             check_classification_targets(y)
         with refused_as_labels("y" if classes is None else "classes"):
