@@ -155,9 +155,9 @@ with weights :math:`s_i`, decisions :math:`z_i = w \cdot x_i + b` and
 
 Where :math:`\eta \lambda_2 > 1`, :math:`1 / \eta` takes the place of :math:`\lambda_2`.
 
-With :math:`\lambda_1 = \alpha \rho > 0`, L1 acts in the dual [2]_. The rule moves positions
-Z in the place of the weights, and a threshold u with a velocity r; the weights are what
-soft-thresholding S leaves:
+With :math:`\lambda_1 = \alpha \rho > 0`, L1 acts in the dual [2]_. The rule moves
+positions Z in the place of the weights, and a threshold u with a velocity r; the
+weights are what soft-thresholding S leaves:
 
 .. code-block:: text
 
