@@ -7,9 +7,8 @@ with y far above, so that its slope is -1 at each row of each update.
 """
 
 import math
-from fractions import Fraction
-
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
