@@ -157,6 +157,7 @@ scaler = StandardScaler().fit(X_train)
 axes = None
 for learning_rate in ("constant", "cosine"):
     model = classifier(eta0=3 * eta0, learning_rate=learning_rate, **settings)[-1]
+    model.set_params(scoring="accuracy")
     model.fit(
         scaler.transform(X_train), y_train, X_val=scaler.transform(X_val), y_val=y_val
     )

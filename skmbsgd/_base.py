@@ -1,8 +1,8 @@
 """What the two estimators share: parameters, input, learnt attributes, prediction."""
 
-import math
 from abc import ABC, abstractmethod
-from functools import partial, wraps
+from dataclasses import replace
+from functools import wraps
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator
+from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -27,15 +28,17 @@ from skmbsgd._sklearn import (
     check_sample_weight,
     with_checked_parameters,
 )
-from skmbsgd._state import TrainingState, decisions_in_parts
+from skmbsgd._state import TrainingState
 from skmbsgd._trainer import Patience, Trainer
 from skmbsgd._typing import MatrixLike, Method
+from skmbsgd._validation import Validation, warn_if_apart
 
 FLOAT_TYPES = [np.float64, np.float32]
 MAX_ROWS = np.iinfo(np.uint32).max
 
-HISTORIES = ("loss_curve_", "learning_rate_curve_", "validation_scores_")
-VALIDATION_ATTRIBUTES = ("validation_scores_", "best_validation_score_")
+VALIDATION_CURVES = ("validation_scores_", "validation_losses_")
+HISTORIES = ("loss_curve_", "learning_rate_curve_", *VALIDATION_CURVES)
+VALIDATION_ATTRIBUTES = (*VALIDATION_CURVES, "best_validation_score_")
 
 
 def unchanged_on_error(method: Method) -> Method:
@@ -104,6 +107,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ],
         "random_state": ["random_state"],
         "early_stopping": ["boolean"],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
@@ -117,6 +121,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     loss_curve_: list[float]
     learning_rate_curve_: list[float]
     validation_scores_: list[float]
+    validation_losses_: list[float]
     best_validation_score_: float
     n_features_in_: int
     feature_names_in_: np.ndarray
@@ -130,11 +135,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _learn_outputs(self, y, classes=None):
         """Set what is learnt from the targets alone, before any training."""
 
+    # What the rows that early_stopping divides must allow
+    _split_needs = "each of the two parts must have a row"
+
     @abstractmethod
     def _make_data(self, X, y, sample_weight):
         """TrainingData of validated arrays, y checked against what was learnt."""
 
-    def _weigh_classes(self, data, streaming=False):
+    def _weigh_classes(self, data, streaming=False, training_data=None):
         """The data with the weights of their classes, if there are any."""
         return data
 
@@ -149,6 +157,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     @abstractmethod
     def _public_coef(self, coef):
         """coef_, given weights of shape (n_outputs, n_features)."""
+
+    @abstractmethod
+    def _public_targets(self, y):
+        """Targets as users pass them, given those of TrainingData.y."""
 
     @abstractmethod
     def _predictions_of(self, decisions):
@@ -194,7 +206,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             Validation data: ``tol`` and ``n_iter_no_change`` then act on their score,
             and the weights of the best epoch are kept, whatever ``early_stopping``
             says; nothing is held out. A pipeline passes them on as they are, unless it
-            has ``transform_input=["X_val"]``.
+            has ``transform_input=["X_val"]``; if they are far outside of the ranges
+            of X, a warning says so.
         y_val : array-like, default=None
             Their target values, required with `X_val`.
         sample_weight_val : array-like of shape (n_validation_samples,), default=None
@@ -217,6 +230,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             If ``max_iter`` epochs end before ``tol`` is met, or if the training
             objective rises from each epoch to the next, over six epochs or more, to
             more than twice its first value.
+        UserWarning
+            If more than a quarter of the numbers in `X_val` are outside of the range of
+            their column in X by more than the width of that range: a transformation is
+            missing.
         """
         self._check_parameters()
         given_X = X
@@ -235,7 +252,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             self.max_iter,
             Patience(self.tol, self.n_iter_no_change),
             task,
-            scorer=None if validation is None else partial(self._score_on, validation),
+            validation=self._make_validation(validation, data),
             verbose=self.verbose,
         )
         self._publish(state, trainer.history)
@@ -296,6 +313,20 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             n_jobs=self.n_jobs,
         )
 
+    def _make_validation(self, data, training_data):
+        """What judges the epochs on these data, if there are any."""
+        if data is None:
+            return None
+        class_weighted = self._weigh_classes(
+            data, training_data=training_data.with_weights_of_mean_one()
+        )
+        return Validation(
+            self,
+            data,
+            class_weighted.with_weights_of_mean_one(),
+            self._make_loss(data.n_outputs),
+        )
+
     def _make_schedule(self):
         # The loss of one output, since softmax has no single derivative: the logistic
         # loss stands for it.
@@ -309,6 +340,16 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if not get_config()["skip_parameter_validation"]:
             self._validate_params()
         self._check_settings()
+
+    def _validate_params(self):
+        rate = self.learning_rate
+        if isinstance(rate, Real) and not isinstance(rate, bool):
+            raise ValueError(
+                "The 'learning_rate' parameter must be the name of a schedule or a "
+                f"callable, got {rate!r}. A number belongs in eta0: eta0={rate!r}, "
+                "with learning_rate='constant' for a rate that stays."
+            )
+        super()._validate_params()
 
     def _check_settings(self):
         """Check what no parameter's own range can tell."""
@@ -382,18 +423,29 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             raise ValueError("X_val and y_val go together: pass both or neither.")
         if X_val is not None:
             try:
-                return data, self._read_validation_data(
+                validation = self._read_validation_data(
                     X_val, y_val, sample_weight_val, data
                 )
             except (TypeError, ValueError) as error:
                 kind = TypeError if isinstance(error, TypeError) else ValueError
                 raise kind(f"In X_val, y_val or sample_weight_val: {error}") from error
+            warn_if_apart(data.X, validation.X)
+            return data, validation
         if sample_weight_val is not None:
             raise ValueError("sample_weight_val needs X_val and y_val.")
         if not self.early_stopping:
             return data, None
+        try:
+            parts = self._split(data, random_state)
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping=True cannot hold out validation_fraction="
+                f"{self.validation_fraction!r} of n_samples={data.n_rows}: "
+                f"{self._split_needs}. Pass more rows, change validation_fraction, or "
+                "pass validation data of your own as X_val and y_val."
+            ) from error
         # Sorted, for the order of the data means something without shuffling.
-        rows, held_out_rows = map(np.sort, self._split(data, random_state))
+        rows, held_out_rows = map(np.sort, parts)
         return data.subset(rows), data.subset(held_out_rows).with_weights_of_mean_one()
 
     def _read_validation_data(self, X, y, sample_weight, data):
@@ -435,19 +487,20 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 "coef_ is sparse after sparsify: call densify before partial_fit."
             )
         stored = dict(self._resumption)
-        if "coef" not in stored:
-            # They are the user's to change.
+        # They are the user's to change.
+        public = {
+            name: read_weights(
+                getattr(self, name + "_"), name + "_", velocity.shape, velocity.dtype
+            )
             for name, velocity in (
                 ("coef", stored["velocity"]),
                 ("intercept", stored["intercept_velocity"]),
-            ):
-                stored[name] = read_weights(
-                    getattr(self, name + "_"),
-                    name + "_",
-                    velocity.shape,
-                    velocity.dtype,
-                )
-        state = TrainingState(**stored).copy()
+            )
+        }
+        state = TrainingState(**{**public, **stored}).copy()
+        if not state.shows(**public):
+            state = replace(state, **public)
+            state.end_average()
         if n_outputs != len(state.coef):
             raise ValueError(
                 f"y has {n_outputs} targets, but the model was trained on "
@@ -484,22 +537,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _forget_validation(self):
         for name in VALIDATION_ATTRIBUTES:
             self.__dict__.pop(name, None)
-
-    def _score_on(self, validation, coef, intercept):
-        """The score of given weights on validation data."""
-        decisions = decisions_in_parts(validation, coef, intercept)
-        score = self._score_predictions(
-            validation.select(validation.y),
-            np.concatenate([self._predictions_of(part) for part in decisions]),
-            validation.select(validation.sample_weight),
-        )
-        if not math.isfinite(score):
-            raise ValueError(
-                f"The validation score is {score}: it needs at least two rows for a "
-                "regressor, and weights that are not all zero. Enlarge "
-                "validation_fraction, or pass other X_val, y_val, sample_weight_val."
-            )
-        return float(score)
 
     def __getstate__(self):
         """What a copy is made of: a shallow one too gets histories of its own."""

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Set
-from numbers import Real
+from numbers import Number, Real
 
 import numpy as np
 from scipy.sparse import issparse
@@ -73,6 +73,37 @@ def check_range(indices, n):
             "The sparse X is malformed: it has indices outside of [0, "
             f"{n}): from {indices.min()} to {indices.max()}."
         )
+
+
+def check_labels(labels, name):
+    """Refuse labels in an array of objects that scikit-learn does not explain."""
+    labels = np.asarray(labels)
+    if labels.dtype != object or labels.ndim == 0 or labels.size == 0:
+        return
+    n_missing = sum(map(is_missing, labels.flat))
+    if n_missing > 0:
+        raise ValueError(
+            f"{name} has missing values (None, NaN or NA), {n_missing} of "
+            f"{labels.size} labels: leave out their rows, or give them a label of "
+            "their own."
+        )
+    first = labels.flat[0]
+    if isinstance(first, (Number, np.generic)):
+        kind = type(first).__name__
+        raise ValueError(
+            f"{name} holds labels of type {kind} as Python objects (dtype object): "
+            f"Unknown label type. Convert them, for example with .astype({kind!r})."
+        )
+
+
+def is_missing(label):
+    """Whether a label is None, NaN, NaT or pandas.NA."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:  # pandas.NA is neither equal to itself nor different.
+        return True
+    except ValueError:  # an array
+        return False
 
 
 def are_epochs(epochs_drop):

@@ -16,6 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from skmbsgd._base import BaseMiniBatchSGD, unchanged_on_error
+from skmbsgd._checks import check_labels
 from skmbsgd._data import TrainingData
 from skmbsgd._docstrings import with_shared_parts
 from skmbsgd._engine.losses import (
@@ -36,6 +37,7 @@ from skmbsgd._typing import (
     Method,
     PenaltyName,
     Schedule,
+    Scoring,
     Shuffle,
 )
 
@@ -193,6 +195,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         early_stopping: bool = False,
+        scoring: Scoring = "loss",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         class_weight: ClassWeight | None = None,
@@ -222,6 +225,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.early_stopping = early_stopping
+        self.scoring = scoring
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.class_weight = class_weight
@@ -279,6 +283,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         >>> model.predict([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
         array([ True, False])
         """
+        if classes is not None:
+            check_labels(classes, "classes")
         with refused_as_labels("classes"):
             check_partial_fit_first_call(self, classes)
         if hasattr(self, "coef_"):
@@ -307,10 +313,28 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                 "labels, or start anew with fit."
             )
 
+    def _read_X_y(self, X, y, reset, dtype=None):
+        if y is not None:
+            check_labels(y, "y")
+        return super()._read_X_y(X, y, reset=reset, dtype=dtype)
+
     def _learn_outputs(self, y, classes=None):
+        former_classes: Any = getattr(self, "classes_", None)
         with refused_as_labels("y"):
             check_classification_targets(y)
+        with refused_as_labels("y" if classes is None else "classes"):
             self.classes_ = np.unique(y if classes is None else classes)
+        if (
+            self.warm_start
+            and hasattr(self, "coef_")
+            and not np.array_equal(self.classes_, former_classes)
+        ):
+            raise ValueError(
+                f"warm_start=True goes on from weights of the classes {former_classes},"
+                f" but y has {self.classes_}. Start anew with warm_start=False. Where "
+                "a class can be missing, train with partial_fit(classes=...), which "
+                "is told all of them beforehand."
+            )
         if len(self.classes_) < 2:
             n_classes = "1 class" if len(self.classes_) == 1 else "no class"
             raise ValueError(
@@ -333,7 +357,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         labels = np.searchsorted(self.classes_, y).astype(np.intp, copy=False)
         return TrainingData.of_classes(X, labels, len(self.classes_), sample_weight)
 
-    def _weigh_classes(self, data, streaming=False):
+    def _weigh_classes(self, data, streaming=False, training_data=None):
         if self.class_weight is None:
             return data
         if streaming and self.class_weight == "balanced":
@@ -342,7 +366,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                 "chunk of them: compute the weights beforehand with "
                 "sklearn.utils.class_weight.compute_class_weight and pass a dict."
             )
-        weights = self._weights_of_classes(data)
+        weights = self._weights_of_classes(training_data or data)
         if not streaming:
             # Only ratios matter here, and products must not overflow.
             weights = weights / (weights.max() or 1.0)
@@ -369,6 +393,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         )
         return weights
 
+    _split_needs = "each class needs a row in both parts"
+
     def _split(self, data, random_state):
         splitter = StratifiedShuffleSplit(
             test_size=self.validation_fraction, random_state=random_state
@@ -380,6 +406,9 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
 
     def _public_coef(self, coef):
         return coef
+
+    def _public_targets(self, y):
+        return self.classes_[y]
 
     def _predictions_of(self, decisions):
         return labels_of(decisions)

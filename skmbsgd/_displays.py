@@ -17,6 +17,7 @@ from skmbsgd._base import BaseMiniBatchSGD
 from skmbsgd._sklearn import Interval, validate_parameter_constraints
 from skmbsgd._state import TrainingState
 from skmbsgd._typing import MatrixLike
+from skmbsgd._warnings import stack_level_of_caller
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -222,7 +223,7 @@ class TrainingCurveDisplay:
     ... )
     >>> display = TrainingCurveDisplay.from_estimator(model.fit(X, y))
     >>> [ax.get_ylabel() for ax in display.axes_]
-    ['Training objective', 'Validation accuracy', 'Learning rate']
+    ['Training objective', 'Validation score (minus the loss)', 'Learning rate']
 
     A second training beside the first:
 
@@ -294,7 +295,7 @@ class TrainingCurveDisplay:
             validation_scores=(
                 None if validation_scores is None else np.array(validation_scores)
             ),
-            score_name=f"Validation {'accuracy' if is_classifier(model) else 'R²'}",
+            score_name=f"Validation {name_of_score(model)}",
             name=name,
         )
         return display.plot(ax=ax, line_kwargs=line_kwargs)
@@ -350,12 +351,23 @@ class TrainingCurveDisplay:
             self.lines_.append(draw_over_epochs(panel, values, style, line_kwargs))
             panel.set_ylabel(label)
         if self.validation_scores is not None:
-            best = int(np.argmax(self.validation_scores))
+            scores = np.asarray(self.validation_scores)
+            (best_epochs,) = np.nonzero(scores == scores.max())
+            best = int(best_epochs[-1])
             self.lines_[1].set(marker="o", markevery=[best])
         axes[-1].set_xlabel("Epoch")
         add_legend(axes[0])
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
+
+
+def name_of_score(model):
+    """What stands at the axis of the validation scores."""
+    if model.scoring == "loss":
+        return "score (minus the loss)"
+    if model.scoring is None:
+        return "accuracy" if is_classifier(model) else "R²"
+    return model.scoring if isinstance(model.scoring, str) else "score"
 
 
 class LearningRateRangeDisplay:
@@ -795,7 +807,7 @@ def suggested_rate(learning_rates, smoothed_losses, smoothing):
             "the features, for example with sklearn.preprocessing.StandardScaler, or "
             "lower min_rate.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=stack_level_of_caller(),
         )
         return np.nan
     best = n_unsettled + int(np.argmin(settled))
@@ -804,6 +816,6 @@ def suggested_rate(learning_rates, smoothed_losses, smoothing):
             "The loss was still falling at the largest of the rates: a larger eta0 may "
             "be better. Raise max_rate.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=stack_level_of_caller(),
         )
     return float(learning_rates[best] / SAFETY_FACTOR)

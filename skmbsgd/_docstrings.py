@@ -42,7 +42,8 @@ learning_rate : str or callable, default="time"
     - "optimal": `1 / (alpha * (t0 + t))` with t0 by a heuristic of Bottou's;
     - "adaptive": `eta0`, divided by 5 each time when training would otherwise stop,
       until it is 1e-6 or less; needs `tol`. `partial_fit` leaves it as it is: `eta0` in
-      a new model, but after a `fit` what that has left, which moves little;
+      a new model, but after a `fit` what that has left, which moves little. A new
+      `eta0`, set between calls, restarts it;
     - a callable f(e) that returns the rate, a finite float >= 0; `eta0` is not used.
 eta0 : float, default=0.01
     The initial learning rate, in [0, inf). `LearningRateRangeDisplay` suggests one for
@@ -85,8 +86,16 @@ random_state : int, RandomState instance or None, default=None
     bit for bit at each call with as many threads, for any number of BLAS threads.
 early_stopping : bool, default=False
     Whether `fit` holds out `validation_fraction` of the rows to score the model after
-    each epoch, and keeps the weights of the best epoch. With `X_val` nothing is held
-    out: that is scored instead, and its use does not depend on this parameter.
+    each epoch, and keeps the weights of the best epoch, the later one of equals. With
+    `X_val` nothing is held out: that is scored instead, and its use does not depend on
+    this parameter.
+scoring : str, callable or None, default="loss"
+    What scores the model on the validation data, the larger the better: "loss" is minus
+    their mean loss, by all weights (those of the classes too), without the penalty;
+    None is the method `score`, accuracy or R²; a str is the name of one of
+    scikit-learn's scorers, a callable is `scorer(estimator, X, y)`, which is given
+    `sample_weight` too if there is one. A scorer gets a copy of the estimator that
+    predicts with the weights of the epoch, and the rows as arrays, without names.
 validation_fraction : float, default=0.1
     Fraction held out by `early_stopping`, in (0, 1).
 n_iter_no_change : int, default=5
@@ -94,11 +103,14 @@ n_iter_no_change : int, default=5
 
 WARM_START = """\
 warm_start : bool, default=False
-    Whether `fit` starts from the weights learnt before instead of 0. Velocities and
-    clocks start anew all the same; `partial_fit` continues with them.
+    Whether `fit` starts from the weights learnt before instead of 0, which asks for the
+    same classes. Velocities and clocks start anew all the same; `partial_fit` continues
+    with them.
 average : bool or int, default=False
     Whether `coef_` and `intercept_` are the means of the weights over the updates. An
-    int n >= 1 averages from the update on with which n samples have been seen."""
+    int n >= 1 averages from the update on with which n samples have been seen. If you
+    set `coef_` or `intercept_` between calls of `partial_fit`, both are the weights to
+    go on from, and the means start anew."""
 
 HISTORY_ATTRIBUTES = """\
 n_iter_ : int
@@ -111,7 +123,11 @@ loss_curve_ : list of float
 learning_rate_curve_ : list of float
     Learning rate of each epoch's first update.
 validation_scores_ : list of float
-    Score of each epoch of the last `fit` on the validation data. Only with validation.
+    Score of each epoch of the last `fit` on the validation data, as `scoring` says.
+    Only with validation.
+validation_losses_ : list of float
+    Mean loss of each of these epochs on the validation data, whatever `scoring` says.
+    Only with validation.
 best_validation_score_ : float
     The best of them, which is the score of the weights that `fit` kept; `partial_fit`
     leaves it as it is. Only with validation.
@@ -139,9 +155,9 @@ with weights :math:`s_i`, decisions :math:`z_i = w \cdot x_i + b` and
 
 Where :math:`\eta \lambda_2 > 1`, :math:`1 / \eta` takes the place of :math:`\lambda_2`.
 
-With :math:`\lambda_1 = \alpha \rho > 0`, L1 acts in the dual [2]_. The rule moves positions
-Z in the place of the weights, and a threshold u with a velocity r; the weights are what
-soft-thresholding S leaves:
+With :math:`\lambda_1 = \alpha \rho > 0`, L1 acts in the dual [2]_. The rule moves
+positions Z in the place of the weights, and a threshold u with a velocity r; the
+weights are what soft-thresholding S leaves:
 
 .. code-block:: text
 
@@ -162,8 +178,8 @@ extra "progress") or `set_callbacks(ScoringMonitor(scoring="accuracy"))`. Their 
 
 - `fitted_estimator`, a copy that predicts, and goes on with `partial_fit`, as if
   training had ended there. Its `loss_curve_`, and with validation its
-  `validation_scores_`, hold the epochs so far; with validation its weights are those
-  of this epoch, even if an earlier one was better;
+  `validation_scores_` and `validation_losses_`, hold the epochs so far; with validation
+  its weights are those of this epoch, even if an earlier one was better;
 - `X` and `y`, the rows trained on, without those that `early_stopping` holds out;
 - `metadata`, which is None or has the "sample_weight" of these rows.
 

@@ -20,7 +20,14 @@ from skmbsgd._engine.losses import (
     SquaredError,
 )
 from skmbsgd._sklearn import StrOptions
-from skmbsgd._typing import EpochsDrop, MatrixLike, PenaltyName, Schedule, Shuffle
+from skmbsgd._typing import (
+    EpochsDrop,
+    MatrixLike,
+    PenaltyName,
+    Schedule,
+    Scoring,
+    Shuffle,
+)
 
 RegressorLoss: TypeAlias = Literal[
     "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"
@@ -129,6 +136,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
         early_stopping: bool = False,
+        scoring: Scoring = "loss",
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 5,
         warm_start: bool = False,
@@ -157,6 +165,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.early_stopping = early_stopping
+        self.scoring = scoring
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
@@ -238,6 +247,9 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
 
     def _make_loss(self, n_outputs):
         return LOSSES[self.loss](self.epsilon)
+
+    def _public_targets(self, y):
+        return y.ravel() if self._one_dimensional else y
 
     def _predictions_of(self, decisions):
         return decisions

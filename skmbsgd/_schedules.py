@@ -205,11 +205,12 @@ class UpdateSchedule(EpochSchedule):
 
 
 class AdaptiveSchedule(EpochSchedule):
-    """The rate of the first epoch, until training stands still."""
+    """The rate eta0, until training stands still; anew when eta0 is changed."""
 
     def rates(self, state, n_updates):
-        if state.adaptive_rate is None:
-            state.adaptive_rate = float(super().rates(state, n_updates)[0])
+        eta0 = float(self.parameters["eta0"])
+        if state.adaptive_eta0 != eta0:
+            state.adaptive_rate = state.adaptive_eta0 = eta0
         return np.array([state.adaptive_rate])
 
     def lower(self, state):

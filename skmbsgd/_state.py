@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from skmbsgd._engine.csr_model import CSRModel
-from skmbsgd._engine.epoch import compute_decisions
+from skmbsgd._engine.epoch import compute_decisions, run_epoch
 from skmbsgd._engine.models import DenseModel
 from skmbsgd._engine.penalties import Penalty
 from skmbsgd._engine.rules import Rule
@@ -37,8 +37,9 @@ class TrainingState:
         Clocks: epochs and updates done, samples seen.
     seed : int
         With the number of the epoch, it determines the order of rows.
-    adaptive_rate : float or None
-        The rate that learning_rate="adaptive" has come down to.
+    adaptive_rate, adaptive_eta0 : float or None
+        The rate that learning_rate="adaptive" has come down to, and the eta0 that it
+        has come down from.
     last_rate : float or None
         Learning rate of the first update of the last epoch.
     """
@@ -58,6 +59,7 @@ class TrainingState:
     n_updates: int = 0
     n_samples: int = 0
     adaptive_rate: float | None = None
+    adaptive_eta0: float | None = None
     last_rate: float | None = None
 
     @classmethod
@@ -121,6 +123,7 @@ class TrainingState:
             n_updates=self.n_updates,
             n_samples=self.n_samples,
             adaptive_rate=self.adaptive_rate,
+            adaptive_eta0=self.adaptive_eta0,
             last_rate=self.last_rate,
         )
 
@@ -132,12 +135,35 @@ class TrainingState:
         coef, intercept = (average.astype(self.coef.dtype) for average in averages)
         return coef, intercept
 
+    def shows(self, coef, intercept):
+        """Whether these are the weights to predict with."""
+        return all(map(np.array_equal, self.weights(), (coef, intercept)))
+
 
 def make_model(state, penalty, *, sparse, momentum, nesterov, fit_intercept):
     """A model in training with these settings, which moves the arrays of the state."""
     rule = Rule("nesterov" if nesterov else "classical", momentum)
     model = CSRModel if sparse else DenseModel
     return model(state, rule, penalty, fit_intercept)
+
+
+def make_model_at_rest(coef, intercept, *, sparse):
+    """A model of given weights, which nothing is to move."""
+    return make_model(
+        TrainingState.start(coef, intercept, seed=0, averaged=False),
+        Penalty(),
+        sparse=sparse,
+        momentum=0.0,
+        nesterov=False,
+        fit_intercept=False,
+    )
+
+
+def mean_loss(data, loss, coef, intercept):
+    """The mean of the weighted loss, without a penalty: an epoch at rate 0."""
+    # A copy, for 0 times a gradient that is infinite would be NaN.
+    model = make_model_at_rest(coef.copy(), intercept, sparse=issparse(data.X))
+    return run_epoch(data.rows_for(model), loss, np.zeros(1), data.n_rows)
 
 
 def decisions_in_parts(data, coef, intercept):
@@ -151,14 +177,7 @@ def decisions_in_parts(data, coef, intercept):
         for part in parts:
             yield part.select(part.X) @ coef.T + intercept
         return
-    model = make_model(
-        TrainingState.start(coef, intercept, seed=0, averaged=False),
-        Penalty(),
-        sparse=False,
-        momentum=0.0,
-        nesterov=False,
-        fit_intercept=False,
-    )
+    model = make_model_at_rest(coef, intercept, sparse=False)
     for part in parts:
         decisions = np.empty((part.n_rows, len(coef)))
         compute_decisions(part.rows_for(model), decisions)

@@ -14,15 +14,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmbsgd._state import make_model
 from skmbsgd._threads import choose_n_threads, rows_of_threads, run_epoch_in_threads
+from skmbsgd._warnings import stack_level_of_caller
 
 EPOCHS_OF_A_DRAW = 64
 # An objective that rises in every one of so many epochs, to so many times its first
 # value, diverges.
 EPOCHS_OF_DIVERGENCE = 6
 RISE_OF_DIVERGENCE = 2.0
-
-# Of warnings, to name the line that calls the estimator's fit
-STACK_LEVEL_OF_FIT = 6
 
 
 class Trainer:
@@ -92,7 +90,7 @@ class Trainer:
         self.model = self.rows[0].model
         self.history = History()
 
-    def train(self, max_iter, patience, task, *, scorer=None, verbose=False):
+    def train(self, max_iter, patience, task, *, validation=None, verbose=False):
         """Run epochs until objective or score stop improving, or a callback asks.
 
         Parameters
@@ -101,28 +99,29 @@ class Trainer:
         patience : Patience
             Is shown the objective of each epoch, or the score with the sign changed.
         task : FitWithCallbacks or FitWithoutCallbacks
-        scorer : callable, default=None
-            ``scorer(coef, intercept)``, the larger the better.
+        validation : Validation, default=None
+            ``validation(state, history)`` gives a score, the larger the better, and a
+            loss.
         verbose : bool, default=False
 
         Returns
         -------
         state : TrainingState
-            The state at the end; with a scorer, with the weights of the best epoch.
+            The state at the end; with validation, with the weights of the best epoch.
         """
         history = self.history
         best_state = None
-        if scorer is not None:
-            history.validation_scores = []
+        if validation is not None:
+            history.validation_scores, history.validation_losses = [], []
         for _ in range(max_iter):
             task.begin_epoch(self.snapshot)
             started = time.perf_counter()
             objective = to_minimise = self.run_epoch()
             history.add_epoch(objective, self.state.last_rate)
-            if scorer is not None:
+            if validation is not None:
                 self.store()
-                score = scorer(*self.state.weights())
-                if history.add_score(score):
+                score, loss = validation(self.state, history)
+                if history.add_score(score, loss):
                     best_state = self.state.copy()
                 to_minimise = -score
             if verbose:
@@ -206,7 +205,7 @@ class History:
         Training objectives.
     learning_rate_curve : list of float
         Rates of the first updates.
-    validation_scores : list of float or None
+    validation_scores, validation_losses : list of float or None
         None without validation.
     best_validation_score : float
     """
@@ -214,6 +213,7 @@ class History:
     loss_curve: list[float] = field(default_factory=list)
     learning_rate_curve: list[float] = field(default_factory=list)
     validation_scores: Any = None
+    validation_losses: Any = None
     best_validation_score: float = -math.inf
 
     def add_epoch(self, objective, rate):
@@ -221,10 +221,12 @@ class History:
         self.loss_curve.append(objective)
         self.learning_rate_curve.append(rate)
 
-    def add_score(self, score):
-        """Take down the score of an epoch; tell whether it is the best so far."""
+    def add_score(self, score, loss):
+        """Take down the score of an epoch; tell whether none before was better."""
         self.validation_scores.append(score)
-        is_best = score > self.best_validation_score
+        self.validation_losses.append(loss)
+        # Of equals the later one, which has been trained for longer
+        is_best = score >= self.best_validation_score
         if is_best:
             self.best_validation_score = score
         return is_best
@@ -237,6 +239,7 @@ class History:
         }
         if self.validation_scores is not None:
             attributes["validation_scores_"] = list(self.validation_scores)
+            attributes["validation_losses_"] = list(self.validation_losses)
         if self.validation_scores:
             attributes["best_validation_score_"] = self.best_validation_score
         return attributes
@@ -289,7 +292,7 @@ def warn_if_not_converged(max_iter, patience):
         f"tol={patience.tol}. Increase max_iter, scale the features, or set tol=None "
         "to always run max_iter epochs.",
         ConvergenceWarning,
-        stacklevel=STACK_LEVEL_OF_FIT,
+        stacklevel=stack_level_of_caller(),
     )
 
 
@@ -307,7 +310,7 @@ def warn_if_worse(loss_curve, schedule):
             f"The training objective rose from {first:.6g} in the first epoch to "
             f"{last:.6g} in the last: training diverges. {remedies(schedule)}",
             ConvergenceWarning,
-            stacklevel=STACK_LEVEL_OF_FIT,
+            stacklevel=stack_level_of_caller(),
         )
 
 

@@ -31,4 +31,6 @@ Schedule: TypeAlias = (
     ]
     | Callable[[int], float]
 )
+# "loss", the name of a scorer or scorer(estimator, X, y); None is the method score.
+Scoring: TypeAlias = str | Callable[..., float] | None
 EpochsDrop: TypeAlias = float | Sequence[float] | np.ndarray

@@ -206,6 +206,7 @@ BAD_PARAMETERS = {
     "n_jobs": [0, 1.5, math.inf, "all", [2]],
     "random_state": [-1, 2**32, 0.5, "seed", np.random.default_rng(0)],
     "early_stopping": NOT_BOOLEANS,
+    "scoring": ["accurracy", 1, True, ["r2"], {"r2": "r2"}],
     "validation_fraction": [0.0, 1.0, -0.1, 1, math.inf, *NOT_NUMBERS],
     "n_iter_no_change": [0, -1, 2.0, *NOT_NUMBERS],
     "warm_start": NOT_BOOLEANS,
@@ -683,7 +684,11 @@ def test_a_validation_score_that_is_undefined_is_refused():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         changes = {"X_val": X[:1], "y_val": Y[:1]}
-        assert_refused("regressor", "fit", "(?i)validation|X_val", **changes)
+        for scoring in (None, "r2"):
+            settings = {"scoring": scoring}
+            assert_refused(
+                "regressor", "fit", "score is nan.*X_val", settings=settings, **changes
+            )
 
 
 @each_kind
@@ -706,8 +711,73 @@ def test_too_few_rows_for_early_stopping_are_refused(kind):
     else:
         changes = {"y": np.arange(N_ROWS) == 3}  # a single row of its class
     settings = {"early_stopping": True}
-    match = "train set will be empty|least populated class"
+    match = "^early_stopping=True(?!.*test_size).*X_val and y_val"
     assert_refused(kind, "fit", match, settings=settings, **changes)
+
+
+@each_method
+@each_kind
+@pytest.mark.parametrize("rate", [0.01, 1, np.float32(0.5)])
+def test_a_number_as_learning_rate_is_sent_to_eta0(kind, method, rate):
+    match = "'learning_rate' .*belongs in eta0: eta0="
+    assert_refused(kind, method, match, settings={"learning_rate": rate})
+
+
+NAMES = np.array(["no", "yes", "never"])[LABELS]
+OBJECTS_AS_LABELS = {
+    "booleans": ((LABELS > 0).astype(object), r"type bool.*\.astype\('bool'\)"),
+    "integers": (LABELS.astype(object), r"type int.*\.astype\('int'\)"),
+    "None": (np.where(LABELS == 1, None, NAMES), "missing values .*NA"),
+    "NaN": (np.where(LABELS == 1, math.nan, NAMES.astype(object)), "missing values"),
+    "NA": (pd.Series(NAMES, dtype="string").where(LABELS != 1), "missing values"),
+    "NA among objects": (
+        pd.Series(NAMES, dtype=object).where(LABELS != 1, pd.NA),
+        "missing values",
+    ),
+    "NA among booleans": (
+        pd.Series(LABELS > 0, dtype="boolean").where(LABELS != 1),
+        "missing values",
+    ),
+    "a categorical": (pd.Series(NAMES, dtype="category").where(LABELS != 1), "missing"),
+}
+
+
+@each_method
+@pytest.mark.parametrize("name", OBJECTS_AS_LABELS)
+def test_objects_that_are_no_labels_are_explained(name, method):
+    labels, match = OBJECTS_AS_LABELS[name]
+    assert_refused("classifier", method, f"y (has|holds).*{match}", y=labels)
+
+
+@pytest.mark.parametrize("name", OBJECTS_AS_LABELS)
+def test_objects_that_are_no_labels_are_explained_for_validation_too(name):
+    labels, match = OBJECTS_AS_LABELS[name]
+    changes = {"X_val": X, "y_val": labels}
+    assert_refused("classifier", "fit", f"y_val.*{match}", **changes)
+
+
+def test_classes_with_a_missing_label_are_refused():
+    with pytest.raises(ValueError, match="classes has missing values"):
+        CLASSES["classifier"]().partial_fit(X, LABELS, classes=[0, 1, None])
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [LABELS + 1, LABELS.astype(str), LABELS % 2, np.where(LABELS == 2, 7, LABELS)],
+    ids=["others", "strings", "fewer", "one other"],
+)
+def test_a_warm_start_for_other_classes_is_refused(labels):
+    match = r"warm_start=True.*classes \[0 1 2\].*partial_fit\(classes=...\)"
+    settings = {"warm_start": True}
+    assert_refused(
+        "classifier", "fit", match, stages=LATER_STAGES, settings=settings, y=labels
+    )
+
+
+def test_a_warm_start_for_the_same_classes_as_other_numbers_is_not_refused():
+    estimator = make("classifier", "fitted", warm_start=True)
+    estimator.fit(X, LABELS.astype(float))
+    np.testing.assert_array_equal(estimator.classes_, [0, 1, 2])
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,7 @@ def test_with_validation_data_the_model_of_an_epoch_has_its_current_weights(
     X, y = X[:60], y[:60]
     recorder = Recorder()
     settings = SETTINGS[setting]
-    model = make(kind, **settings).set_callbacks(recorder)
+    model = make(kind, **settings, scoring=None).set_callbacks(recorder)
     model.fit(X, y, X_val=X_val, y_val=y_val)
     scores = model.validation_scores_
     assert np.argmax(scores) < N_EPOCHS - 1
@@ -268,7 +268,7 @@ def test_with_early_stopping_hooks_get_the_rows_of_training_alone(kind, layout):
     X, y = data_of(kind, layout)
     weights = np.arange(1.0, N_ROWS + 1)
     recorder = Recorder()
-    model = make(kind, early_stopping=True, validation_fraction=0.3)
+    model = make(kind, early_stopping=True, validation_fraction=0.3, scoring=None)
     model.set_callbacks(recorder).fit(X, y, sample_weight=weights)
     for seen_X, seen_y, metadata, epoch in recorder.of_epochs("end"):
         rows = metadata["sample_weight"].astype(int) - 1  # each row has its own weight

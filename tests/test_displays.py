@@ -182,7 +182,7 @@ def test_training_curves_are_the_history(digits):
     assert display.lines_[1].get_ydata()[marked] == model.best_validation_score_
     assert [ax.get_ylabel() for ax in display.axes_] == [
         "Training objective",
-        "Validation accuracy",
+        "Validation score (minus the loss)",
         "Learning rate",
     ]
 
@@ -205,7 +205,15 @@ def test_history_of_fit_with_validation_then_partial_fit(diabetes):
     model.fit(X, y, X_val=X, y_val=y).partial_fit(X, y)
     display = TrainingCurveDisplay.from_estimator(model)
     assert [len(line.get_xdata()) for line in display.lines_] == [4, 3, 4]
-    assert display.axes_[1].get_ylabel() == "Validation R²"
+    labels = {None: "R²", "r2": "r2", max_error_score: "score"}
+    for scoring, label in labels.items():
+        model.set_params(scoring=scoring).fit(X, y, X_val=X, y_val=y)
+        display = TrainingCurveDisplay.from_estimator(model)
+        assert display.axes_[1].get_ylabel() == f"Validation {label}"
+
+
+def max_error_score(estimator, X, y):
+    return -np.abs(estimator.predict(X) - y).max()
 
 
 def test_history_of_one_epoch_is_visible(diabetes):

@@ -19,7 +19,14 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.metrics import accuracy_score, get_scorer, r2_score
+from sklearn.metrics import (
+    accuracy_score,
+    check_scoring,
+    get_scorer,
+    log_loss,
+    mean_squared_error,
+    r2_score,
+)
 from sklearn.model_selection import (
     GridSearchCV,
     KFold,
@@ -123,6 +130,7 @@ DEFAULTS = {
     "n_jobs": None,
     "random_state": None,
     "early_stopping": False,
+    "scoring": "loss",
     "validation_fraction": 0.1,
     "n_iter_no_change": 5,
     "warm_start": False,
@@ -519,14 +527,50 @@ def validation_data(task):
     return data_of(task, n_rows=25, seed=6)
 
 
+NAMED_SCORES = {
+    "regression": "neg_mean_absolute_error",
+    "several targets": "neg_mean_absolute_error",
+    "binary": "roc_auc",
+    "multiclass": "neg_log_loss",
+}
+
+
+def callable_score(estimator, X, y, sample_weight=None):
+    """Not the same as that of any name; needs all that a fitted estimator has."""
+    assert estimator.n_iter_ == len(estimator.loss_curve_)
+    return 3.0 - np.square(estimator.coef_).sum() * np.mean(estimator.predict(X) != y)
+
+
+def loss_of(task, model, X, y, weights=None):
+    """The mean loss by scikit-learn's metrics, without the penalty."""
+    if task in ("binary", "multiclass"):
+        probabilities = model.predict_proba(X)
+        labels = model.classes_
+        return log_loss(y, probabilities, sample_weight=weights, labels=labels)
+    error = mean_squared_error(
+        y, model.predict(X), sample_weight=weights, multioutput="raw_values"
+    )
+    return error.sum() / 2
+
+
 @each_task
 @pytest.mark.parametrize("average", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_weights_kept_are_those_of_the_best_epoch(task, average, weighted):
+@pytest.mark.parametrize("scoring", ["loss", None, "by name", "callable"])
+def test_the_weights_kept_are_those_of_the_best_epoch(task, average, weighted, scoring):
     X, y = data_of(task)
     X_val, y_val = validation_data(task)
     weights = np.linspace(0, 2, len(y_val)) if weighted else None
+
+    def score_of(model):
+        if scoring == "loss":
+            return -loss_of(task, model, X_val, y_val, weights)
+        scorer = check_scoring(model, scoring=model.scoring)
+        return scorer(model, X_val, y_val, sample_weight=weights)
+
     settings = {"eta0": 0.2, "decay": 0.0, "batch_size": 8, "average": average}
+    scorings = {"by name": NAMED_SCORES[task], "callable": callable_score}
+    settings["scoring"] = scorings.get(scoring, scoring)
     model = model_of(task, max_iter=20, **settings)
     model.fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weights)
     scores = model.validation_scores_
@@ -535,23 +579,25 @@ def test_the_weights_kept_are_those_of_the_best_epoch(task, average, weighted):
     # Each score is that of a model that stops there.
     for epoch in (0, 7, 19):
         stopped = model_of(task, max_iter=epoch + 1, **settings).fit(X, y)
-        expected = stopped.score(X_val, y_val, sample_weight=weights)
-        assert_allclose(scores[epoch], expected, rtol=1e-12)
-    best = int(np.argmax(scores))  # the first one
-    assert average or best < 19
+        assert_allclose(scores[epoch], score_of(stopped), rtol=1e-10)
+        loss = loss_of(task, stopped, X_val, y_val, weights)
+        assert_allclose(model.validation_losses_[epoch], loss, rtol=1e-10)
+    best = 19 - int(np.argmax(scores[::-1]))  # the last one
+    if not average and scoring is not None and task != "binary":
+        assert best < 19
     stopped = model_of(task, max_iter=best + 1, **settings).fit(X, y)
     assert_array_equal(model.coef_, stopped.coef_)
     assert_array_equal(model.intercept_, stopped.intercept_)
     assert model.best_validation_score_ == max(scores)
-    expected = model.score(X_val, y_val, sample_weight=weights)
-    assert_allclose(model.best_validation_score_, expected, rtol=1e-12)
+    assert_allclose(model.best_validation_score_, score_of(model), rtol=1e-10)
 
 
-def test_the_score_is_accuracy_or_r2():
+def test_without_scoring_the_score_is_accuracy_or_r2():
     for task in TASKS:
         X, y = data_of(task)
         X_val, y_val = validation_data(task)
-        model = model_of(task, max_iter=1).fit(X, y, X_val=X_val, y_val=y_val)
+        model = model_of(task, max_iter=1, scoring=None)
+        model.fit(X, y, X_val=X_val, y_val=y_val)
         metric = accuracy_score if is_classifier(model) else r2_score
         expected = metric(y_val, model.predict(X_val))
         assert_allclose(model.validation_scores_, [expected], rtol=1e-12)
@@ -604,7 +650,7 @@ def test_training_stops_by_its_validation_score(task):
 def test_given_validation_data_leave_all_rows_to_training():
     X, y = data_of("regression")
     X_val, y_val = validation_data("regression")
-    model = model_of("regression", early_stopping=True, batch_size=1)
+    model = model_of("regression", early_stopping=True, batch_size=1, scoring=None)
     model.fit(X, y, X_val=X_val, y_val=y_val)
     assert model.t_ == 6 * N_ROWS
     assert_allclose(model.best_validation_score_, model.score(X_val, y_val), rtol=1e-12)
@@ -616,6 +662,7 @@ def test_training_without_validation_shows_no_old_scores():
     assert hasattr(model, "validation_scores_")
     model.fit(X, y)
     assert not hasattr(model, "validation_scores_")
+    assert not hasattr(model, "validation_losses_")
     assert not hasattr(model, "best_validation_score_")
 
 
@@ -754,6 +801,61 @@ def test_an_average_can_begin_in_mid_stream():
     X, y = RAMP_DATA
     model = ramp().partial_fit(X, y).set_params(average=True).partial_fit(X, y)
     assert_allclose(model.intercept_, (3 + 4) / 2, rtol=1e-14)
+
+
+@each_task
+@pytest.mark.parametrize("average", [True, 100])
+@pytest.mark.parametrize("penalty", ["l2", "l1"])
+@pytest.mark.parametrize("edited", ["coef_", "intercept_", "coef_ in place"])
+def test_an_averaged_stream_goes_on_from_weights_set_between_calls(
+    task, average, penalty, edited
+):
+    X, y = data_of(task)
+    settings = {"momentum": 0.0, "penalty": penalty, "batch_size": "full"}
+    model = stream(model_of(task, average=average, **settings), X, y, n_calls=3)
+    if edited == "coef_ in place":
+        model.coef_[..., 0] = 0.25
+    else:
+        setattr(model, edited, getattr(model, edited) + 0.25)
+    # One without means, of which these are taken here: a call is one update.
+    other = stream(model_of(task, **settings), X, y, n_calls=3)
+    other.coef_, other.intercept_ = model.coef_.copy(), model.intercept_.copy()
+    coefs, intercepts = [], []
+    for _ in range(4):
+        stream(model, X, y)
+        stream(other, X, y)
+        coefs.append(other.coef_)
+        intercepts.append(other.intercept_)
+        assert_allclose(model.coef_, np.mean(coefs, axis=0), rtol=1e-11, atol=1e-14)
+        assert_allclose(model.intercept_, np.mean(intercepts, axis=0), rtol=1e-11)
+
+
+def test_the_means_start_anew_with_the_weights_that_were_set():
+    X, y = np.zeros((8, 1)), np.full(8, 1e4)
+    model = ramp(average=True).partial_fit(X, y).partial_fit(X, y)
+    assert_allclose(model.intercept_, [2.5], rtol=1e-14)  # the mean of 1, 2, 3, 4
+    model.intercept_ = np.array([100.0])
+    model.partial_fit(X, y)
+    assert_allclose(model.intercept_, [101.5], rtol=1e-14)
+    model.partial_fit(X, y)
+    assert_allclose(model.intercept_, [102.5], rtol=1e-14)
+
+
+@each_task
+def test_an_averaged_stream_whose_weights_are_not_changed_keeps_its_bits(task):
+    X, y = data_of(task)
+    model = stream(model_of(task, average=True), X, y, n_calls=4)
+    other = model_of(task, average=True)
+    for _ in range(4):
+        stream(other, X, y)
+        # The same numbers in other arrays
+        other.coef_ = other.coef_.astype(np.float64).tolist()
+        other.intercept_ = other.intercept_.copy()
+    other.coef_ = np.array(other.coef_)
+    assert_array_equal(model.coef_, other.coef_)
+    assert_array_equal(model.intercept_, other.intercept_)
+    for name, value in model._resumption.items():
+        assert_array_equal(value, other._resumption[name], err_msg=name)
 
 
 def test_an_average_can_end_in_mid_stream():

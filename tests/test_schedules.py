@@ -7,6 +7,7 @@ with y far above, so that its slope is -1 at each row of each update.
 """
 
 import math
+import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -250,6 +251,25 @@ def test_adaptive_divides_by_five_when_training_stands_still():
     rates = [1e-4] * 3 + [2e-5] * 2 + [4e-6] * 2 + [8e-7] * 2
     assert_allclose(model.learning_rate_curve_, rates, rtol=1e-12)
     assert model.n_iter_ == 9
+
+
+def test_adaptive_starts_anew_when_eta0_is_changed_in_a_stream():
+    model = slope_one_model(learning_rate="adaptive", eta0=0.5)
+    for eta0 in (0.5, 0.5, 0.125, 0.125, 0.5):
+        model.set_params(eta0=eta0).partial_fit(X, Y)
+    assert model.learning_rate_curve_ == [0.5, 0.5, 0.125, 0.125, 0.5]
+    assert_allclose(model.intercept_, [2 * 1.75], rtol=1e-14)
+
+
+def test_adaptive_starts_anew_when_eta0_is_changed_after_a_fit():
+    model = MiniBatchSGDRegressor(learning_rate="adaptive", eta0=1e-4, max_iter=100)
+    model.fit(X, np.zeros(10))
+    stale = model.learning_rate_curve_[-1]
+    assert stale < 1e-6
+    for eta0, rate in [(1e-4, stale), (0.125, 0.125), (0.125, 0.125)]:
+        model = pickle.loads(pickle.dumps(model))  # which loses nothing of this
+        model.set_params(eta0=eta0).partial_fit(X, Y)
+        assert model.learning_rate_curve_[-1] == rate
 
 
 def test_adaptive_keeps_its_rate_while_training_improves():

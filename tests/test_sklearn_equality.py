@@ -272,6 +272,7 @@ def test_early_stopping_ends_when_that_of_scikit_learn_does(task, loss, learning
         validation_fraction=0.25,
         random_state=5,
     )
+    ours.set_params(scoring=None)
     ours.fit(X, y)
     theirs.fit(X, y)
     assert 5 < ours.n_iter_ == theirs.n_iter_ < 400

@@ -67,9 +67,15 @@ def test_training_keeps_the_weights_of_the_best_epoch():
     training = trainer(rate=0.25, average=False)
     scores = iter([1.0, 3.0, 2.0, 3.0])
     state = training.train(
-        4, Patience(None, 1), FitWithoutCallbacks(), scorer=lambda *_: next(scores)
+        4,
+        Patience(None, 1),
+        FitWithoutCallbacks(),
+        validation=lambda state, _: (next(scores), state.coef[0, 0]),
     )
-    assert_allclose(state.coef, [[1 - 0.75 ** (2 * N_BATCHES)]], rtol=1e-14)
+    # Of two best epochs the later one
+    weights = [1 - 0.75 ** (epoch * N_BATCHES) for epoch in range(1, 5)]
+    assert_allclose(state.coef, [weights[3:]], rtol=1e-14)
+    assert_allclose(training.history.validation_losses, weights, rtol=1e-14)
     assert state.n_epochs == 4
     assert training.history.validation_scores == [1.0, 3.0, 2.0, 3.0]
     assert training.history.best_validation_score == 3.0

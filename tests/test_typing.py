@@ -31,6 +31,9 @@ def test_hints_of_parameters_agree_with_their_constraints(cls):
             s for kind in kinds if get_origin(kind) is Literal for s in get_args(kind)
         }
         options = [c.options for c in constraints if isinstance(c, StrOptions)]
+        if str in kinds:  # too many names to be listed
+            assert options and not hinted
+            continue
         assert hinted == set().union(*options), name
         may_be_none = None in constraints or "random_state" in constraints
         assert (NoneType in kinds) == may_be_none, name

@@ -1,0 +1,142 @@
+"""Validation: what an epoch's weights are worth on data set apart."""
+
+import math
+import warnings
+from copy import copy
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.metrics import check_scoring
+from sklearn.utils.sparsefuncs import min_max_axis
+
+from skmbsgd._state import decisions_in_parts, mean_loss
+from skmbsgd._warnings import stack_level_of_caller
+
+# Of the check whether validation data have been transformed like training data
+SAMPLE_ROWS = 1000
+FEWEST_ROWS = 20
+FOREIGN_SHARE = 0.25
+
+
+class Validation:
+    """Data set apart, and the scoring that chooses the best epoch.
+
+    ``validation(state, history)`` gives score and loss of a state. The score is the
+    larger the better.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        The one in training.
+    data : TrainingData
+        Its weights are those of the score.
+    class_weighted : TrainingData
+        The same with the weights of the loss.
+    loss : Loss
+        The engine's.
+    """
+
+    def __init__(self, estimator, data, class_weighted, loss):
+        self.estimator = estimator
+        self.data = data
+        self.class_weighted = class_weighted
+        self.loss = loss
+        if estimator.scoring not in ("loss", None):
+            self._prepare_scorer()
+
+    def __call__(self, state, history):
+        loss = mean_loss(self.class_weighted, self.loss, *state.weights())
+        scoring = self.estimator.scoring
+        if scoring == "loss":
+            score = -loss
+        elif scoring is None:
+            score = self._score_of_predictions(*state.weights())
+        else:
+            fitted = self._fitted(state, history)
+            score = float(self.scorer(fitted, *self.rows, **self.weights))
+        if not math.isfinite(score):
+            raise ValueError(
+                f"The validation score is {score} (scoring={scoring!r}), and so no "
+                "epoch can be told from another. R2 needs at least two rows, some "
+                "scores need rows of each class. Enlarge validation_fraction, pass "
+                "other X_val, y_val, sample_weight_val, or choose another scoring."
+            )
+        return score, loss
+
+    def _score_of_predictions(self, coef, intercept):
+        """The score of the estimator's method ``score``, without a copy of the rows."""
+        decisions = decisions_in_parts(self.data, coef, intercept)
+        score = self.estimator._score_predictions(
+            self.data.select(self.data.y),
+            np.concatenate(
+                [self.estimator._predictions_of(part) for part in decisions]
+            ),
+            self.data.select(self.data.sample_weight),
+        )
+        return float(score)
+
+    def _prepare_scorer(self):
+        """Get ready what a scorer of scikit-learn takes."""
+        data = self.data
+        self.scorer = check_scoring(self.estimator, scoring=self.estimator.scoring)
+        y = self.estimator._public_targets(data.select(data.y))
+        self.rows = data.select(data.X), y
+        self.weights = {}
+        # Not every callable takes weights.
+        if data.sample_weight is not None:
+            self.weights["sample_weight"] = data.select(data.sample_weight)
+
+    def _fitted(self, state, history):
+        """A copy of the estimator that predicts with the weights of the state."""
+        estimator = copy(self.estimator)
+        vars(estimator).update(self.estimator._attributes_of(state.copy(), history))
+        # The rows were read into an array, and their names are gone.
+        vars(estimator).pop("feature_names_in_", None)
+        return estimator
+
+
+def warn_if_apart(X, X_val):
+    """Warn of validation data that cannot come from where the training data do.
+
+    No random split leaves a share of FOREIGN_SHARE outside of the ranges of X, each
+    extended by its own width on both sides: not with FEWEST_ROWS of the heaviest tails.
+    """
+    X, X_val = some_rows(X), some_rows(X_val)
+    if X.shape[0] < FEWEST_ROWS:
+        return
+    low, high = ranges_of_columns(X)
+    with np.errstate(over="ignore"):
+        width = high - low
+    varies = width > 0  # What is rare may be constant by chance.
+    if issparse(X_val):
+        entries = X_val.tocoo()
+        values, columns = entries.data, entries.col
+        low, high, width = low[columns], high[columns], width[columns]
+        varies = varies[columns]
+    else:
+        values = X_val
+    with np.errstate(over="ignore"):
+        is_foreign = (values < low - width) | (values > high + width)
+    share = is_foreign[..., varies].mean() if varies.any() else 0.0
+    if share > FOREIGN_SHARE:
+        warnings.warn(
+            f"{share:.0%} of the numbers in X_val are far outside of the range that "
+            "their columns have in X: X_val seems to lack a transformation that X has "
+            "had. A Pipeline passes X_val on as it is, unless it is made with "
+            'transform_input=["X_val"] (which needs metadata routing). Otherwise, '
+            "transform X_val like X.",
+            UserWarning,
+            stacklevel=stack_level_of_caller(),
+        )
+
+
+def some_rows(X):
+    """At most about SAMPLE_ROWS rows, evenly spaced; a view of a dense X."""
+    return X[:: max(1, X.shape[0] // SAMPLE_ROWS)]
+
+
+def ranges_of_columns(X):
+    """Least and largest number of each column, implicit zeros included."""
+    if issparse(X):
+        return min_max_axis(X, axis=0)
+    return X.min(axis=0), X.max(axis=0)
