@@ -233,7 +233,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         self._forget_validation()
         state = trainer.train(
             self.max_iter,
-            Patience(self.tol, self.n_iter_no_change),
+            Patience(
+                self.tol,
+                trainer.epochs_of_patience(self.n_iter_no_change),
+                # A score has a unit of its own.
+                unit=trainer.unit_of_tol() if validation is None else 1.0,
+            ),
             task,
             scorer=None if validation is None else partial(self._score_on, validation),
             verbose=self.verbose,
@@ -260,7 +265,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             self._forget_validation()
             self.loss_curve_, self.learning_rate_curve_ = [], []
         trainer = self._make_trainer(state, data)
-        objective = trainer.run_epoch()
+        weighted = data.sample_weight is None or data.sample_weight.any()
+        objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
         trainer.store()
         self._publish(state)
         self.loss_curve_.append(objective)
@@ -370,8 +376,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         weights = check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
-        if not weights.any():
-            raise ValueError("All sample weights are zero: there is nothing to learn.")
         return np.require(weights, requirements=["C", "ALIGNED"])
 
     def _set_validation_apart(

@@ -4,22 +4,32 @@ import math
 import time
 import warnings
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from itertools import pairwise
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
-from skmbsgd._state import make_model
+from skmbsgd._baseline import loss_of_best_constant, loss_of_zero, mean_loss
+from skmbsgd._exceptions import DivergenceError
+from skmbsgd._state import decisions_in_parts, make_model
 from skmbsgd._threads import choose_n_threads, rows_of_threads, run_epoch_in_threads
 
 EPOCHS_OF_A_DRAW = 64
-# An objective that rises in every one of so many epochs, to so many times its first
-# value, diverges.
-EPOCHS_OF_DIVERGENCE = 6
-RISE_OF_DIVERGENCE = 2.0
+# A loss so many times that of the model that is 0, and of all epochs before, is no
+# drift: a feature in other units, a thousand times as large, brings 1e6 with a squared
+# loss, and so does a rate that a linear loss may still recover from.
+RISE_OF_DIVERGENCE = 1e9
+# After a chunk with such a rise its loss is looked at once more.
+RISE_TO_LOOK_AT = 10.0
+# Momentum remembers 1 / (1 - momentum) updates: an upswing that lasts three times as
+# long is no part of a swing.
+MEMORIES_OF_PATIENCE = 3.0
+# An objective is clearly above another if by more than this share of it, and by more
+# than this share of the loss of a constant.
+CLEARLY_ABOVE = 0.1
+NEGLIGIBLE = 1e-3
 
 # Of warnings, to name the line that calls the estimator's fit
 STACK_LEVEL_OF_FIT = 6
@@ -74,6 +84,8 @@ class Trainer:
         )
         self.shuffle = shuffle
         self.average = int(average)
+        self.momentum = momentum
+        self.fit_intercept = fit_intercept
         state.continue_under(penalty)
         self.rows = rows_of_threads(
             data,
@@ -112,6 +124,7 @@ class Trainer:
         """
         history = self.history
         best_state = None
+        cut_short = False
         if scorer is not None:
             history.validation_scores = []
         for _ in range(max_iter):
@@ -131,15 +144,24 @@ class Trainer:
             if finished and self.schedule.lower(self.state):
                 patience.renew()
                 finished = False
+            # The weights kept with a scorer are the best ones in any case.
+            if finished and scorer is None:
+                finished = not patience.is_clearly_above_best()
             if task.end_epoch(self.snapshot) or finished:
                 break
         else:
-            warn_if_not_converged(max_iter, patience)
-        warn_if_worse(history.loss_curve, self.schedule)
+            cut_short = patience.tol is not None
         self.store()
-        if best_state is None:
-            return self.state
-        return self.state.with_weights_of(best_state)
+        state = self.state
+        if best_state is not None:
+            state = state.with_weights_of(best_state)
+        if self._is_worse_than_constant(state):
+            warn_of_worse_than_constant(history.loss_curve, self)
+        elif scorer is None and patience.is_clearly_above_best():
+            warn_of_end_above_best(patience, self.schedule)
+        elif cut_short:
+            warn_of_end_before_convergence(max_iter, patience)
+        return state
 
     def run_epoch(self):
         """Visit every row once, in batches; return the training objective."""
@@ -148,7 +170,29 @@ class Trainer:
         # In a single batch the order of rows does not matter.
         if self.shuffle and n_batches > 1:
             self.rows[0].order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
-        return self._run(self.rows, rates, self.batch_size)
+        objective = self._run(self.rows, rates, self.batch_size)
+        self._check_rise(objective - self.model.penalty_value)
+        return objective
+
+    def run_chunk(self):
+        """Run an epoch over a chunk, and refuse it if it leaves a ruined model."""
+        before = self.state.highest_loss
+        objective = self.run_epoch()
+        # The loss of a batch is that before its update, so that the last update, or the
+        # only one, would go unnoticed.
+        if self.state.highest_loss > RISE_TO_LOOK_AT * before:
+            self.store()
+            highest = self.state.highest_loss
+            self._check_rise(self._data_loss_of(self.state.coef, self.state.intercept))
+            self.state.highest_loss = highest
+        return objective
+
+    def skip_epoch(self):
+        """Count an epoch in which no row has a weight; return the penalty."""
+        state = self.state
+        state.last_rate = float(self.schedule.rates(state, 1)[0])
+        state.n_epochs += 1
+        return self.model.penalty_value
 
     def update(self, rows, rate):
         """Run an epoch of one update, a batch of these rows; return its objective.
@@ -168,7 +212,7 @@ class Trainer:
         )
         objective = data_loss + self.model.penalty_value
         if not (math.isfinite(objective) and self.model.is_finite()):
-            raise ValueError(
+            raise DivergenceError(
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
                 f"loss became infinite or NaN. {remedies(self.schedule)}"
             )
@@ -178,6 +222,61 @@ class Trainer:
         state.n_samples += n_rows
         state.last_rate = float(rates[0])
         return objective
+
+    def _check_rise(self, data_loss):
+        """Refuse a loss that no drift explains, and remember the highest one."""
+        state = self.state
+        if not data_loss <= RISE_OF_DIVERGENCE * state.highest_loss:
+            known = max(state.highest_loss, loss_of_zero(self.loss, self.data))
+            # The perceptron's loss is 0 to begin with.
+            if known > 0.0 and not data_loss <= RISE_OF_DIVERGENCE * known:
+                raise DivergenceError(
+                    f"Training diverged in epoch {state.n_epochs}: the mean loss rose "
+                    f"to {data_loss:.6g}; the highest of the epochs before, or that of "
+                    f"a model that is 0, is {known:.6g}. {remedies(self.schedule)}"
+                )
+        if state.highest_loss < math.inf:
+            data_loss = max(data_loss, state.highest_loss)
+        state.highest_loss = data_loss
+
+    @cached_property
+    def constant_loss(self):
+        """The objective of the best model without features."""
+        best = loss_of_best_constant if self.fit_intercept else loss_of_zero
+        return best(self.loss, self.data)
+
+    def unit_of_tol(self):
+        """What `tol` is a share of: the loss of a constant, as far as that is not 0."""
+        return self.constant_loss or loss_of_zero(self.loss, self.data) or 1.0
+
+    def epochs_of_patience(self, n_iter_no_change):
+        """So many epochs without progress that momentum cannot explain them."""
+        n_updates = MEMORIES_OF_PATIENCE / (1.0 - self.momentum)
+        n_batches = -(-self.data.n_rows // self.batch_size)
+        return max(n_iter_no_change, math.ceil(n_updates / n_batches))
+
+    def _is_worse_than_constant(self, state):
+        """Whether the objective of a model is above that of the best constant."""
+        bound = (1.0 + NEGLIGIBLE) * self.constant_loss
+        # The mean over an epoch begins with weights that are not the last ones, so that
+        # it is only a reason to look.
+        if bound == 0.0 or not self.history.loss_curve[-1] > bound:
+            return False
+        return self._objective_of(*state.weights()) > bound
+
+    def _objective_of(self, coef, intercept):
+        """The training objective at given weights."""
+        data_loss = self._data_loss_of(coef, intercept)
+        coef = coef.astype(np.float64)
+        return data_loss + self.penalty.value((coef**2).sum(), np.abs(coef).sum())
+
+    def _data_loss_of(self, coef, intercept):
+        """The mean loss of the training rows at given weights."""
+
+        def decide(part):
+            return np.concatenate([*decisions_in_parts(part, coef, intercept)])
+
+        return mean_loss(self.loss, self.data, decide)
 
     def _first_averaged_batch(self, batch_size, n_rows):
         """The batch of the epoch from which on updates are averaged; -1 for none."""
@@ -254,36 +353,49 @@ class History:
 
 
 class Patience:
-    """Tells when an objective has stopped falling, as in scikit-learn's SGD.
+    """Tells when an objective has stopped falling.
 
-    An epoch with an objective above ``best - tol`` is one too many once
-    ``n_iter_no_change`` of them have come in a row.
+    An epoch with an objective above ``best - tol * unit`` is one too many once
+    ``n_epochs`` of them have come in a row.
+
+    Parameters
+    ----------
+    tol : float or None
+        None for a patience without end.
+    n_epochs : int
+    unit : float, default=1.0
     """
 
-    def __init__(self, tol, n_iter_no_change):
-        self.tol = -np.inf if tol is None else tol
-        self.n_iter_no_change = n_iter_no_change
-        self.best = np.inf
+    def __init__(self, tol, n_epochs, unit=1.0):
+        self.tol = tol
+        self.n_epochs = n_epochs
+        self.unit = unit
+        self.last = self.best = np.inf
         self.n_without_change = 0
 
     def is_exhausted_by(self, objective):
         """Take one epoch's objective; tell whether it was one too many."""
-        if objective > self.best - self.tol:
-            self.n_without_change += 1
-        else:
+        if self.tol is None or objective <= self.best - self.tol * self.unit:
             self.n_without_change = 0
-        self.best = min(self.best, objective)
-        return self.n_without_change >= self.n_iter_no_change
+        else:
+            self.n_without_change += 1
+        self.last, self.best = objective, min(self.best, objective)
+        return self.n_without_change >= self.n_epochs
+
+    def is_clearly_above_best(self):
+        """Whether the last objective is above the best one by more than noise."""
+        noise = max(
+            CLEARLY_ABOVE * abs(self.best), max(self.tol or 0.0, NEGLIGIBLE) * self.unit
+        )
+        return self.last > self.best + noise
 
     def renew(self):
         """Begin to count anew."""
         self.n_without_change = 0
 
 
-def warn_if_not_converged(max_iter, patience):
-    """Warn that training was cut short, unless it was not to stop by itself."""
-    if patience.tol == -np.inf:
-        return
+def warn_of_end_before_convergence(max_iter, patience):
+    """Warn that training was cut short."""
     warnings.warn(
         f"max_iter={max_iter} epochs ended before the improvement per epoch fell below "
         f"tol={patience.tol}. Increase max_iter, scale the features, or set tol=None "
@@ -293,22 +405,28 @@ def warn_if_not_converged(max_iter, patience):
     )
 
 
-def warn_if_worse(loss_curve, schedule):
-    """Warn of an objective that rose all the time."""
-    first, last = loss_curve[0], loss_curve[-1]
-    rises = all(before < after for before, after in pairwise(loss_curve))
-    # The perceptron's loss is 0 to begin with, and must rise.
-    if (
-        rises
-        and len(loss_curve) >= EPOCHS_OF_DIVERGENCE
-        and last > RISE_OF_DIVERGENCE * first > 0
-    ):
-        warnings.warn(
-            f"The training objective rose from {first:.6g} in the first epoch to "
-            f"{last:.6g} in the last: training diverges. {remedies(schedule)}",
-            ConvergenceWarning,
-            stacklevel=STACK_LEVEL_OF_FIT,
-        )
+def warn_of_end_above_best(patience, schedule):
+    """Warn that training ended on an upswing."""
+    warnings.warn(
+        f"Training ended with an objective of {patience.last:.6g}, clearly above its "
+        f"best one, {patience.best:.6g}. {remedies(schedule)} Or increase max_iter.",
+        ConvergenceWarning,
+        stacklevel=STACK_LEVEL_OF_FIT,
+    )
+
+
+def warn_of_worse_than_constant(loss_curve, trainer):
+    """Warn of a model that is worse than none."""
+    last = loss_curve[-1]
+    falls = len(loss_curve) > 1 and last <= min(loss_curve)
+    remedy = "Increase max_iter, or scale the features." if falls else None
+    warnings.warn(
+        f"Training ended with an objective of {last:.6g}, above that of a constant "
+        f"prediction, {trainer.constant_loss:.6g}: the model is worse than none. "
+        f"{remedy or remedies(trainer.schedule)}",
+        ConvergenceWarning,
+        stacklevel=STACK_LEVEL_OF_FIT,
+    )
 
 
 def remedies(schedule):

@@ -1,0 +1,81 @@
+"""What a loss is worth: those of the models that know no feature."""
+
+import math
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import entr
+
+from skmbsgd._engine.losses import Logistic, Softmax, SquaredError
+from skmbsgd._state import DECISIONS_PER_PART
+
+# How exactly the best constant is sought, as a share of the range of the targets
+PRECISION = 1e-9
+
+
+def mean_loss(loss, data, decide):
+    """Mean of the weighted loss over the rows that take part.
+
+    Parameters
+    ----------
+    loss : Loss
+    data : TrainingData
+    decide : callable
+        ``decide(part)`` gives the decisions of some rows, (n_rows, n_outputs).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = sum(
+            loss.total(
+                part.target_matrix(),
+                np.ascontiguousarray(decide(part), dtype=np.float64),
+                part.weights(),
+            )
+            for part in data.parts(max(1, DECISIONS_PER_PART // data.n_outputs))
+        )
+    return total / data.n_rows
+
+
+def loss_of_zero(loss, data):
+    """Mean loss of the model that is 0."""
+    return mean_loss(loss, data, lambda part: np.zeros((part.n_rows, data.n_outputs)))
+
+
+def loss_of_best_constant(loss, data):
+    """Mean loss of the model of no weights and the best of intercepts."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        totals = [least_total(loss, *output) for output in data.distributions()]
+    return sum(totals) / data.n_rows
+
+
+def least_total(loss, targets, weights):
+    """The least total of the loss of one output that a constant can have."""
+    weight = weights.sum()
+    if weight == 0.0:
+        return 0.0
+    if isinstance(loss, Softmax):  # the share of one output in the entropy
+        return float(weight * entr(weights[1] / weight))
+    if isinstance(loss, Logistic):
+        return float(weight * entr(weights / weight).sum())
+    if isinstance(loss, SquaredError):
+        residuals = targets - np.average(targets, weights=weights)
+        return float(weights @ residuals**2 / 2)
+    return least_total_by_search(loss, targets, weights)
+
+
+def least_total_by_search(loss, targets, weights):
+    """The same for any convex loss that a target between the extremes makes least."""
+
+    def total(constant):
+        decisions = np.full((len(targets), 1), constant)
+        return loss.total(targets[:, None], decisions, weights)
+
+    low, high = targets.min(), targets.max()
+    # Where the best is often, and a search comes but near
+    totals = [total(low), total(high), total(0.0)]
+    if low < high and math.isfinite(high - low):
+        search = {"xatol": PRECISION * (high - low), "maxiter": 100}
+        best = minimize_scalar(
+            total, bounds=(low, high), method="bounded", options=search
+        )
+        totals.append(float(best.fun))
+    return min(totals)
