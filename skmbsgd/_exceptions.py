@@ -5,8 +5,9 @@ class DivergenceError(ValueError):
     """Training diverged; the estimator is as it was before the call.
 
     Raised by `fit` and `partial_fit` when the loss or a weight becomes infinite or NaN,
-    or when the mean loss of an epoch (in `partial_fit`, of a chunk) is more than 1e9
-    times both that of the model that is 0 and the highest of the epochs before.
+    and by `partial_fit` when the mean loss of the chunk, before or after it was learnt,
+    is more than 1e9 times both that of the model that is 0 and the highest so far. A
+    `fit` that ends with such a loss gives a `ConvergenceWarning`.
 
     See Also
     --------
@@ -18,8 +19,8 @@ class DivergenceError(ValueError):
     >>> from skmbsgd import DivergenceError, MiniBatchSGDRegressor
     >>> X = np.arange(200.0).reshape(-1, 1)
     >>> try:
-    ...     MiniBatchSGDRegressor(eta0=0.01).fit(X, 2 * X.ravel())
+    ...     MiniBatchSGDRegressor(eta0=0.01).partial_fit(X, 2 * X.ravel())
     ... except DivergenceError:
-    ...     print("scale X, or lower eta0")
-    scale X, or lower eta0
+    ...     print("Scale X, or lower eta0.")
+    Scale X, or lower eta0.
     """

@@ -17,9 +17,9 @@ from skmbsgd._state import decisions_in_parts, make_model
 from skmbsgd._threads import choose_n_threads, rows_of_threads, run_epoch_in_threads
 
 EPOCHS_OF_A_DRAW = 64
-# A loss so many times that of the model that is 0, and of all epochs before, is no
-# drift: a feature in other units, a thousand times as large, brings 1e6 with a squared
-# loss, and so does a rate that a linear loss may still recover from.
+# A chunk whose loss is so many times that of the model that is 0, and of all chunks
+# before, is no drift: a feature in other units, a thousand times as large, brings 1e6
+# with a squared loss, and so does a rate from which a linear loss recovers.
 RISE_OF_DIVERGENCE = 1e9
 # After a chunk with such a rise its loss is looked at once more.
 RISE_TO_LOOK_AT = 10.0
@@ -146,7 +146,7 @@ class Trainer:
                 finished = False
             # The weights kept with a scorer are the best ones in any case.
             if finished and scorer is None:
-                finished = not patience.is_clearly_above_best()
+                finished = not patience.is_within_a_swing()
             if task.end_epoch(self.snapshot) or finished:
                 break
         else:
@@ -170,22 +170,31 @@ class Trainer:
         # In a single batch the order of rows does not matter.
         if self.shuffle and n_batches > 1:
             self.rows[0].order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
-        objective = self._run(self.rows, rates, self.batch_size)
-        self._check_rise(objective - self.model.penalty_value)
-        return objective
+        return self._run(self.rows, rates, self.batch_size)
 
     def run_chunk(self):
-        """Run an epoch over a chunk, and refuse it if it leaves a ruined model."""
-        before = self.state.highest_loss
+        """Run an epoch over a chunk of a stream, and refuse a model that it ruined."""
+        state, before = self.state, self.state.highest_loss
         objective = self.run_epoch()
-        # The loss of a batch is that before its update, so that the last update, or the
-        # only one, would go unnoticed.
-        if self.state.highest_loss > RISE_TO_LOOK_AT * before:
+        if state.highest_loss > RISE_TO_LOOK_AT * before:
             self.store()
-            highest = self.state.highest_loss
-            self._check_rise(self._data_loss_of(self.state.coef, self.state.intercept))
-            self.state.highest_loss = highest
+            # A batch tells its loss before its update: the last update, or the only
+            # one, would go unnoticed.
+            after = self._data_loss_of(state.coef, state.intercept)
+            self._refuse_rise(max(before, loss_of_zero(self.loss, self.data)), after)
         return objective
+
+    def _refuse_rise(self, known, after):
+        """Refuse losses that no drift explains, given one that does not surprise."""
+        bound = RISE_OF_DIVERGENCE * known
+        # The perceptron's loss is 0 to begin with.
+        if known > 0.0 and not (self.state.highest_loss <= bound and after <= bound):
+            raise DivergenceError(
+                f"Training diverged in epoch {self.state.n_epochs}: the chunk's mean "
+                f"loss is {self.state.highest_loss:.6g}, and {after:.6g} at its end; "
+                "the highest so far, or that of a model that is 0, is "
+                f"{known:.6g}. {remedies(self.schedule)}"
+            )
 
     def skip_epoch(self):
         """Count an epoch in which no row has a weight; return the penalty."""
@@ -216,28 +225,14 @@ class Trainer:
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
                 f"loss became infinite or NaN. {remedies(self.schedule)}"
             )
+        begins = math.isinf(state.highest_loss)
+        state.highest_loss = max(data_loss, 0.0 if begins else state.highest_loss)
         state.n_averaged = self.model.n_averaged
         state.n_epochs += 1
         state.n_updates += n_batches
         state.n_samples += n_rows
         state.last_rate = float(rates[0])
         return objective
-
-    def _check_rise(self, data_loss):
-        """Refuse a loss that no drift explains, and remember the highest one."""
-        state = self.state
-        if not data_loss <= RISE_OF_DIVERGENCE * state.highest_loss:
-            known = max(state.highest_loss, loss_of_zero(self.loss, self.data))
-            # The perceptron's loss is 0 to begin with.
-            if known > 0.0 and not data_loss <= RISE_OF_DIVERGENCE * known:
-                raise DivergenceError(
-                    f"Training diverged in epoch {state.n_epochs}: the mean loss rose "
-                    f"to {data_loss:.6g}; the highest of the epochs before, or that of "
-                    f"a model that is 0, is {known:.6g}. {remedies(self.schedule)}"
-                )
-        if state.highest_loss < math.inf:
-            data_loss = max(data_loss, state.highest_loss)
-        state.highest_loss = data_loss
 
     @cached_property
     def constant_loss(self):
@@ -371,6 +366,7 @@ class Patience:
         self.n_epochs = n_epochs
         self.unit = unit
         self.last = self.best = np.inf
+        self.worst = -np.inf
         self.n_without_change = 0
 
     def is_exhausted_by(self, objective):
@@ -379,7 +375,8 @@ class Patience:
             self.n_without_change = 0
         else:
             self.n_without_change += 1
-        self.last, self.best = objective, min(self.best, objective)
+        self.last = objective
+        self.best, self.worst = min(self.best, objective), max(self.worst, objective)
         return self.n_without_change >= self.n_epochs
 
     def is_clearly_above_best(self):
@@ -388,6 +385,11 @@ class Patience:
             CLEARLY_ABOVE * abs(self.best), max(self.tol or 0.0, NEGLIGIBLE) * self.unit
         )
         return self.last > self.best + noise
+
+    def is_within_a_swing(self):
+        """Whether the objective is up, and may come down again."""
+        # One that is at its worst after all of the patience only gets worse.
+        return self.is_clearly_above_best() and self.last < self.worst
 
     def renew(self):
         """Begin to count anew."""
