@@ -373,9 +373,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _read_weights(self, sample_weight, X):
         if sample_weight is None:
             return None
-        weights = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
+        weights = check_sample_weight(sample_weight, X)
         return np.require(weights, requirements=["C", "ALIGNED"])
 
     def _set_validation_apart(

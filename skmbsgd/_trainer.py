@@ -201,7 +201,7 @@ class Trainer:
         state = self.state
         state.last_rate = float(self.schedule.rates(state, 1)[0])
         state.n_epochs += 1
-        return self.model.penalty_value
+        return self._penalty_at(state.coef)
 
     def update(self, rows, rate):
         """Run an epoch of one update, a batch of these rows; return its objective.
@@ -246,7 +246,7 @@ class Trainer:
 
     def epochs_of_patience(self, n_iter_no_change):
         """So many epochs without progress that momentum cannot explain them."""
-        n_updates = MEMORIES_OF_PATIENCE / (1.0 - self.momentum)
+        n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         n_batches = -(-self.data.n_rows // self.batch_size)
         return max(n_iter_no_change, math.ceil(n_updates / n_batches))
 
@@ -261,9 +261,12 @@ class Trainer:
 
     def _objective_of(self, coef, intercept):
         """The training objective at given weights."""
-        data_loss = self._data_loss_of(coef, intercept)
+        return self._data_loss_of(coef, intercept) + self._penalty_at(coef)
+
+    def _penalty_at(self, coef):
+        """The penalty at given weights."""
         coef = coef.astype(np.float64)
-        return data_loss + self.penalty.value((coef**2).sum(), np.abs(coef).sum())
+        return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
 
     def _data_loss_of(self, coef, intercept):
         """The mean loss of the training rows at given weights."""
