@@ -7,8 +7,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import entr
 
 from skmbsgd._engine.losses import Logistic, Softmax, SquaredError
-from skmbsgd._state import DECISIONS_PER_PART
 
+# Rows are worked on in parts of so many decisions, for the sake of memory.
+DECISIONS_PER_PART = 2**13
 # How exactly the best constant is sought, as a share of the range of the targets
 PRECISION = 1e-9
 
@@ -28,7 +29,7 @@ def mean_loss(loss, data, decide):
             loss.total(
                 part.target_matrix(),
                 np.ascontiguousarray(decide(part), dtype=np.float64),
-                part.weights(),
+                np.ascontiguousarray(part.weights()),
             )
             for part in data.parts(max(1, DECISIONS_PER_PART // data.n_outputs))
         )
@@ -66,8 +67,12 @@ def least_total_by_search(loss, targets, weights):
     """The same for any convex loss that a target between the extremes makes least."""
 
     def total(constant):
-        decisions = np.full((len(targets), 1), constant)
-        return loss.total(targets[:, None], decisions, weights)
+        total = 0.0
+        for start in range(0, len(targets), DECISIONS_PER_PART):
+            rows = slice(start, start + DECISIONS_PER_PART)
+            y, scale = targets[rows, None], np.ascontiguousarray(weights[rows])
+            total += loss.total(y, np.full(y.shape, constant), scale)
+        return total
 
     low, high = targets.min(), targets.max()
     # Where the best is often, and a search comes but near

@@ -82,16 +82,18 @@ class TrainingData:
     def weights(self):
         """Weights of the rows taking part."""
         if self.sample_weight is None:
-            return np.ones(self.n_rows)
+            return np.broadcast_to(1.0, self.n_rows)  # takes no memory
         return self.select(self.sample_weight)
 
     def distributions(self):
         """For each output its targets, and weights that belong to them."""
         y, weights = self.select(self.y), self.weights()
         if y.ndim == 2:
-            present = weights > 0.0
-            for targets in y[present].T:
-                yield np.ascontiguousarray(targets), weights[present]
+            if self.sample_weight is not None:
+                present = weights > 0.0
+                y, weights = y[present], weights[present]
+            for targets in y.T:
+                yield np.ascontiguousarray(targets), weights
             return
         n_classes = max(2, self.n_outputs)
         totals = np.bincount(y, weights, n_classes)
