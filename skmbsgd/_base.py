@@ -208,15 +208,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         Raises
         ------
         ValueError
-            If a parameter or an input is invalid, or if training diverges. The
-            estimator is then as it was before the call, as after an interrupt.
+            If a parameter or an input is invalid.
+        DivergenceError
+            If weights or loss become infinite or NaN. After any error, as after an
+            interrupt, the estimator is as it was before the call.
 
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` epochs end before ``tol`` is met, or if the training
-            objective rises from each epoch to the next, over six epochs or more, to
-            more than twice its first value.
+            If the objective ends above that of the best constant prediction, or clearly
+            above its own best value, or if ``max_iter`` epochs end before ``tol`` is
+            met. It says what to change.
         """
         self._check_parameters()
         given_X = X

@@ -24,3 +24,5 @@ class DivergenceError(ValueError):
     ...     print("Scale X, or lower eta0.")
     Scale X, or lower eta0.
     """
+
+    __module__ = "skmbsgd"  # as users import it, and as tracebacks then say
