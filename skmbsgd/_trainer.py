@@ -28,8 +28,8 @@ RISE_TO_LOOK_AT = 10.0
 MEMORIES_OF_PATIENCE = 3.0
 # An objective is clearly above another if by more than this share of it, and by more
 # than this share of the loss of a constant.
-CLEARLY_ABOVE = 0.1
-NEGLIGIBLE = 1e-3
+CLEARLY_ABOVE = 0.2
+NEGLIGIBLE = 0.01
 
 # Of warnings, to name the line that calls the estimator's fit
 STACK_LEVEL_OF_FIT = 6

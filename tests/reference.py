@@ -198,10 +198,10 @@ class Stopping:
         self.curve = []
 
     def is_clearly_above_best(self):
-        """By more than 10 % of the best, by tol, and by 0.1 % of a constant's loss."""
+        """By more than 20 % of the best, by tol, and by 1 % of a constant's loss."""
         excess = self.curve[-1] - min(self.curve)
-        tol = 1e-3 if self.tol is None else max(self.tol, 1e-3)
-        return excess > max(0.1 * min(self.curve), tol * self.unit)
+        tol = 0.01 if self.tol is None else max(self.tol, 0.01)
+        return excess > max(0.2 * min(self.curve), tol * self.unit)
 
     def has_had_enough(self, objective):
         """Take an epoch's objective; tell whether patience is at its end."""
@@ -218,7 +218,7 @@ class Stopping:
 
     def warns(self, objective, converged):
         """Whether a run warns at its end, where all rows have this objective."""
-        limit = 1.001 * self.constant
+        limit = 1.01 * self.constant
         worse = self.constant > 0 and min(objective, self.curve[-1]) > limit
         cut_short = self.tol is not None and not converged
         return worse or self.is_clearly_above_best() or cut_short

@@ -33,6 +33,8 @@ from sklearn.utils import get_tags
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 N_ROWS, N_FEATURES = 70, 4
 TASKS = ["regression", "several targets", "binary", "multiclass"]
 each_task = pytest.mark.parametrize("task", TASKS)

@@ -17,6 +17,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd import _schedules as schedules
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 ROOT_HALF = 0.7071067811865476
 ROOT_THREE = 1.7320508075688772
 E_TO_MINUS_TENTH = 0.9048374180359595
