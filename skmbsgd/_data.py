@@ -114,8 +114,8 @@ class TrainingData:
         largest = self.select(self.sample_weight).max()
         if largest == 0.0:
             raise ValueError(
-                "All weights of the training rows or of the validation rows are zero: "
-                "no sample is left."
+                "All sample weights of the training rows or of the validation rows are "
+                "zero, by themselves or times those of the classes: no sample is left."
             )
         weights = self.sample_weight / largest  # so that no sum overflows
         return self.with_weights(weights / self.select(weights).mean())

@@ -26,10 +26,15 @@ RISE_TO_LOOK_AT = 10.0
 # Momentum remembers 1 / (1 - momentum) updates: an upswing that lasts three times as
 # long is no part of a swing.
 MEMORIES_OF_PATIENCE = 3.0
-# An objective is clearly above another if by more than this share of it, and by more
-# than this share of the loss of a constant.
-CLEARLY_ABOVE = 0.2
-NEGLIGIBLE = 0.01
+# How far above its best an objective may end, as a share of it: patience goes on beyond
+# the first, and a warning says so beyond the second, as the noise of small batches and
+# constant rates alone brings a tenth. What is small beside the loss of a constant is
+# no rise.
+SHARE_OF_A_SWING = 0.1
+SHARE_TO_WARN_OF = 0.2
+SMALL_BESIDE_SHARE = 0.01
+# A model is worse than a constant if its objective is so many times as large.
+WORSE_THAN_CONSTANT = 1.01
 
 # Of warnings, to name the line that calls the estimator's fit
 STACK_LEVEL_OF_FIT = 6
@@ -157,7 +162,7 @@ class Trainer:
             state = state.with_weights_of(best_state)
         if self._is_worse_than_constant(state):
             warn_of_worse_than_constant(history.loss_curve, self)
-        elif scorer is None and patience.is_clearly_above_best():
+        elif scorer is None and patience.is_above_best(SHARE_TO_WARN_OF):
             warn_of_end_above_best(patience, self.schedule)
         elif cut_short:
             warn_of_end_before_convergence(max_iter, patience)
@@ -252,7 +257,7 @@ class Trainer:
 
     def _is_worse_than_constant(self, state):
         """Whether the objective of a model is above that of the best constant."""
-        bound = (1.0 + NEGLIGIBLE) * self.constant_loss
+        bound = WORSE_THAN_CONSTANT * self.constant_loss
         # The mean over an epoch begins with weights that are not the last ones, so that
         # it is only a reason to look.
         if bound == 0.0 or not self.history.loss_curve[-1] > bound:
@@ -382,17 +387,15 @@ class Patience:
         self.best, self.worst = min(self.best, objective), max(self.worst, objective)
         return self.n_without_change >= self.n_epochs
 
-    def is_clearly_above_best(self):
-        """Whether the last objective is above the best one by more than noise."""
-        noise = max(
-            CLEARLY_ABOVE * abs(self.best), max(self.tol or 0.0, NEGLIGIBLE) * self.unit
-        )
-        return self.last > self.best + noise
+    def is_above_best(self, share):
+        """Whether the last objective is above the best one by more than a share."""
+        small = max(self.tol or 0.0, SMALL_BESIDE_SHARE * share) * self.unit
+        return self.last > self.best + max(share * abs(self.best), small)
 
     def is_within_a_swing(self):
         """Whether the objective is up, and may come down again."""
         # One that is at its worst after all of the patience only gets worse.
-        return self.is_clearly_above_best() and self.last < self.worst
+        return self.is_above_best(SHARE_OF_A_SWING) and self.last < self.worst
 
     def renew(self):
         """Begin to count anew."""

@@ -197,11 +197,11 @@ class Stopping:
         self.n_idle = 0
         self.curve = []
 
-    def is_clearly_above_best(self):
-        """By more than 20 % of the best, by tol, and by 1 % of a constant's loss."""
+    def is_above_best(self, percent):
+        """Whether by so much of the best, tol, and a hundredth as much of the unit."""
         excess = self.curve[-1] - min(self.curve)
-        tol = 0.01 if self.tol is None else max(self.tol, 0.01)
-        return excess > max(0.2 * min(self.curve), tol * self.unit)
+        tol = max(0.0 if self.tol is None else self.tol, percent / 100 / 100)
+        return excess > max(percent / 100 * min(self.curve), tol * self.unit)
 
     def has_had_enough(self, objective):
         """Take an epoch's objective; tell whether patience is at its end."""
@@ -214,14 +214,14 @@ class Stopping:
 
     def goes_on(self):
         """Whether patience goes on beyond its end: up, but not as far as ever."""
-        return self.is_clearly_above_best() and self.curve[-1] != max(self.curve)
+        return self.is_above_best(10) and self.curve[-1] != max(self.curve)
 
     def warns(self, objective, converged):
         """Whether a run warns at its end, where all rows have this objective."""
         limit = 1.01 * self.constant
         worse = self.constant > 0 and min(objective, self.curve[-1]) > limit
         cut_short = self.tol is not None and not converged
-        return worse or self.is_clearly_above_best() or cut_short
+        return worse or self.is_above_best(20) or cut_short
 
 
 @dataclass

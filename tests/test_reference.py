@@ -813,6 +813,7 @@ def test_a_large_alpha_ends_in_finite_weights(
     assert model.largest < 20
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("n_rows", [1, 3, 36, 37, 38, 39])
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 1e-5)])
 def test_rows_of_every_width(dtype, rtol, n_rows):
