@@ -149,7 +149,6 @@ class Trainer:
             if finished and self.schedule.lower(self.state):
                 patience.renew()
                 finished = False
-            # The weights kept with a scorer are the best ones in any case.
             if finished and scorer is None:
                 finished = not patience.is_within_a_swing()
             if task.end_epoch(self.snapshot) or finished:
@@ -160,12 +159,7 @@ class Trainer:
         state = self.state
         if best_state is not None:
             state = state.with_weights_of(best_state)
-        if self._is_worse_than_constant(state):
-            warn_of_worse_than_constant(history.loss_curve, self)
-        elif scorer is None and patience.is_above_best(SHARE_TO_WARN_OF):
-            warn_of_end_above_best(patience, self.schedule)
-        elif cut_short:
-            warn_of_end_before_convergence(max_iter, patience)
+        warn_of(self._fault_of(state, patience, cut_short))
         return state
 
     def run_epoch(self):
@@ -254,6 +248,22 @@ class Trainer:
         n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         n_batches = -(-self.data.n_rows // self.batch_size)
         return max(n_iter_no_change, math.ceil(n_updates / n_batches))
+
+    def _fault_of(self, state, patience, cut_short):
+        """What is wrong with the end of a training, the worst first, or None."""
+        history = self.history
+        if self._is_worse_than_constant(state):
+            return worse_than_constant(
+                history.loss_curve, self.constant_loss, self.schedule
+            )
+        # The weights kept with scores are the best ones in any case.
+        if history.validation_scores is None and patience.is_above_best(
+            SHARE_TO_WARN_OF
+        ):
+            return above_best(patience, self.schedule)
+        if cut_short:
+            return not_converged(len(history.loss_curve), patience)
+        return None
 
     def _is_worse_than_constant(self, state):
         """Whether the objective of a model is above that of the best constant."""
@@ -402,38 +412,37 @@ class Patience:
         self.n_without_change = 0
 
 
-def warn_of_end_before_convergence(max_iter, patience):
-    """Warn that training was cut short."""
-    warnings.warn(
-        f"max_iter={max_iter} epochs ended before the improvement per epoch fell below "
-        f"tol={patience.tol}. Increase max_iter, scale the features, or set tol=None "
-        "to always run max_iter epochs.",
-        ConvergenceWarning,
-        stacklevel=STACK_LEVEL_OF_FIT,
-    )
+def warn_of(fault):
+    """Warn of the fault of a training, if there is one."""
+    if fault is not None:
+        warnings.warn(fault, ConvergenceWarning, stacklevel=STACK_LEVEL_OF_FIT)
 
 
-def warn_of_end_above_best(patience, schedule):
-    """Warn that training ended on an upswing."""
-    warnings.warn(
-        f"Training ended with an objective of {patience.last:.6g}, clearly above its "
-        f"best one, {patience.best:.6g}. {remedies(schedule)} Or increase max_iter.",
-        ConvergenceWarning,
-        stacklevel=STACK_LEVEL_OF_FIT,
-    )
-
-
-def warn_of_worse_than_constant(loss_curve, trainer):
-    """Warn of a model that is worse than none."""
+def worse_than_constant(loss_curve, constant_loss, schedule):
+    """That a model is worse than none, and what to do."""
     last = loss_curve[-1]
     falls = len(loss_curve) > 1 and last <= min(loss_curve)
-    remedy = "Increase max_iter, or scale the features." if falls else None
-    warnings.warn(
+    return (
         f"Training ended with an objective of {last:.6g}, above that of a constant "
-        f"prediction, {trainer.constant_loss:.6g}: the model is worse than none. "
-        f"{remedy or remedies(trainer.schedule)}",
-        ConvergenceWarning,
-        stacklevel=STACK_LEVEL_OF_FIT,
+        f"prediction, {constant_loss:.6g}: the model is worse than none. "
+        + ("Increase max_iter, or scale the features." if falls else remedies(schedule))
+    )
+
+
+def above_best(patience, schedule):
+    """That training ended on an upswing, and what to do."""
+    return (
+        f"Training ended with an objective of {patience.last:.6g}, clearly above its "
+        f"best one, {patience.best:.6g}. {remedies(schedule)} Or increase max_iter."
+    )
+
+
+def not_converged(max_iter, patience):
+    """That training was cut short, and what to do."""
+    return (
+        f"max_iter={max_iter} epochs ended before the improvement per epoch fell below "
+        f"tol={patience.tol}. Increase max_iter, scale the features, or set tol=None "
+        "to always run max_iter epochs."
     )
 
 
