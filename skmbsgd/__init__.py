@@ -16,9 +16,11 @@ from skmbsgd._displays import (
     LearningRateRangeDisplay,
     TrainingCurveDisplay,
 )
+from skmbsgd._exceptions import DivergenceError
 from skmbsgd._regressor import MiniBatchSGDRegressor
 
 __all__ = [
+    "DivergenceError",
     "LearningRateDisplay",
     "LearningRateRangeDisplay",
     "MiniBatchSGDClassifier",

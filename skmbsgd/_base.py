@@ -221,15 +221,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         Raises
         ------
         ValueError
-            If a parameter or an input is invalid, or if training diverges. The
-            estimator is then as it was before the call, as after an interrupt.
+            If a parameter or an input is invalid.
+        DivergenceError
+            If weights or loss become infinite or NaN. After any error, as after an
+            interrupt, the estimator is as it was before the call.
 
         Warns
         -----
         ConvergenceWarning
-            If ``max_iter`` epochs end before ``tol`` is met, or if the training
-            objective rises from each epoch to the next, over six epochs or more, to
-            more than twice its first value.
+            If the objective ends above that of the best constant prediction, or clearly
+            above its own best value, or if ``max_iter`` epochs end before ``tol`` is
+            met. It says what to change.
         UserWarning
             If more than a quarter of the numbers in `X_val` are outside of the range of
             their column in X by more than the width of that range: a transformation is
@@ -250,7 +252,16 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         self._forget_validation()
         state = trainer.train(
             self.max_iter,
-            Patience(self.tol, self.n_iter_no_change),
+            Patience(
+                self.tol,
+                trainer.epochs_of_patience(self.n_iter_no_change),
+                # A score that is no loss has a unit of its own.
+                unit=(
+                    trainer.unit_of_tol()
+                    if validation is None or self.scoring == "loss"
+                    else 1.0
+                ),
+            ),
             task,
             validation=self._make_validation(validation, data),
             verbose=self.verbose,
@@ -277,7 +288,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             self._forget_validation()
             self.loss_curve_, self.learning_rate_curve_ = [], []
         trainer = self._make_trainer(state, data)
-        objective = trainer.run_epoch()
+        weighted = data.sample_weight is None or data.sample_weight.any()
+        objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
         trainer.store()
         self._publish(state)
         self.loss_curve_.append(objective)
@@ -408,11 +420,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _read_weights(self, sample_weight, X):
         if sample_weight is None:
             return None
-        weights = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-        if not weights.any():
-            raise ValueError("All sample weights are zero: there is nothing to learn.")
+        weights = check_sample_weight(sample_weight, X)
         return np.require(weights, requirements=["C", "ALIGNED"])
 
     def _set_validation_apart(

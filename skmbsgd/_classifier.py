@@ -255,7 +255,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             All labels that the stream can hold. Required in the first call; may be
             left out afterwards.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0, used as given: a chunk does not know the stream's mean.
+            Weights >= 0, used as given: a chunk does not know the stream's mean. If all
+            are 0, the call counts as an epoch and does nothing else.
 
         Returns
         -------
@@ -265,9 +266,11 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         Raises
         ------
         ValueError
-            If a parameter or an input is invalid, if y has labels that are not in
-            `classes`, or if training diverges. The estimator is then as it was before
-            the call, as after an interrupt.
+            If a parameter or an input is invalid, or if y has labels that are not in
+            `classes`.
+        DivergenceError
+            If the chunk would ruin the model. After any error, as after an interrupt,
+            the estimator is as it was before the call: leave the chunk out, and go on.
 
         Examples
         --------

@@ -70,6 +70,37 @@ class TrainingData:
         """The entries of a per-sample array that belong to the rows taking part."""
         return values if self.rows is None or values is None else values[self.rows]
 
+    def target_matrix(self):
+        """Targets of the rows taking part, a column per output; classes as -1 and 1."""
+        y = self.select(self.y)
+        if y.ndim == 2:
+            return y
+        first = 1 if self.n_outputs == 1 else 0  # two classes share one output
+        classes = np.arange(first, first + self.n_outputs)
+        return np.where(y[:, None] == classes, 1.0, -1.0)
+
+    def weights(self):
+        """Weights of the rows taking part."""
+        if self.sample_weight is None:
+            return np.broadcast_to(1.0, self.n_rows)  # takes no memory
+        return self.select(self.sample_weight)
+
+    def distributions(self):
+        """For each output its targets, and weights that belong to them."""
+        y, weights = self.select(self.y), self.weights()
+        if y.ndim == 2:
+            if self.sample_weight is not None:
+                present = weights > 0.0
+                y, weights = y[present], weights[present]
+            for targets in y.T:
+                yield np.ascontiguousarray(targets), weights
+            return
+        n_classes = max(2, self.n_outputs)
+        totals = np.bincount(y, weights, n_classes)
+        for positive in totals[1:] if self.n_outputs == 1 else totals:
+            negative = totals.sum() - positive
+            yield np.array([-1.0, 1.0]), np.array([negative, positive])
+
     def with_weights(self, sample_weight):
         """The same data with other weights; None where all of them are 1."""
         if sample_weight is not None and np.all(sample_weight == 1.0):
@@ -83,8 +114,8 @@ class TrainingData:
         largest = self.select(self.sample_weight).max()
         if largest == 0.0:
             raise ValueError(
-                "All weights of the training rows or of the validation rows are zero: "
-                "no sample is left."
+                "All sample weights of the training rows or of the validation rows are "
+                "zero, by themselves or times those of the classes: no sample is left."
             )
         weights = self.sample_weight / largest  # so that no sum overflows
         return self.with_weights(weights / self.select(weights).mean())

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skmbsgd._base import BaseMiniBatchSGD
+from skmbsgd._exceptions import DivergenceError
 from skmbsgd._sklearn import Interval, validate_parameter_constraints
 from skmbsgd._state import TrainingState
 from skmbsgd._typing import MatrixLike
@@ -767,8 +768,8 @@ def losses_at_rates(model, X, y, sample_weight, rates):
     for rate, rows in zip(rates, batches, strict=False):
         try:
             objective = trainer.update(rows, rate)
-        except ValueError:
-            return  # The data are valid: the weights or the loss became infinite.
+        except DivergenceError:
+            return
         yield objective
 
 

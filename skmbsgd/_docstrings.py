@@ -17,10 +17,13 @@ fit_intercept : bool, default=True
 max_iter : int, default=1000
     Largest number of epochs of `fit`, at least 1.
 tol : float or None, default=1e-3
-    Training stops once the training objective is above its best value - `tol`, or the
-    validation score, if there is one, below its best value + `tol`, in
-    `n_iter_no_change` consecutive epochs. So with 0 an epoch as good as the best one
-    is no reason to stop. In [0, inf); None always runs `max_iter` epochs.
+    The progress that an epoch must make: with less in `n_iter_no_change` consecutive
+    epochs training stops. The training objective must fall below its best value by
+    `tol` times the loss of the best constant prediction (half the variance of y, the
+    entropy of the classes, ...; without intercept, of the model that is 0), so that
+    `tol` means the same for any unit of y and any frequency of a class. A validation
+    score, if there is one, must rise by `tol` itself. With 0 an epoch as good as the
+    best one is progress. In [0, inf); None always runs `max_iter` epochs.
 batch_size : int or "full", default=32
     Rows per update, at least 1. 1 is classical stochastic gradient descent; "full",
     or any number from n_samples on, is batch gradient descent. The last batch of
@@ -99,7 +102,9 @@ scoring : str, callable or None, default="loss"
 validation_fraction : float, default=0.1
     Fraction held out by `early_stopping`, in (0, 1).
 n_iter_no_change : int, default=5
-    Number of epochs without improvement after which training stops, at least 1."""
+    Number of epochs without progress after which training stops, at least 1. If they
+    hold fewer than 3 / (1 - `momentum`) updates, as many epochs as hold these; and
+    without validation data not while the objective swings clearly above its best."""
 
 WARM_START = """\
 warm_start : bool, default=False

@@ -187,7 +187,8 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Its target values.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0, used as given: a chunk does not know the stream's mean.
+            Weights >= 0, used as given: a chunk does not know the stream's mean. If all
+            are 0, the call counts as an epoch and does nothing else.
 
         Returns
         -------
@@ -197,8 +198,10 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         Raises
         ------
         ValueError
-            If a parameter or an input is invalid, or if training diverges. The
-            estimator is then as it was before the call, as after an interrupt.
+            If a parameter or an input is invalid.
+        DivergenceError
+            If the chunk would ruin the model. After any error, as after an interrupt,
+            the estimator is as it was before the call: leave the chunk out, and go on.
 
         Examples
         --------

@@ -4,6 +4,10 @@ These names are private, or younger than the oldest release supported. They stan
 alone, so that a release that moves one of them is followed in a single file.
 """
 
+from inspect import signature
+from typing import Any
+
+import numpy as np
 from sklearn.base import _fit_context
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -15,7 +19,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call as check_partial_fit_first_call,
 )
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_sample_weight
 
 from skmbsgd._typing import Method
 
@@ -26,6 +30,13 @@ except ImportError:
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands in with scikit-learn < 1.9: the estimators lack `set_callbacks`."""
 
+
+# Newer releases refuse weights that are all 0, unless asked not to.
+ALLOW_ALL_ZERO: dict[str, Any] = {
+    name: True
+    for name in signature(_check_sample_weight).parameters
+    if name == "allow_all_zero_weights"
+}
 
 __all__ = [
     "CallbackSupportMixin",
@@ -44,6 +55,13 @@ __all__ = [
 def with_checked_parameters(fit: Method) -> Method:
     """Let scikit-learn check the parameters ahead of fit."""
     return _fit_context(prefer_skip_nested_validation=True)(fit)
+
+
+def check_sample_weight(sample_weight, X):
+    """Weights >= 0 in float64, one for each row of X; all of them may be 0."""
+    return _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True, **ALLOW_ALL_ZERO
+    )
 
 
 def has_callbacks(estimator):

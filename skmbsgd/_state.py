@@ -1,5 +1,6 @@
 """What training moves: weights, velocities and clocks, and the model made of them."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +43,9 @@ class TrainingState:
         has come down from.
     last_rate : float or None
         Learning rate of the first update of the last epoch.
+    highest_loss : float
+        The highest mean loss of an epoch so far, without the penalty; inf before the
+        first epoch of a model that does not start at 0.
     """
 
     coef: np.ndarray
@@ -61,6 +65,7 @@ class TrainingState:
     adaptive_rate: float | None = None
     adaptive_eta0: float | None = None
     last_rate: float | None = None
+    highest_loss: float = 0.0
 
     @classmethod
     def start(cls, coef, intercept, seed, averaged):
@@ -72,6 +77,7 @@ class TrainingState:
             intercept_velocity=np.zeros_like(intercept),
             seed=seed,
             threshold=np.zeros(2),
+            highest_loss=math.inf if coef.any() or intercept.any() else 0.0,
         )
         if averaged:
             state.begin_average()
@@ -125,6 +131,7 @@ class TrainingState:
             adaptive_rate=self.adaptive_rate,
             adaptive_eta0=self.adaptive_eta0,
             last_rate=self.last_rate,
+            highest_loss=self.highest_loss,
         )
 
     def weights(self):

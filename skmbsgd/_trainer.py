@@ -4,23 +4,38 @@ import math
 import time
 import warnings
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from itertools import pairwise
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
-from skmbsgd._state import make_model
+from skmbsgd._baseline import loss_of_best_constant, loss_of_zero
+from skmbsgd._exceptions import DivergenceError
+from skmbsgd._state import make_model, mean_loss
 from skmbsgd._threads import choose_n_threads, rows_of_threads, run_epoch_in_threads
 from skmbsgd._warnings import stack_level_of_caller
 
 EPOCHS_OF_A_DRAW = 64
-# An objective that rises in every one of so many epochs, to so many times its first
-# value, diverges.
-EPOCHS_OF_DIVERGENCE = 6
-RISE_OF_DIVERGENCE = 2.0
+# A chunk whose loss is so many times that of the model that is 0, and of all chunks
+# before, is no drift: a feature in other units, a thousand times as large, brings 1e6
+# with a squared loss, and so does a rate from which a linear loss recovers.
+RISE_OF_DIVERGENCE = 1e9
+# After a chunk with such a rise its loss is looked at once more.
+RISE_TO_LOOK_AT = 10.0
+# Momentum remembers 1 / (1 - momentum) updates: an upswing that lasts three times as
+# long is no part of a swing.
+MEMORIES_OF_PATIENCE = 3.0
+# How far above its best an objective may end, as a share of it: patience goes on beyond
+# the first, and a warning says so beyond the second, as the noise of small batches and
+# constant rates alone brings a tenth. What is small beside the loss of a constant is
+# no rise.
+SHARE_OF_A_SWING = 0.1
+SHARE_TO_WARN_OF = 0.2
+SMALL_BESIDE_SHARE = 0.01
+# A model is worse than a constant if its objective is so many times as large.
+WORSE_THAN_CONSTANT = 1.01
 
 
 class Trainer:
@@ -72,6 +87,8 @@ class Trainer:
         )
         self.shuffle = shuffle
         self.average = int(average)
+        self.momentum = momentum
+        self.fit_intercept = fit_intercept
         state.continue_under(penalty)
         self.rows = rows_of_threads(
             data,
@@ -111,6 +128,7 @@ class Trainer:
         """
         history = self.history
         best_state = None
+        cut_short = False
         if validation is not None:
             history.validation_scores, history.validation_losses = [], []
         for _ in range(max_iter):
@@ -130,15 +148,18 @@ class Trainer:
             if finished and self.schedule.lower(self.state):
                 patience.renew()
                 finished = False
+            if finished and validation is None:
+                finished = not patience.is_within_a_swing()
             if task.end_epoch(self.snapshot) or finished:
                 break
         else:
-            warn_if_not_converged(max_iter, patience)
-        warn_if_worse(history.loss_curve, self.schedule)
+            cut_short = patience.tol is not None
         self.store()
-        if best_state is None:
-            return self.state
-        return self.state.with_weights_of(best_state)
+        state = self.state
+        if best_state is not None:
+            state = state.with_weights_of(best_state)
+        warn_of(self._fault_of(state, patience, cut_short))
+        return state
 
     def run_epoch(self):
         """Visit every row once, in batches; return the training objective."""
@@ -148,6 +169,37 @@ class Trainer:
         if self.shuffle and n_batches > 1:
             self.rows[0].order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
         return self._run(self.rows, rates, self.batch_size)
+
+    def run_chunk(self):
+        """Run an epoch over a chunk of a stream, and refuse a model that it ruined."""
+        state, before = self.state, self.state.highest_loss
+        objective = self.run_epoch()
+        if state.highest_loss > RISE_TO_LOOK_AT * before:
+            self.store()
+            # A batch tells its loss before its update: the last update, or the only
+            # one, would go unnoticed.
+            after = mean_loss(self.data, self.loss, state.coef, state.intercept)
+            self._refuse_rise(max(before, loss_of_zero(self.loss, self.data)), after)
+        return objective
+
+    def _refuse_rise(self, known, after):
+        """Refuse losses that no drift explains, given one that does not surprise."""
+        bound = RISE_OF_DIVERGENCE * known
+        # The perceptron's loss is 0 to begin with.
+        if known > 0.0 and not (self.state.highest_loss <= bound and after <= bound):
+            raise DivergenceError(
+                f"Training diverged in epoch {self.state.n_epochs}: the chunk's mean "
+                f"loss is {self.state.highest_loss:.6g}, and {after:.6g} at its end; "
+                "the highest so far, or that of a model that is 0, is "
+                f"{known:.6g}. {remedies(self.schedule)}"
+            )
+
+    def skip_epoch(self):
+        """Count an epoch in which no row has a weight; return the penalty."""
+        state = self.state
+        state.last_rate = float(self.schedule.rates(state, 1)[0])
+        state.n_epochs += 1
+        return self._penalty_at(state.coef)
 
     def update(self, rows, rate):
         """Run an epoch of one update, a batch of these rows; return its objective.
@@ -167,16 +219,68 @@ class Trainer:
         )
         objective = data_loss + self.model.penalty_value
         if not (math.isfinite(objective) and self.model.is_finite()):
-            raise ValueError(
+            raise DivergenceError(
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
                 f"loss became infinite or NaN. {remedies(self.schedule)}"
             )
+        begins = math.isinf(state.highest_loss)
+        state.highest_loss = max(data_loss, 0.0 if begins else state.highest_loss)
         state.n_averaged = self.model.n_averaged
         state.n_epochs += 1
         state.n_updates += n_batches
         state.n_samples += n_rows
         state.last_rate = float(rates[0])
         return objective
+
+    @cached_property
+    def constant_loss(self):
+        """The objective of the best model without features."""
+        best = loss_of_best_constant if self.fit_intercept else loss_of_zero
+        return best(self.loss, self.data)
+
+    def unit_of_tol(self):
+        """What `tol` is a share of: the loss of a constant, as far as that is not 0."""
+        return self.constant_loss or loss_of_zero(self.loss, self.data) or 1.0
+
+    def epochs_of_patience(self, n_iter_no_change):
+        """So many epochs without progress that momentum cannot explain them."""
+        n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
+        n_batches = -(-self.data.n_rows // self.batch_size)
+        return max(n_iter_no_change, math.ceil(n_updates / n_batches))
+
+    def _fault_of(self, state, patience, cut_short):
+        """What is wrong with the end of a training, the worst first, or None."""
+        history = self.history
+        if self._is_worse_than_constant(state):
+            return worse_than_constant(
+                history.loss_curve, self.constant_loss, self.schedule
+            )
+        # The weights kept with scores are the best ones in any case.
+        if history.validation_scores is None and patience.is_above_best(
+            SHARE_TO_WARN_OF
+        ):
+            return above_best(patience, self.schedule)
+        if cut_short:
+            return not_converged(len(history.loss_curve), patience)
+        return None
+
+    def _is_worse_than_constant(self, state):
+        """Whether the objective of a model is above that of the best constant."""
+        bound = WORSE_THAN_CONSTANT * self.constant_loss
+        # The mean over an epoch begins with weights that are not the last ones, so that
+        # it is only a reason to look.
+        if bound == 0.0 or not self.history.loss_curve[-1] > bound:
+            return False
+        return self._objective_of(*state.weights()) > bound
+
+    def _objective_of(self, coef, intercept):
+        """The training objective at given weights."""
+        return mean_loss(self.data, self.loss, coef, intercept) + self._penalty_at(coef)
+
+    def _penalty_at(self, coef):
+        """The penalty at given weights."""
+        coef = coef.astype(np.float64)
+        return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
 
     def _first_averaged_batch(self, batch_size, n_rows):
         """The batch of the epoch from which on updates are averaged; -1 for none."""
@@ -257,61 +361,84 @@ class History:
 
 
 class Patience:
-    """Tells when an objective has stopped falling, as in scikit-learn's SGD.
+    """Tells when an objective has stopped falling.
 
-    An epoch with an objective above ``best - tol`` is one too many once
-    ``n_iter_no_change`` of them have come in a row.
+    An epoch with an objective above ``best - tol * unit`` is one too many once
+    ``n_epochs`` of them have come in a row.
+
+    Parameters
+    ----------
+    tol : float or None
+        None for a patience without end.
+    n_epochs : int
+    unit : float, default=1.0
     """
 
-    def __init__(self, tol, n_iter_no_change):
-        self.tol = -np.inf if tol is None else tol
-        self.n_iter_no_change = n_iter_no_change
-        self.best = np.inf
+    def __init__(self, tol, n_epochs, unit=1.0):
+        self.tol = tol
+        self.n_epochs = n_epochs
+        self.unit = unit
+        self.last = self.best = np.inf
+        self.worst = -np.inf
         self.n_without_change = 0
 
     def is_exhausted_by(self, objective):
         """Take one epoch's objective; tell whether it was one too many."""
-        if objective > self.best - self.tol:
-            self.n_without_change += 1
-        else:
+        if self.tol is None or objective <= self.best - self.tol * self.unit:
             self.n_without_change = 0
-        self.best = min(self.best, objective)
-        return self.n_without_change >= self.n_iter_no_change
+        else:
+            self.n_without_change += 1
+        self.last = objective
+        self.best, self.worst = min(self.best, objective), max(self.worst, objective)
+        return self.n_without_change >= self.n_epochs
+
+    def is_above_best(self, share):
+        """Whether the last objective is above the best one by more than a share."""
+        small = max(self.tol or 0.0, SMALL_BESIDE_SHARE * share) * self.unit
+        return self.last > self.best + max(share * abs(self.best), small)
+
+    def is_within_a_swing(self):
+        """Whether the objective is up, and may come down again."""
+        # One that is at its worst after all of the patience only gets worse.
+        return self.is_above_best(SHARE_OF_A_SWING) and self.last < self.worst
 
     def renew(self):
         """Begin to count anew."""
         self.n_without_change = 0
 
 
-def warn_if_not_converged(max_iter, patience):
-    """Warn that training was cut short, unless it was not to stop by itself."""
-    if patience.tol == -np.inf:
-        return
-    warnings.warn(
-        f"max_iter={max_iter} epochs ended before the improvement per epoch fell below "
-        f"tol={patience.tol}. Increase max_iter, scale the features, or set tol=None "
-        "to always run max_iter epochs.",
-        ConvergenceWarning,
-        stacklevel=stack_level_of_caller(),
+def warn_of(fault):
+    """Warn of the fault of a training, if there is one."""
+    if fault is not None:
+        warnings.warn(fault, ConvergenceWarning, stacklevel=stack_level_of_caller())
+
+
+def worse_than_constant(loss_curve, constant_loss, schedule):
+    """That a model is worse than none, and what to do."""
+    last = loss_curve[-1]
+    falls = len(loss_curve) > 1 and last <= min(loss_curve)
+    return (
+        f"Training ended with an objective of {last:.6g}, above that of a constant "
+        f"prediction, {constant_loss:.6g}: the model is worse than none. "
+        + ("Increase max_iter, or scale the features." if falls else remedies(schedule))
     )
 
 
-def warn_if_worse(loss_curve, schedule):
-    """Warn of an objective that rose all the time."""
-    first, last = loss_curve[0], loss_curve[-1]
-    rises = all(before < after for before, after in pairwise(loss_curve))
-    # The perceptron's loss is 0 to begin with, and must rise.
-    if (
-        rises
-        and len(loss_curve) >= EPOCHS_OF_DIVERGENCE
-        and last > RISE_OF_DIVERGENCE * first > 0
-    ):
-        warnings.warn(
-            f"The training objective rose from {first:.6g} in the first epoch to "
-            f"{last:.6g} in the last: training diverges. {remedies(schedule)}",
-            ConvergenceWarning,
-            stacklevel=stack_level_of_caller(),
-        )
+def above_best(patience, schedule):
+    """That training ended on an upswing, and what to do."""
+    return (
+        f"Training ended with an objective of {patience.last:.6g}, clearly above its "
+        f"best one, {patience.best:.6g}. {remedies(schedule)} Or increase max_iter."
+    )
+
+
+def not_converged(max_iter, patience):
+    """That training was cut short, and what to do."""
+    return (
+        f"max_iter={max_iter} epochs ended before the improvement per epoch fell below "
+        f"tol={patience.tol}. Increase max_iter, scale the features, or set tol=None "
+        "to always run max_iter epochs."
+    )
 
 
 def remedies(schedule):

@@ -151,6 +151,79 @@ def shrinkage(eta, lam2):
     return lam2 if eta * lam2 <= 1 else 1 / eta
 
 
+def loss_of_best_constant(loss, Y, s, epsilon, fit_intercept):
+    """Mean loss of the best Z that is the same for all rows; of 0 without intercept."""
+
+    def total(z):
+        value, gradient = loss_and_gradient(
+            loss, Y, np.broadcast_to(z, Y.shape), epsilon
+        )
+        return float(s @ value), s @ gradient
+
+    z = np.zeros(Y.shape[1])
+    if fit_intercept and loss == "log_loss" and len(z) > 1:
+        z = np.log(np.maximum(s @ (Y > 0) / s.sum(), 1e-300))
+    elif fit_intercept:
+        # The loss is convex: where its derivative changes sign, it is least.
+        low, high = np.minimum(Y.min(axis=0), -40.0), np.maximum(Y.max(axis=0), 40.0)
+        for _ in range(100):
+            z = (low + high) / 2
+            rises = total(z)[1] > 0
+            low, high = np.where(rises, low, z), np.where(rises, z, high)
+    return min(total(z)[0], total(0.0 * z)[0]) / len(
+        Y
+    )  # the perceptron's is exact at 0
+
+
+class Stopping:
+    """When a run ends, and whether its end deserves a warning.
+
+    Parameters
+    ----------
+    tol, n_iter_no_change : as the estimators' parameters
+    momentum : float
+    n_batches : int
+        Batches of an epoch.
+    constant, zero : float
+        Mean loss of the best constant, and of the model that is 0.
+    """
+
+    def __init__(self, tol, n_iter_no_change, momentum, n_batches, constant, zero):
+        self.tol = tol
+        self.unit = constant if constant > 0 else zero if zero > 0 else 1.0
+        self.constant = constant
+        n_updates = round(3 / (1 - momentum))
+        self.patience = max(n_iter_no_change, int(np.ceil(n_updates / n_batches)))
+        self.n_idle = 0
+        self.curve = []
+
+    def is_above_best(self, percent):
+        """Whether by so much of the best, tol, and a hundredth as much of the unit."""
+        excess = self.curve[-1] - min(self.curve)
+        tol = max(0.0 if self.tol is None else self.tol, percent / 100 / 100)
+        return excess > max(percent / 100 * min(self.curve), tol * self.unit)
+
+    def has_had_enough(self, objective):
+        """Take an epoch's objective; tell whether patience is at its end."""
+        best = min(self.curve, default=np.inf)
+        self.curve.append(objective)
+        if self.tol is None:
+            return False
+        self.n_idle = self.n_idle + 1 if best - objective < self.tol * self.unit else 0
+        return self.n_idle >= self.patience
+
+    def goes_on(self):
+        """Whether patience goes on beyond its end: up, but not as far as ever."""
+        return self.is_above_best(10) and self.curve[-1] != max(self.curve)
+
+    def warns(self, objective, converged):
+        """Whether a run warns at its end, where all rows have this objective."""
+        limit = 1.01 * self.constant
+        worse = self.constant > 0 and min(objective, self.curve[-1]) > limit
+        cut_short = self.tol is not None and not converged
+        return worse or self.is_above_best(20) or cut_short
+
+
 @dataclass
 class Model:
     """All that a stream of updates remembers.
@@ -170,6 +243,8 @@ class Model:
         Updates, epochs and samples so far.
     converged : bool
         Whether `tol` ended the run.
+    warns : bool
+        Whether it gives a ConvergenceWarning.
     distance_to_jump : float
         The smallest `distance_to_jump` met.
     largest : float
@@ -196,6 +271,7 @@ class Model:
     loss_curve: list = field(default_factory=list)
     learning_rate_curve: list = field(default_factory=list)
     converged: bool = False
+    warns: bool = False
     distance_to_jump: float = np.inf
     largest: float = 0.0
 
@@ -239,6 +315,11 @@ def update_zero_margin(model, lam1):
     if model.n_averaged > 1:
         margin = np.minimum(model.zero_margin, margin)
     model.zero_margin = margin
+
+
+def penalty_value(w, lam1, lam2):
+    """What the penalty adds to the objective."""
+    return lam2 / 2 * float(np.sum(w**2)) + lam1 * float(np.sum(np.abs(w)))
 
 
 def new_model(K, n_features, dtype, coef_init, intercept_init):
@@ -344,7 +425,14 @@ def train(
     begin_dual(model, (lam1, lam2))
 
     adaptive_eta = eta0
-    best, n_bad = np.inf, 0
+    stopping = Stopping(
+        tol,
+        n_iter_no_change,
+        momentum,
+        -(-n // m),
+        loss_of_best_constant(loss, Y, s, epsilon, fit_intercept),
+        loss_of_best_constant(loss, Y, s, epsilon, fit_intercept=False),
+    )
     for epoch in range(1 if partial else max_iter):
         order = np.arange(n) if orders is None else orders[epoch]
         data_loss = 0.0
@@ -384,22 +472,19 @@ def train(
             update_zero_margin(model, lam1)
 
         model.e += 1
-        objective = (
-            data_loss / n
-            + lam2 / 2 * float(np.sum(model.w**2))
-            + lam1 * float(np.sum(np.abs(model.w)))
-        )
+        objective = data_loss / n + penalty_value(model.w, lam1, lam2)
         model.loss_curve.append(objective)
 
-        if tol is None or partial:
+        if not stopping.has_had_enough(objective) or partial:
             continue
-        n_bad = n_bad + 1 if objective > best - tol else 0
-        best = min(best, objective)
-        if n_bad >= n_iter_no_change:
-            if learning_rate == "adaptive" and adaptive_eta > 1e-6:
-                adaptive_eta /= 5
-                n_bad = 0
-            else:
-                model.converged = True
-                break
+        if learning_rate == "adaptive" and adaptive_eta > 1e-6:
+            adaptive_eta /= 5
+            stopping.n_idle = 0
+        elif not stopping.goes_on():
+            model.converged = True
+            break
+    Z = X @ model.coef.T + model.intercept
+    value, _ = loss_and_gradient(loss, Y, Z, epsilon)
+    objective = float(s @ value) / n + penalty_value(model.coef, lam1, lam2)
+    model.warns = stopping.warns(objective, model.converged)
     return model

@@ -1197,8 +1197,10 @@ def test_the_scale_of_class_and_sample_weights_does_not_matter(class_weight, wei
 def test_a_warning_turned_into_an_error_leaves_no_trace(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        settings = {"tol": 1e-300, "max_iter": 2}
-        assert_refused(kind, "fit", "max_iter=2", ConvergenceWarning, settings=settings)
+        settings = {"tol": 1e-300, "max_iter": 20}
+        assert_refused(
+            kind, "fit", "max_iter=20", ConvergenceWarning, settings=settings
+        )
 
 
 @each_stage

@@ -358,6 +358,7 @@ def test_batch_gradient_descent_on_a_parabola():
     assert 1.0 < due_to < 2.0 < display.learning_rates[-1]
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize(
     "model, data",

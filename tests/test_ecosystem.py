@@ -34,6 +34,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 SETTINGS = {
     "eta0": 0.05,
     "decay": 0.1,

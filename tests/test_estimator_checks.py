@@ -32,7 +32,6 @@ CLASSIFIERS = [
         "modified_huber",
         penalty="l1",
         alpha=1e-2,
-        eta0=1e-3,
         momentum=0.9,
         batch_size=64,
     ),
@@ -69,6 +68,9 @@ CLASSIFIERS = [
         decay="auto", decay_unit="update", average=10, momentum=0.9, shuffle=False
     ),
     MiniBatchSGDClassifier("hinge", learning_rate=SlowingRate(), momentum=0.9),
+    MiniBatchSGDClassifier(learning_rate="optimal"),
+    # With eta0=0.01 the rates would fall too fast for the 1,000 epochs of a check.
+    MiniBatchSGDClassifier(decay=0.01, decay_unit="update", eta0=0.03),
 ]
 
 REGRESSORS = [
@@ -99,6 +101,7 @@ REGRESSORS = [
         "epsilon_insensitive", learning_rate="optimal", tol=1e-5, n_iter_no_change=20
     ),
     MiniBatchSGDRegressor(learning_rate=SlowingRate(), average=10),
+    MiniBatchSGDRegressor("huber", penalty="l1"),
 ]
 
 

@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose
 from skmbsgd import MiniBatchSGDClassifier
 from skmbsgd._engine.losses import Logistic
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 # A few units in the last place of float64
 RTOL = 1e-15
 

@@ -18,6 +18,8 @@ onnxruntime = pytest.importorskip("onnxruntime")
 skl2onnx = pytest.importorskip("skl2onnx")
 import skmbsgd.onnx  # noqa: E402, F401
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 SETTINGS = {
     "eta0": 0.02,
     "momentum": 0.8,

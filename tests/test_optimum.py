@@ -15,6 +15,8 @@ from sklearn.svm import LinearSVC, LinearSVR
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 N_ROWS, N_FEATURES = 90, 8
 ALPHA = 0.15
 

@@ -12,7 +12,11 @@ from sklearn.utils._param_validation import StrOptions
 import skmbsgd
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
-PUBLIC_CLASSES = [name for name in skmbsgd.__all__ if not name.startswith("_")]
+PUBLIC_CLASSES = [
+    name
+    for name in skmbsgd.__all__
+    if not name.startswith("_") and not name.endswith("Error")
+]
 
 
 def alternatives(hint):

@@ -18,7 +18,7 @@ prefetch           what is requested from the memory ahead of time, with all thr
 blas, signals      products of matrices; checks for Ctrl-C
 =================  ==================================================================
 
-What is C is called from there: ``row_kernels.h`` by rows, ``steps.h`` by models,
-``penalties.h``, ``rules.h``, ``elementary_functions.h`` by losses, ``threads.h`` by team,
-``prefetch.h`` by all.
+What is C has a header of its own: ``row_kernels.h`` for rows, ``steps.h`` for models,
+``elementary_functions.h`` for losses, ``threads.h`` for team, and ``penalties.h``,
+``rules.h``, ``prefetch.h``.
 """

@@ -9,6 +9,8 @@ The formulas of the pointwise losses are those of scikit-learn's SGD estimators
 Everything here is float64, whatever the precision of X: a row has few decisions.
 """
 
+import numpy as np
+
 from libc.math cimport fabs, log
 
 cdef extern from "elementary_functions.h":
@@ -41,6 +43,21 @@ cdef class Loss:
         Py_ssize_t n_rows, Py_ssize_t n_outputs,
     ) noexcept nogil:
         """Write the share of each output in the loss of its row, and d = dloss/dz."""
+
+    def total(
+        self, const double[:, ::1] y, const double[:, ::1] z, const double[::1] scale
+    ):
+        """The sum of scale * loss, for shapes (n_rows, n_outputs) and (n_rows,)."""
+        cdef Py_ssize_t n_rows = y.shape[0], n_outputs = y.shape[1]
+        cdef double[:, ::1] losses = np.empty((n_rows, n_outputs))
+        cdef double[:, ::1] d = np.empty((n_rows, n_outputs))
+        if (z.shape[0], z.shape[1], scale.shape[0]) != (n_rows, n_outputs, n_rows):
+            raise ValueError("y, z and scale do not fit each other.")
+        if n_rows == 0:
+            return 0.0
+        return self.gradient(
+            &y[0, 0], &z[0, 0], &scale[0], &losses[0, 0], &d[0, 0], n_rows, n_outputs
+        )
 
 
 cdef inline double weigh(

@@ -242,7 +242,8 @@ cdef class DenseRows(Rows):
         self.bytes_of_row = self.n_features * X.itemsize
         self.cost_of_row = cost_of_dense_row(
             self.n_features, X.itemsize, targets.n_outputs)
-        block_rows = rows_of_block(self.bytes_of_row, targets.n_outputs)
+        block_rows = rows_of_block(
+            self.bytes_of_row, targets.n_outputs, X.dtype == np.float32)
         self.allocate(min(block_rows, order.n_rows))
         self.row_prefetch = RowPrefetch(X)
         self.lookahead = self.row_prefetch.n_early
@@ -454,11 +455,13 @@ cpdef double cost_of_dense_row(
     return n_outputs * (n_features * itemsize / 8.0 + 16.0)
 
 
-cdef Py_ssize_t rows_of_block(Py_ssize_t bytes_of_row, Py_ssize_t n_outputs):
+cdef Py_ssize_t rows_of_block(
+    Py_ssize_t bytes_of_row, Py_ssize_t n_outputs, bint single_precision
+):
     """How many rows are worked on at a time."""
     # A matrix product gains more from a larger block than it loses in the cache. But
-    # the larger it is, the larger are the rounding errors of its sums.
-    factor = 1 if n_outputs == 1 else 2
+    # the larger it is, the larger are the rounding errors of float32.
+    factor = 1 if n_outputs == 1 else 2 if single_precision else 4
     rows = factor * min(MAX_BLOCK_BYTES // bytes_of_row, MAX_BLOCK_ROWS)
     # The products take four rows at a time.
     return max(4, rows // 4 * 4)
