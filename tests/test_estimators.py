@@ -638,17 +638,28 @@ def test_early_stopping_is_validation_on_held_out_rows(task):
     assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-10)
 
 
+def loss_of_constant(y):
+    """Half the variance of numbers, the entropy of classes."""
+    if y.dtype.kind == "f":
+        return y.var(axis=0).sum() / 2
+    shares = np.unique(y, return_counts=True)[1] / len(y)
+    return -(shares * np.log(shares)).sum()
+
+
 @each_task
-def test_training_stops_by_its_validation_score(task):
+@pytest.mark.parametrize("scoring", ["loss", None])
+def test_training_stops_by_its_validation_score(task, scoring):
     X, y = data_of(task)
     X_val, y_val = validation_data(task)
-    settings = {"tol": 1e-2, "n_iter_no_change": 4, "max_iter": 200}
+    # A loss is measured in units of that of a constant, a score as it is.
+    tol = 1e-2 * (loss_of_constant(y) if scoring == "loss" else 1.0)
+    settings = {"tol": 1e-2, "n_iter_no_change": 4, "max_iter": 200, "scoring": scoring}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = model_of(task, **settings).fit(X, y, X_val=X_val, y_val=y_val)
     scores = np.array(model.validation_scores_)
     best_before = np.maximum.accumulate(np.r_[-np.inf, scores[:-1]])
-    idle = scores < best_before + 1e-2
+    idle = scores < best_before + tol
     runs = [idle[end - 4 : end].all() for end in range(4, len(idle) + 1)]
     assert runs.index(True) == len(runs) - 1  # the first four in a row are the last
     assert model.n_iter_ == len(scores) < 200
