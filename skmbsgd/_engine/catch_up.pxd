@@ -72,14 +72,22 @@ cdef class EqualUpdates(Updates):
         self, double eta, Py_ssize_t n_updates, bint averaged) noexcept nogil
 
     cdef inline void catch_up(
-        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
-        double* total,
+        self, Py_ssize_t t, Py_ssize_t now, double* z, Py_ssize_t K
     ) noexcept nogil:
-        """Make the updates from t to before now; g belongs to the first."""
-        cdef const Map* map = self.maps + (now - t)
+        """Let K coordinates make the updates from t to before now.
+
+        At z stand their positions, then their velocities, gradients, which belong to
+        the first update, and sums of positions.
+        """
+        # A copy, which the compiler knows to stay the same
+        cdef Map map = self.maps[now - t]
+        cdef Py_ssize_t k
         if self.averaged:
-            total[0] += sum_of_positions(self.sums + (now - t), z[0], v[0], g[0])
-        apply(map, z, v, g)
+            for k in range(K):
+                z[3 * K + k] += sum_of_positions(
+                    self.sums + (now - t), z[k], z[K + k], z[2 * K + k])
+        for k in range(K):
+            apply(&map, z + k, z + K + k, z + 2 * K + k)
 
 
 @cython.final
@@ -96,15 +104,17 @@ cdef class DifferingUpdates(Updates):
     cdef void append(self, double eta, bint averaged) noexcept nogil
 
     cdef inline void catch_up(
-        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
-        double* total,
+        self, Py_ssize_t t, Py_ssize_t now, double* z, Py_ssize_t K
     ) noexcept nogil:
-        """Make the updates from t to before the present; g belongs to the first."""
-        cdef Py_ssize_t block = t >> self.shift
-        self.catch_up_in_block(t, z, v, g, total)
-        if self.averaged:
-            total[0] += sum_of_positions(self.block_sums + block, z[0], v[0], 0.0)
-        apply_without_gradient(self.block_maps + block, z, v)
+        """Let K coordinates make the updates from t to before the present."""
+        cdef Py_ssize_t k, block = t >> self.shift
+        for k in range(K):
+            self.catch_up_in_block(
+                t, z + k, z + K + k, z + 2 * K + k, z + 3 * K + k)
+            if self.averaged:
+                z[3 * K + k] += sum_of_positions(
+                    self.block_sums + block, z[k], z[K + k], 0.0)
+            apply_without_gradient(self.block_maps + block, z + k, z + K + k)
 
     cdef inline void catch_up_in_block(
         self, Py_ssize_t t, double* z, double* v, double* g, double* total
@@ -148,11 +158,20 @@ cdef class SignedUpdates(Updates):
     ) noexcept nogil
 
     cdef inline void catch_up(
+        self, Py_ssize_t t, Py_ssize_t now, double* z, Py_ssize_t K
+    ) noexcept nogil:
+        """Let K coordinates make the updates from t to before the present."""
+        cdef Py_ssize_t k
+        if t == now:
+            return
+        for k in range(K):
+            self.catch_up_one(t, now, z + k, z + K + k, z + 2 * K + k, z + 3 * K + k)
+
+    cdef inline void catch_up_one(
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
         double* total,
     ) noexcept nogil:
-        """Make the updates from t to before the present; g belongs to the first."""
-        if t == now or self.are_equal and self.leap(t, now, z, v, g, total):
+        if self.are_equal and self.leap(t, now, z, v, g, total):
             return
         self.step(t, z, v, g[0], total)
         g[0] = 0.0
@@ -245,7 +264,9 @@ cdef class SignedUpdates(Updates):
         if stop - t > self.longest_stride:
             return False
         if self.are_equal:
-            self.equal.catch_up(t, stop, &w, &s, &g, &sum_w)
+            if self.averaged:
+                sum_w = sum_of_positions(self.equal.sums + (stop - t), w, s, g)
+            apply(self.always + (stop - t), &w, &s, &g)
         else:
             self.differing.catch_up_in_block(t, &w, &s, &g, &sum_w)
             if not in_block:

@@ -272,9 +272,13 @@ cdef inline void add_row(
         catch_up_record(updates, record, now, K)
         if K == 1:
             first_z += data[i] * weight(record[1], u)
+        elif u == 0.0:
+            # Without L1, so simple a loop that the compiler takes several at once
+            for k in range(K):
+                z[k] += data[i] * record[1 + k]
         else:
             for k in range(K):
-                z[k] += data[i] * weight(record[1 + k], u)
+                z[k] += data[i] * soft_threshold(record[1 + k], u)
     if K == 1:
         z[0] = first_z
     for i in range(n, n_ahead):
@@ -329,11 +333,12 @@ cdef inline Py_ssize_t lines_of(Py_ssize_t n_numbers) noexcept nogil:
 cdef inline void catch_up_record(
     AnyUpdates updates, double* record, Py_ssize_t now, Py_ssize_t K
 ) noexcept nogil:
-    cdef Py_ssize_t k, t = <Py_ssize_t>record[0] - 1
-    cdef double* z = record + 1
+    cdef Py_ssize_t t = <Py_ssize_t>record[0] - 1
+    # Over no update at all, several outputs take longer than a wrong guess.
+    if K > 1 and t == now:
+        return
     record[0] = now + 1
-    for k in range(K):
-        updates.catch_up(t, now, z + k, z + K + k, z + 2 * K + k, z + 3 * K + k)
+    updates.catch_up(t, now, record + 1, K)
 
 
 cdef Py_ssize_t record_stride(Py_ssize_t n_numbers):
