@@ -68,7 +68,7 @@ momentum : float, default=0.0
 nesterov : bool, default=False
     Whether to use Nesterov's momentum.
 shuffle : bool or "blocks", default=True
-    Whether each epoch visits the rows in a new random order. True makes all orders
+    Whether each epoch takes the rows in a new random order. True makes all orders
     equally likely. "blocks" takes blocks of neighbouring rows in random order, 16 KB of
     `X` each, and shuffles the rows of up to 512 KB of blocks at a time: faster where
     `X` is larger than the processor's caches, and nearly as good a mixture.
