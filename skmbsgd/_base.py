@@ -16,10 +16,20 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skmbsgd._automatic import (
+    Cycles,
+    Standardized,
+    highest_peak,
+    initial_rate,
+    learn_smoothness,
+    stream_schedule,
+)
+from skmbsgd._baseline import best_constants
 from skmbsgd._callbacks import begin_fit_task
 from skmbsgd._checks import are_epochs, check_indices, fits_float64
+from skmbsgd._columns import learn_columns, standardization_of
 from skmbsgd._engine.penalties import PENALTIES
-from skmbsgd._schedules import SCHEDULES, make_schedule
+from skmbsgd._schedules import SCHEDULES, make_schedule, uses_eta0
 from skmbsgd._sklearn import (
     CallbackSupportMixin,
     Interval,
@@ -88,13 +98,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"full"}),
         ],
-        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
-        "eta0": [Interval(Real, 0, np.inf, closed="left")],
+        "learning_rate": [StrOptions({"auto", *SCHEDULES}), callable],
+        "eta0": [Interval(Real, 0, np.inf, closed="left"), StrOptions({"auto"})],
         "decay": [Interval(Real, 0, np.inf, closed="left"), StrOptions({"auto"})],
         "decay_unit": [StrOptions({"epoch", "update"})],
         "drop": [Interval(Real, 0, 1, closed="right")],
         "epochs_drop": [Interval(Real, 0, np.inf, closed="neither"), "array-like"],
         "power_t": [Interval(Real, 0, np.inf, closed="left")],
+        "standardize": ["boolean", StrOptions({"auto"})],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "nesterov": ["boolean"],
         "shuffle": ["boolean", StrOptions({"blocks"})],
@@ -118,6 +129,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     intercept_: np.ndarray
     n_iter_: int
     t_: int
+    eta0_: float
     loss_curve_: list[float]
     learning_rate_curve_: list[float]
     validation_scores_: list[float]
@@ -287,7 +299,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             state = self._initial_state(data, check_random_state(self.random_state))
             self._forget_validation()
             self.loss_curve_, self.learning_rate_curve_ = [], []
-        trainer = self._make_trainer(state, data)
+        trainer = self._make_trainer(state, data, streaming=True)
         weighted = data.sample_weight is None or data.sample_weight.any()
         objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
         trainer.store()
@@ -300,8 +312,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         # Twice, so that no product of weights overflows
         data = self._weigh_classes(data.with_weights_of_mean_one())
         data = data.with_weights_of_mean_one()
+        if self._finds_rate and self.fit_intercept and not self._starts_from(
+            coef_init, intercept_init
+        ):
+            intercept_init = best_constants(self._make_loss(data.n_outputs), data)
         state = self._initial_state(data, random_state, coef_init, intercept_init)
         return self._make_trainer(state, data)
+
+    def _starts_from(self, *initial_values):
+        """Whether there are weights to start from."""
+        warm = self.warm_start and hasattr(self, "coef_")
+        return warm or any(values is not None for values in initial_values)
 
     def _begin_range_test(self, X, y, sample_weight):
         """A trainer before the first update, on all of the data."""
@@ -309,13 +330,25 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         data = self._make_data(*self._read(X, y, sample_weight, reset=True))
         return self._begin_training(data, check_random_state(self.random_state))
 
-    def _make_trainer(self, state, data):
+    def _make_trainer(self, state, data, streaming=False):
+        loss = self._make_loss(data.n_outputs)
+        penalty = PENALTIES[self.penalty](self.alpha, self.l1_ratio)
+        columns = None
+        if self._standardizes(data.X):
+            learn_columns(state, data)
+            columns = standardization_of(state, self.fit_intercept)
+        eta0 = self.eta0
+        if self._finds_rate:
+            eta0 = self._find_rate(state, data, loss, columns, streaming)
         return Trainer(
             state,
             data,
-            self._make_loss(data.n_outputs),
-            PENALTIES[self.penalty](self.alpha, self.l1_ratio),
-            self._make_schedule(),
+            loss,
+            penalty,
+            self._schedule_maker(data, loss, streaming),
+            eta0,
+            begins_anew=self._finds_rate and not streaming,
+            columns=columns,
             batch_size=self.batch_size,
             momentum=self.momentum,
             nesterov=self.nesterov,
@@ -324,6 +357,60 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             average=self.average,
             n_jobs=self.n_jobs,
         )
+
+    @property
+    def _finds_rate(self):
+        """Whether the initial rate is to be found."""
+        return self.eta0 == "auto" and uses_eta0(self.learning_rate)
+
+    def _standardizes(self, X):
+        """Whether to train as if the columns of X were standardised."""
+        if self.standardize == "auto":
+            return self._finds_rate and not issparse(X)
+        if self.standardize and issparse(X):
+            raise ValueError(
+                "standardize=True needs a dense X: centred, a sparse one would be "
+                "dense. Scale its columns with sklearn.preprocessing.MaxAbsScaler, and "
+                "leave standardize='auto'."
+            )
+        return self.standardize
+
+    def _find_rate(self, state, data, loss, columns, streaming):
+        """The initial rate for what the state has seen, with these data now."""
+        seen = Standardized(columns, self.fit_intercept)
+        learn_smoothness(state, data, seen)
+        batch_size = data.n_rows if self.batch_size == "full" else self.batch_size
+        rate = initial_rate(
+            state,
+            data,
+            loss,
+            self.alpha if self.penalty is not None else 0.0,
+            min(batch_size, data.n_rows),
+            self.momentum,
+            streaming=streaming,
+        )
+        state.automatic_rate = min(state.automatic_rate, rate)
+        return state.automatic_rate
+
+    def _schedule_maker(self, data, loss, streaming):
+        """A function that makes the schedule for an initial rate."""
+        if self.learning_rate != "auto" or not self._finds_rate:
+            return self._make_schedule
+        if streaming:
+            return stream_schedule
+        batch_size = data.n_rows if self.batch_size == "full" else self.batch_size
+
+        def make_cycles(eta0):
+            return Cycles(
+                eta0,
+                eta0 * highest_peak(loss),
+                -(-data.n_rows // batch_size),
+                self.momentum,
+                self.tol,
+                self.max_iter,
+            )
+
+        return make_cycles
 
     def _make_validation(self, data, training_data):
         """What judges the epochs on these data, if there are any."""
@@ -339,10 +426,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             self._make_loss(data.n_outputs),
         )
 
-    def _make_schedule(self):
+    def _make_schedule(self, eta0):
         # The loss of one output, since softmax has no single derivative: the logistic
         # loss stands for it.
-        return make_schedule(self, self._make_loss(n_outputs=1).derivative)
+        return make_schedule(self, self._make_loss(n_outputs=1).derivative, eta0)
 
     # Input
 
@@ -532,6 +619,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             "intercept_": intercept,
             "n_iter_": state.n_epochs,
             "t_": state.n_updates,
+            "eta0_": state.eta0,
             # A plain dict of arrays and numbers can be stored by any safe persistence.
             # The weights go with it only where coef_ shows running means instead.
             "_resumption": {

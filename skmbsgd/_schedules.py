@@ -227,7 +227,7 @@ CLOCKS = {
 }
 
 
-def make_schedule(settings, derivative):
+def make_schedule(settings, derivative, eta0):
     """The schedule that an estimator's parameters ask for.
 
     Parameters
@@ -236,6 +236,8 @@ def make_schedule(settings, derivative):
         Has the parameters of the estimators as attributes.
     derivative : callable
         ``derivative(y, z)`` of the loss.
+    eta0 : float
+        The initial rate.
 
     Returns
     -------
@@ -243,17 +245,27 @@ def make_schedule(settings, derivative):
     """
     if callable(settings.learning_rate):
         return EpochSchedule(custom, {"learning_rate": settings.learning_rate})
-    function, clock, names = SCHEDULES[settings.learning_rate]
+    name = "time" if settings.learning_rate == "auto" else settings.learning_rate
+    function, clock, names = SCHEDULES[name]
     if clock == "decay_unit":
         clock = settings.decay_unit
-    parameters = {name: parameter(name, settings, derivative) for name in names}
+    parameters = {name: parameter(name, settings, derivative, eta0) for name in names}
     return CLOCKS[clock](function, parameters)
 
 
-def parameter(name, settings, derivative):
+def uses_eta0(learning_rate):
+    """Whether the schedule of this name, or a callable, has an initial rate."""
+    if callable(learning_rate):
+        return False
+    return learning_rate == "auto" or "eta0" in SCHEDULES[learning_rate][2]
+
+
+def parameter(name, settings, derivative, eta0):
     """A parameter of a schedule, as given or worked out."""
+    if name == "eta0":
+        return eta0
     if name == "start":
         return optimal_start(settings.alpha, derivative)
     if name == "decay" and settings.decay == "auto":
-        return settings.eta0 / settings.max_iter
+        return eta0 / settings.max_iter
     return getattr(settings, name)

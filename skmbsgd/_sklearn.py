@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.linear_model._base import SparseCoefMixin
+from sklearn.preprocessing._data import _is_constant_feature as is_constant_feature
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
     validate_parameter_constraints,
+)
+from sklearn.utils.extmath import (
+    _incremental_mean_and_var as incremental_mean_and_var,
 )
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call as check_partial_fit_first_call,
@@ -46,6 +50,8 @@ __all__ = [
     "check_partial_fit_first_call",
     "check_sample_weight",
     "has_callbacks",
+    "incremental_mean_and_var",
+    "is_constant_feature",
     "safe_indexing",
     "validate_parameter_constraints",
     "with_checked_parameters",

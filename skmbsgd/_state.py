@@ -1,15 +1,15 @@
 """What training moves: weights, velocities and clocks, and the model made of them."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 
 from skmbsgd._engine.csr_model import CSRModel
-from skmbsgd._engine.epoch import compute_decisions, run_epoch
-from skmbsgd._engine.models import DenseModel
+from skmbsgd._engine.epoch import compute_decisions, compute_loss
+from skmbsgd._engine.models import DenseModel, StandardizedModel
 from skmbsgd._engine.penalties import Penalty
 from skmbsgd._engine.rules import Rule
 
@@ -46,6 +46,15 @@ class TrainingState:
     highest_loss : float
         The highest mean loss of an epoch so far, without the penalty; inf before the
         first epoch of a model that does not start at 0.
+    eta0 : float or None
+        The initial rate; None before the first update.
+    column_mean, column_variance, column_weight : ndarray of float64, or None
+        Of the columns of all rows seen, each of shape (n_features,); None as long as
+        no columns were standardised.
+    norm_sums, direction, largest_eigenvalue
+        What the automatic rate is made of (skmbsgd/_automatic.py).
+    automatic_rate : float
+        The smallest rate that any rows have asked for; inf before the first.
     """
 
     coef: np.ndarray
@@ -66,6 +75,14 @@ class TrainingState:
     adaptive_eta0: float | None = None
     last_rate: float | None = None
     highest_loss: float = 0.0
+    eta0: float | None = None
+    column_mean: np.ndarray | None = None
+    column_variance: np.ndarray | None = None
+    column_weight: np.ndarray | None = None
+    norm_sums: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    direction: np.ndarray | None = None
+    largest_eigenvalue: float = 0.0
+    automatic_rate: float = math.inf
 
     @classmethod
     def start(cls, coef, intercept, seed, averaged):
@@ -100,6 +117,18 @@ class TrainingState:
         weights = penalty.weights(self.positions, self.threshold[0])
         return np.array_equal(weights.astype(self.coef.dtype), self.coef)
 
+    def begin_anew(self, coef, intercept):
+        """Go back to before the first update, at rest at the given weights."""
+        self.coef[:], self.intercept[:] = coef, intercept
+        self.velocity[:] = 0.0
+        self.intercept_velocity[:] = 0.0
+        self.positions = None
+        self.threshold = np.zeros(2)
+        self.n_epochs = self.n_updates = self.n_samples = 0
+        self.adaptive_rate = self.adaptive_eta0 = self.last_rate = self.eta0 = None
+        if self.average_coef is not None:
+            self.begin_average()
+
     def begin_average(self):
         """Make room for running means."""
         self.average_coef = np.zeros(self.coef.shape)
@@ -132,6 +161,7 @@ class TrainingState:
             adaptive_eta0=self.adaptive_eta0,
             last_rate=self.last_rate,
             highest_loss=self.highest_loss,
+            eta0=self.eta0,
         )
 
     def weights(self):
@@ -147,9 +177,16 @@ class TrainingState:
         return all(map(np.array_equal, self.weights(), (coef, intercept)))
 
 
-def make_model(state, penalty, *, sparse, momentum, nesterov, fit_intercept):
-    """A model in training with these settings, which moves the arrays of the state."""
+def make_model(
+    state, penalty, *, sparse, momentum, nesterov, fit_intercept, columns=None
+):
+    """A model in training with these settings, which moves the arrays of the state.
+
+    `columns` are those of `standardization_of`, or None for columns as they are.
+    """
     rule = Rule("nesterov" if nesterov else "classical", momentum)
+    if columns is not None:
+        return StandardizedModel(state, rule, penalty, fit_intercept, *columns)
     model = CSRModel if sparse else DenseModel
     return model(state, rule, penalty, fit_intercept)
 
@@ -167,10 +204,9 @@ def make_model_at_rest(coef, intercept, *, sparse):
 
 
 def mean_loss(data, loss, coef, intercept):
-    """The mean of the weighted loss, without a penalty: an epoch at rate 0."""
-    # A copy, for 0 times a gradient that is infinite would be NaN.
-    model = make_model_at_rest(coef.copy(), intercept, sparse=issparse(data.X))
-    return run_epoch(data.rows_for(model), loss, np.zeros(1), data.n_rows)
+    """The mean of the weighted loss, without a penalty."""
+    model = make_model_at_rest(coef, intercept, sparse=issparse(data.X))
+    return compute_loss(data.rows_for(model), loss)
 
 
 def decisions_in_parts(data, coef, intercept):

@@ -11,7 +11,15 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
+from skmbsgd._automatic import (
+    FIRST_RISE,
+    LATER_RISE,
+    MAX_RESTARTS,
+    RATE_DIVISOR,
+    Cycles,
+)
 from skmbsgd._baseline import loss_of_best_constant, loss_of_zero
+from skmbsgd._engine.epoch import compute_loss
 from skmbsgd._exceptions import DivergenceError
 from skmbsgd._state import make_model, mean_loss
 from skmbsgd._threads import choose_n_threads, rows_of_threads, run_epoch_in_threads
@@ -50,8 +58,15 @@ class Trainer:
     loss : Loss
         The engine's.
     penalty : Penalty
-    schedule : EpochSchedule, or a class derived from it
-        Gives each update its learning rate.
+    make_schedule : callable
+        ``make_schedule(eta0)`` gives the schedule with this initial rate.
+    eta0 : float
+        The initial rate.
+    begins_anew : bool, default=False
+        Whether training that gets worse than its start begins anew with a smaller
+        initial rate.
+    columns : tuple of two ndarray, default=None
+        Means and inverses of variances, to standardise the columns by.
     batch_size, momentum, nesterov, fit_intercept, shuffle, average, n_jobs
         As the parameters of the estimators.
 
@@ -67,8 +82,11 @@ class Trainer:
         data,
         loss,
         penalty,
-        schedule,
+        make_schedule,
+        eta0,
         *,
+        begins_anew=False,
+        columns=None,
         batch_size,
         momentum,
         nesterov,
@@ -81,7 +99,9 @@ class Trainer:
         self.data = data
         self.loss = loss
         self.penalty = penalty
-        self.schedule = schedule
+        self.make_schedule = make_schedule
+        self.eta0 = eta0
+        self.schedule = make_schedule(eta0)
         self.batch_size = (
             data.n_rows if batch_size == "full" else min(batch_size, data.n_rows)
         )
@@ -89,23 +109,31 @@ class Trainer:
         self.average = int(average)
         self.momentum = momentum
         self.fit_intercept = fit_intercept
-        state.continue_under(penalty)
+        self.guard = Guard(state) if begins_anew else None
+        self.make_model = partial(
+            make_model,
+            penalty=penalty,
+            sparse=issparse(data.X),
+            momentum=momentum,
+            nesterov=nesterov,
+            fit_intercept=fit_intercept,
+            columns=columns,
+        )
+        self.n_threads = choose_n_threads(data, self.batch_size, n_jobs)
+        self.history = History()
+        self._make_rows()
+
+    def _make_rows(self):
+        """Rows for each thread, with models of the weights of the state."""
+        self.state.continue_under(self.penalty)
         self.rows = rows_of_threads(
-            data,
-            state,
-            partial(
-                make_model,
-                penalty=penalty,
-                sparse=issparse(data.X),
-                momentum=momentum,
-                nesterov=nesterov,
-                fit_intercept=fit_intercept,
-            ),
-            choose_n_threads(data, self.batch_size, n_jobs),
-            in_blocks=isinstance(shuffle, str) and shuffle == "blocks",
+            self.data,
+            self.state,
+            self.make_model,
+            self.n_threads,
+            in_blocks=isinstance(self.shuffle, str) and self.shuffle == "blocks",
         )
         self.model = self.rows[0].model
-        self.history = History()
 
     def train(self, max_iter, patience, task, *, validation=None, verbose=False):
         """Run epochs until objective or score stop improving, or a callback asks.
@@ -115,6 +143,7 @@ class Trainer:
         max_iter : int
         patience : Patience
             Is shown the objective of each epoch, or the score with the sign changed.
+            Cycles of rates find their end without it.
         task : FitWithCallbacks or FitWithoutCallbacks
         validation : Validation, default=None
             ``validation(state, history)`` gives a score, the larger the better, and a
@@ -126,40 +155,107 @@ class Trainer:
         state : TrainingState
             The state at the end; with validation, with the weights of the best epoch.
         """
-        history = self.history
-        best_state = None
+        self.validation = validation
+        self.best_state = None
+        self._begin_history()
+        self.start = self._objective_at_start()
         cut_short = False
-        if validation is not None:
-            history.validation_scores, history.validation_losses = [], []
         for _ in range(max_iter):
             task.begin_epoch(self.snapshot)
             started = time.perf_counter()
-            objective = to_minimise = self.run_epoch()
-            history.add_epoch(objective, self.state.last_rate)
-            if validation is not None:
-                self.store()
-                score, loss = validation(self.state, history)
-                if history.add_score(score, loss):
-                    best_state = self.state.copy()
-                to_minimise = -score
+            objective = self._run_accepted_epoch(patience)
+            self.history.add_epoch(objective, self.state.last_rate)
+            to_minimise = self._validate() if validation is not None else objective
             if verbose:
-                history.report_epoch(time.perf_counter() - started)
-            finished = patience.is_exhausted_by(to_minimise)
-            if finished and self.schedule.lower(self.state):
-                patience.renew()
-                finished = False
-            if finished and validation is None:
-                finished = not patience.is_within_a_swing()
+                self.history.report_epoch(time.perf_counter() - started)
+            finished = self._is_finished(patience, objective, to_minimise)
             if task.end_epoch(self.snapshot) or finished:
                 break
         else:
             cut_short = patience.tol is not None
         self.store()
         state = self.state
-        if best_state is not None:
-            state = state.with_weights_of(best_state)
+        if self.best_state is not None:
+            state = state.with_weights_of(self.best_state)
         warn_of(self._fault_of(state, patience, cut_short))
         return state
+
+    def _objective_at_start(self):
+        """What training is to fall from; inf if that is not positive."""
+        if self.guard is None and not self._has_cycles:
+            return math.inf
+        # That of the perceptron, for example, is 0.
+        objective = self._objective_of(self.state.coef, self.state.intercept)
+        return objective if objective > 0.0 else math.inf
+
+    def _begin_history(self):
+        self.history = History()
+        if self.validation is not None:
+            self.history.validation_scores = []
+            self.history.validation_losses = []
+
+    def _run_accepted_epoch(self, patience):
+        """Run an epoch; begin anew as often as training gets worse than its start."""
+        while self.guard is not None:
+            try:
+                objective = self.run_epoch()
+            except DivergenceError:
+                if self.guard.n_restarts == MAX_RESTARTS:
+                    raise
+                objective = math.inf
+            is_first = not self.history.loss_curve
+            if self.guard.accepts(objective, self.start, is_first):
+                return objective
+            self.guard.begin_anew(self.state)
+            self.eta0 /= RATE_DIVISOR
+            self.schedule = self.make_schedule(self.eta0)
+            self.best_state = None
+            self._begin_history()
+            patience.forget()
+            self._make_rows()
+        return self.run_epoch()
+
+    def _validate(self):
+        """Score the weights; keep them if none were better; return what is to fall."""
+        self.store()
+        score, loss = self.validation(self.state, self.history)
+        # Within a cycle, weights are noisier than at its end.
+        is_candidate = not self._has_cycles or self.schedule.ends_with_next_epoch
+        if self.history.add_score(score, loss, is_candidate):
+            self.best_state = self.state.copy()
+        return -score
+
+    def _is_finished(self, patience, objective, to_minimise):
+        """Whether training has come to its end by itself."""
+        if self._has_cycles:
+            return self._is_last_cycle(patience, objective, to_minimise)
+        finished = patience.is_exhausted_by(to_minimise)
+        if finished and self.schedule.lower(self.state):
+            patience.renew()
+            return False
+        if finished and self.validation is None:
+            return not patience.is_within_a_swing()
+        return finished
+
+    def _is_last_cycle(self, patience, objective, to_minimise):
+        """The same, with cycles of rates, which are judged at their ends."""
+        if not self.schedule.count_epoch(objective):
+            return False
+        end = self._objective_now()
+        patience.is_exhausted_by(end)
+        judged = end if self.validation is None else to_minimise
+        return self.schedule.is_finished_by(end, judged, self.start)
+
+    @property
+    def _has_cycles(self):
+        return isinstance(self.schedule, Cycles)
+
+    def _objective_now(self):
+        """The training objective at the weights to predict with, after an epoch."""
+        if self.state.n_averaged > 0:
+            self.store()
+            return self._objective_of(*self.state.weights())
+        return compute_loss(self.rows[0], self.loss) + self.model.penalty_value
 
     def run_epoch(self):
         """Visit every row once, in batches; return the training objective."""
@@ -197,7 +293,10 @@ class Trainer:
     def skip_epoch(self):
         """Count an epoch in which no row has a weight; return the penalty."""
         state = self.state
-        state.last_rate = float(self.schedule.rates(state, 1)[0])
+        rates = self.schedule.rates(state, 1)
+        state.last_rate = float(rates[0])
+        if state.eta0 is None:
+            state.eta0 = self._initial_rate(rates)
         state.n_epochs += 1
         return self._penalty_at(state.coef)
 
@@ -225,12 +324,18 @@ class Trainer:
             )
         begins = math.isinf(state.highest_loss)
         state.highest_loss = max(data_loss, 0.0 if begins else state.highest_loss)
+        if state.eta0 is None:
+            state.eta0 = self._initial_rate(rates)
         state.n_averaged = self.model.n_averaged
         state.n_epochs += 1
         state.n_updates += n_batches
         state.n_samples += n_rows
         state.last_rate = float(rates[0])
         return objective
+
+    def _initial_rate(self, rates):
+        """The rate that the schedule begins with."""
+        return float(self.schedule.parameters.get("eta0", rates[0]))
 
     @cached_property
     def constant_loss(self):
@@ -299,6 +404,39 @@ class Trainer:
         return self.state.copy(), self.history
 
 
+class Guard:
+    """Sends training back to its start if it gets worse than that.
+
+    Parameters
+    ----------
+    state : TrainingState
+        The start.
+    """
+
+    def __init__(self, state):
+        # Most of all starts are 0, and there may be many weights.
+        self.coef = state.coef.copy() if state.coef.any() else 0.0
+        self.intercept = state.intercept.copy()
+        self.highest_loss = state.highest_loss
+        self.n_restarts = 0
+
+    def accepts(self, objective, start, is_first):
+        """Whether an epoch's objective is no reason to begin anew.
+
+        The mean over the first epoch is one of weights on their way.
+        """
+        bound = FIRST_RISE if is_first else LATER_RISE
+        return math.isfinite(objective) and (
+            objective <= bound * start or self.n_restarts == MAX_RESTARTS
+        )
+
+    def begin_anew(self, state):
+        """Take a state back to the start."""
+        state.begin_anew(self.coef, self.intercept)
+        state.highest_loss = self.highest_loss
+        self.n_restarts += 1
+
+
 @dataclass
 class History:
     """What the epochs of a training brought, a number each.
@@ -325,12 +463,12 @@ class History:
         self.loss_curve.append(objective)
         self.learning_rate_curve.append(rate)
 
-    def add_score(self, score, loss):
-        """Take down the score of an epoch; tell whether none before was better."""
+    def add_score(self, score, loss, is_candidate=True):
+        """Take down the score of an epoch; tell whether no candidate was better."""
         self.validation_scores.append(score)
         self.validation_losses.append(loss)
         # Of equals the later one, which has been trained for longer
-        is_best = score >= self.best_validation_score
+        is_best = is_candidate and score >= self.best_validation_score
         if is_best:
             self.best_validation_score = score
         return is_best
@@ -378,6 +516,10 @@ class Patience:
         self.tol = tol
         self.n_epochs = n_epochs
         self.unit = unit
+        self.forget()
+
+    def forget(self):
+        """Begin with no objective seen."""
         self.last = self.best = np.inf
         self.worst = -np.inf
         self.n_without_change = 0

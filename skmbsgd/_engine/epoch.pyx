@@ -1,5 +1,7 @@
 """One epoch of mini-batch SGD."""
 
+import numpy as np
+
 from libc.string cimport memcpy
 
 from skmbsgd._engine.rows cimport Rows
@@ -116,6 +118,32 @@ cdef inline Py_ssize_t positions_needed(Rows rows, Py_ssize_t batch) noexcept no
     """How many positions of the order must be decided to work on a batch."""
     cdef Py_ssize_t n_ahead = 2 + rows.lookahead // rows.member.least_share
     return (batch + 1 + n_ahead) * rows.member.batch_size + rows.max_rows
+
+
+def compute_loss(Rows rows, Loss loss):
+    """The mean over the rows of weight * loss, at the weights of their model.
+
+    In one thread, whatever the member, and only after an epoch or before the first.
+    """
+    cdef Py_ssize_t n_rows = rows.order.n_rows
+    cdef Py_ssize_t row = 0, n_loaded
+    cdef double total = 0.0, work = 0.0
+    rows.model.begin_epoch(np.zeros(1), 1, 1)
+    rows.begin_epoch(n_rows)
+    rows.order.decide(n_rows)
+    with nogil:
+        while row < n_rows:
+            n_loaded = rows.load(row, n_rows, 1.0)
+            rows.decisions()
+            total += loss.gradient(
+                rows.y, rows.z, rows.scale, rows.losses, rows.d,
+                n_loaded, rows.model.n_outputs)
+            row += n_loaded
+            work += n_loaded * rows.cost_of_row
+            if work > WORK_BETWEEN_SIGNALS:
+                work = 0.0
+                check_signals()
+    return total / n_rows
 
 
 def compute_decisions(Rows rows, double[:, ::1] out):

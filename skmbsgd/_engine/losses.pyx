@@ -21,7 +21,16 @@ cdef extern from "elementary_functions.h":
 
 
 cdef class Loss:
-    """A sum over rows and outputs of a function of the decisions of a row."""
+    """A sum over rows and outputs of a function of the decisions of a row.
+
+    Attributes
+    ----------
+    max_curvature : float or None
+        The largest second derivative with respect to the decisions; None where the
+        slope is bounded and the curvature is not, or only in a small range.
+    """
+
+    max_curvature = None
 
     cdef double gradient(
         self, const double* y, const double* z, const double* scale,
@@ -121,6 +130,8 @@ cdef class PointwiseLoss(Loss):
 cdef class SquaredError(PointwiseLoss):
     """(z - y)^2 / 2"""
 
+    max_curvature = 1.0
+
     cdef void evaluate(
         self, const double* y, const double* z, double* losses, double* d,
         Py_ssize_t n_rows, Py_ssize_t n_outputs,
@@ -178,6 +189,8 @@ cdef class EpsilonInsensitive(PointwiseLoss):
 cdef class SquaredEpsilonInsensitive(PointwiseLoss):
     """max(0, |z - y| - epsilon)^2"""
 
+    max_curvature = 2.0
+
     def __cinit__(self, double epsilon):
         self.epsilon = epsilon
 
@@ -199,6 +212,8 @@ cdef class SquaredEpsilonInsensitive(PointwiseLoss):
 
 cdef class Logistic(PointwiseLoss):
     """log(1 + exp(-y z)), y = -1 or +1"""
+
+    max_curvature = 0.25
 
     cdef void evaluate(
         self, const double* y, const double* z, double* losses, double* d,
@@ -244,6 +259,8 @@ cdef class Hinge(PointwiseLoss):
 cdef class SquaredHinge(PointwiseLoss):
     """max(0, 1 - y z)^2, y = -1 or +1"""
 
+    max_curvature = 2.0
+
     cdef void evaluate(
         self, const double* y, const double* z, double* losses, double* d,
         Py_ssize_t n_rows, Py_ssize_t n_outputs,
@@ -262,6 +279,8 @@ cdef class SquaredHinge(PointwiseLoss):
 
 cdef class ModifiedHuber(PointwiseLoss):
     """max(0, 1 - y z)^2 where y z >= -1, else -4 y z; y = -1 or +1"""
+
+    max_curvature = 2.0
 
     cdef void evaluate(
         self, const double* y, const double* z, double* losses, double* d,
@@ -284,6 +303,8 @@ cdef class ModifiedHuber(PointwiseLoss):
 
 cdef class Softmax(Loss):
     """log(sum_k exp(z_k)) - z_c for the row's class c, the output with y = +1"""
+
+    max_curvature = 0.5
 
     cdef void evaluate(
         self, const double* y, const double* z, double* losses, double* d,

@@ -10,6 +10,14 @@ cdef extern from "steps.h":
     ctypedef void (*Step "skmbsgd_step")(
         void* w, double* z, void* v, void* g, ptrdiff_t n,
         double eta, double mu, double lam2, double u) noexcept nogil
+    ctypedef struct Columns "skmbsgd_columns":
+        const double* mean
+        const double* precision
+        double intercept_gradient
+    ctypedef void (*StandardizedStep "skmbsgd_standardized_step")(
+        void* w, double* z, void* v, void* g, ptrdiff_t n,
+        double eta, double mu, double lam2, double u, const Columns* columns
+    ) noexcept nogil
 
 
 cdef class Model:
@@ -52,12 +60,25 @@ cdef class DenseModel(Model):
     cdef double* w_average
     cdef double* b_average
 
+    cdef void move_intercepts(self, void* b, double learning_rate) noexcept nogil
     cdef Py_ssize_t next_part(self, Py_ssize_t first) except -1 nogil
     cdef void sum_up(
         self, const floating* w, const floating* v, Py_ssize_t first, Py_ssize_t stop
     ) noexcept nogil
     cdef void sum_up_intercepts(
         self, const floating* b, const floating* b_v) noexcept nogil
+
+
+cdef class StandardizedModel(DenseModel):
+    cdef readonly object mean, precision, centred_intercept
+    cdef Columns columns
+    cdef StandardizedStep step_standardized
+    # The intercepts for centred columns
+    cdef void* centred_b
+
+    cdef int step_output(
+        self, Py_ssize_t output, double learning_rate) except -1 nogil
+    cdef double shift(self, Py_ssize_t output) noexcept nogil
 
 
 cdef void* writable_memory(array, shape, dtype) except NULL

@@ -17,6 +17,11 @@ from skmbsgd._engine.signals cimport check_signals
 cdef extern from "steps.h":
     Step step_for "skmbsgd_step_for" (
         ptrdiff_t rule, ptrdiff_t map, bint single_precision) noexcept nogil
+    StandardizedStep standardized_step_for "skmbsgd_standardized_step_for" (
+        ptrdiff_t rule, ptrdiff_t map, bint single_precision) noexcept nogil
+    double dot "skmbsgd_dot" (
+        const void* w, const double* x, ptrdiff_t n, bint single_precision
+    ) noexcept nogil
 
 cdef enum:
     # Weights that are moved between two checks for signals
@@ -140,14 +145,17 @@ cdef class DenseModel(Model):
                 <char*>self.v + first * itemsize, <char*>self.g + first * itemsize, n,
                 learning_rate, self.rule.momentum, l2, self.threshold[0])
             first = self.next_part(first)
+        self.move_intercepts(self.b, learning_rate)
+        return 0
+
+    cdef void move_intercepts(self, void* b, double learning_rate) noexcept nogil:
         if self.fit_intercept:
             self.step_intercepts(
-                self.b, NULL, self.b_v, self.b_g, self.n_outputs,
+                b, NULL, self.b_v, self.b_g, self.n_outputs,
                 learning_rate, self.rule.momentum, 0.0, 0.0)
         else:
             # Nobody needs it, but threads would go on adding it up.
-            memset(self.b_g, 0, self.n_outputs * itemsize)
-        return 0
+            memset(self.b_g, 0, self.n_outputs * (4 if self.single_precision else 8))
 
     cdef Py_ssize_t next_part(self, Py_ssize_t first) except -1 nogil:
         """The first weight of the part after this one, once signals are checked."""
@@ -210,6 +218,91 @@ cdef class DenseModel(Model):
         cdef Py_ssize_t k
         for k in range(self.n_outputs):
             self.absolute_rest += fabs(b[k]) + fabs(b_v[k])
+
+
+cdef class StandardizedModel(DenseModel):
+    """A dense model that is trained as if the columns of X had been standardised.
+
+    With the means m, and the inverses p of the variances, of the columns, the weight of
+    a standardised column is w / sqrt(p), and its gradient sqrt(p) * (g - m * b_g). In
+    terms of w, the weight of the column as given, the update rules become those with
+    the gradient below. The penalty is that of w; L2 acts at the end of the step, since
+    lam2 * p may be of any size. The threshold of L1 is p * u.
+
+        g <- p * (g - m * b_g + lam2 * w) / (1 + eta * lam2 * p)
+
+    The intercept of the centred columns moves as always; that of the columns as given
+    follows from it: b = b_centred - w m.
+
+    Parameters
+    ----------
+    state, rule, penalty, fit_intercept
+        As for Model.
+    mean, precision : ndarray of float64 of shape (n_features,)
+        m and p; 0 where a column is not to be centred, or its weight not to be moved.
+    """
+
+    def __init__(
+        self, state, Rule rule, Penalty penalty, bint fit_intercept, mean, precision
+    ):
+        super().__init__(state, rule, penalty, fit_intercept)
+        shape = (self.n_features,)
+        self.mean, self.precision = mean, precision
+        self.columns.mean = <double*>writable_memory(mean, shape, np.float64)
+        self.columns.precision = <double*>writable_memory(precision, shape, np.float64)
+        self.step_standardized = standardized_step_for(
+            rule.number, penalty.map_number, self.single_precision)
+        self.centred_intercept = self.intercept.copy()
+        self.centred_b = <void*><size_t>self.centred_intercept.ctypes.data
+        for output in range(self.n_outputs):
+            self.centred_intercept[output] += self.shift(output)
+
+    cdef int step(self, double learning_rate) except -1 nogil:
+        cdef Py_ssize_t output
+        self.penalty.move_threshold(self.rule, self.threshold, learning_rate)
+        for output in range(self.n_outputs):
+            self.step_output(output, learning_rate)
+        self.move_intercepts(self.centred_b, learning_rate)
+        for output in range(self.n_outputs):
+            if self.single_precision:
+                (<float*>self.b)[output] = <float>(
+                    (<float*>self.centred_b)[output] - self.shift(output))
+            else:
+                (<double*>self.b)[output] = (
+                    (<double*>self.centred_b)[output] - self.shift(output))
+        return 0
+
+    cdef int step_output(
+        self, Py_ssize_t output, double learning_rate
+    ) except -1 nogil:
+        """Move the weights of an output."""
+        cdef Py_ssize_t first = 0, n, place, itemsize = 4 if self.single_precision else 8
+        cdef Columns columns
+        if self.single_precision:
+            columns.intercept_gradient = (<float*>self.b_g)[output]
+        else:
+            columns.intercept_gradient = (<double*>self.b_g)[output]
+        while first < self.n_features:
+            n = min(self.n_features - first, <Py_ssize_t>WEIGHTS_OF_PART)
+            place = output * self.n_features + first
+            columns.mean = self.columns.mean + first
+            columns.precision = self.columns.precision + first
+            self.step_standardized(
+                <char*>self.w + place * itemsize, self.z + place,
+                <char*>self.v + place * itemsize, <char*>self.g + place * itemsize, n,
+                learning_rate, self.rule.momentum, self.penalty.l2, self.threshold[0],
+                &columns)
+            if first + n < self.n_features:
+                check_signals()
+            first += n
+        return 0
+
+    cdef double shift(self, Py_ssize_t output) noexcept nogil:
+        """w m, what the means of the columns add to a decision."""
+        cdef Py_ssize_t place = output * self.n_features
+        return dot(
+            <char*>self.w + place * (4 if self.single_precision else 8),
+            self.columns.mean, self.n_features, self.single_precision)
 
 
 cdef void average_each(

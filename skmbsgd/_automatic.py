@@ -1,0 +1,368 @@
+"""eta0="auto" and learning_rate="auto": an initial rate from the data, cycles of rates.
+
+The initial rate is that of expected smoothness (R. M. Gower, N. Loizou, X. Qian,
+A. Sailanbayev, E. Shulgin and P. Richtarik, "SGD: General Analysis and Improved Rates",
+ICML 2019), with the mean of the squared norms taken by their own size:
+
+    eta0 = c / (kappa * lam + alpha
+                + kappa * R2 * (n - B) / (B * (n - 1)) / (1 - momentum))
+
+where kappa bounds the curvature of the loss, lam is the largest eigenvalue of the mean
+of x x', and R2 = sum s^2 / sum s with s = |x|^2 + 1, the 1 for an intercept.
+"""
+
+import math
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils.extmath import row_norms
+
+from skmbsgd._columns import parts_of
+from skmbsgd._engine.losses import (
+    EpsilonInsensitive,
+    Huber,
+    Logistic,
+    Softmax,
+    SquaredError,
+    SquaredEpsilonInsensitive,
+)
+from skmbsgd._schedules import UpdateSchedule
+
+# c of the formula, by the loss
+LOGISTIC_FACTOR, OTHER_FACTOR, REGRESSION_FACTOR = 2.0, 1.0, 0.25
+# Without momentum updates bear so many times as much.
+FACTOR_WITHOUT_MOMENTUM = 2.0
+
+POWER_ITERATIONS = 8
+# Of the sample whose largest eigenvalue is taken
+MAX_SAMPLE_ROWS = 1024
+MAX_SAMPLE_NUMBERS = 2**20
+MIN_SAMPLE_ROWS = 32
+
+# The first cycle: at least so many epochs, or one where an epoch is long, and so many
+# updates, more with a momentum near 1; at most so many epochs.
+FIRST_EPOCHS, FIRST_UPDATES, MAX_FIRST_EPOCHS = 3, 64, 16
+UPDATES_OF_A_LONG_EPOCH = 1000
+MOMENTUM_OF_FIRST_UPDATES = 0.9
+GROWTH_OF_CYCLES = 1.5
+FEWEST_CYCLES = 3
+# A cycle that gained less than so many times tol of all progress was the last one.
+TOLERANCE_OF_CYCLE = 5.0
+# Rises of the objective, as shares of all progress, above which the peak of the next
+# cycle is halved, and below which it is doubled, up to so many times the initial rate.
+HIGH_RISE, LOW_RISE = 0.05, 0.01
+MAX_PEAK = 64.0
+
+# When training begins anew, the rate is divided by this ...
+RATE_DIVISOR = 4.0
+# ... and so often at most.
+MAX_RESTARTS = 30
+# What an objective may be as a share of that at the start: in the first epoch, later
+FIRST_RISE, LATER_RISE = 2.0, 1.1
+
+# Updates after which the rate in a stream has begun to fall
+STREAM_UPDATES = 200.0
+
+
+def is_regression_loss(loss):
+    """Whether it is a loss of the distance of decisions from targets."""
+    return isinstance(
+        loss,
+        (SquaredError, Huber, EpsilonInsensitive, SquaredEpsilonInsensitive),
+    )
+
+
+def factor_of(loss, momentum):
+    """c of the formula."""
+    if isinstance(loss, (Logistic, Softmax)):
+        factor = LOGISTIC_FACTOR
+    else:
+        factor = REGRESSION_FACTOR if is_regression_loss(loss) else OTHER_FACTOR
+    return factor * (FACTOR_WITHOUT_MOMENTUM if momentum == 0.0 else 1.0)
+
+
+def curvature_of(loss, data):
+    """kappa: a bound of the curvature, or the slope over the size of the residuals.
+
+    A loss of bounded slope is as steep for targets of any unit: that its steps have the
+    size of the targets asks for a rate that grows with them.
+    """
+    if loss.max_curvature is not None:
+        return loss.max_curvature
+    if not is_regression_loss(loss):
+        return 1.0
+    size = typical_residual(data)
+    return (loss.derivative(0.0, size) / size if size > 0.0 else 0.0) or 1.0
+
+
+def typical_residual(data):
+    """The mean distance of the targets from their median, over all outputs."""
+    y = data.target_matrix()
+    with np.errstate(over="ignore", invalid="ignore"):
+        distances = np.abs(y - np.median(y, axis=0)).mean(axis=1)
+        return float(np.average(distances, weights=data.weights()))
+
+
+class Standardized:
+    """Rows as training sees them: standardised, or as they are, with the intercept's 1.
+
+    Parameters
+    ----------
+    mean, precision : ndarray of float64 of shape (n_features,), or None
+        As `standardization_of` gives them; None for rows as they are.
+    fit_intercept : bool
+    """
+
+    def __init__(self, columns, fit_intercept):
+        self.mean, self.scale = (None, None) if columns is None else columns
+        if self.scale is not None:
+            self.scale = np.sqrt(self.scale)
+        self.fit_intercept = fit_intercept
+
+    def rows(self, X):
+        """The rows of an array in float64, without the intercept's 1."""
+        if self.mean is None:
+            return X if issparse(X) else X.astype(np.float64)
+        return (X - self.mean) * self.scale
+
+    def squared_norms(self, X):
+        """|x|^2, plus 1 with an intercept, of each row."""
+        return row_norms(self.rows(X), squared=True) + float(self.fit_intercept)
+
+
+def learn_smoothness(state, data, standardized):
+    """Let rows join the sums of which the initial rate is made.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Its `norm_sums`, `direction` and `largest_eigenvalue` are replaced.
+    data : TrainingData
+        Rows count by their weights.
+    standardized : Standardized
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        state.norm_sums = state.norm_sums + norm_sums(data, standardized)
+        direction, eigenvalue = largest_eigenvalue(
+            *sample_of(data, standardized, state.seed), state.direction
+        )
+    state.direction = direction
+    state.largest_eigenvalue = max(state.largest_eigenvalue, eigenvalue)
+
+
+def norm_sums(data, standardized):
+    """The sums of s and of s^2 over the rows."""
+    sums = np.zeros(2)
+    for part in [data] if issparse(data.X) else parts_of(data):
+        s = standardized.squared_norms(part.select(part.X)) * part.weights()
+        sums += s.sum(), (s**2).sum()
+    return sums
+
+
+def sample_of(data, standardized, seed):
+    """Random rows with the column of the intercept, and their weights."""
+    n_rows = data.n_rows
+    n_features = data.X.shape[1]
+    size = max(MIN_SAMPLE_ROWS, MAX_SAMPLE_NUMBERS // max(1, n_features))
+    size = min(n_rows, MAX_SAMPLE_ROWS, MAX_SAMPLE_ROWS if issparse(data.X) else size)
+    if size < n_rows:
+        chosen = np.random.default_rng(seed).choice(n_rows, size, replace=False)
+        rows = chosen if data.rows is None else data.rows[chosen]
+        data = data.subset(np.sort(rows))
+    return (
+        standardized.rows(data.select(data.X)),
+        data.weights(),
+        standardized.fit_intercept,
+    )
+
+
+def largest_eigenvalue(X, weights, fit_intercept, direction):
+    """The largest eigenvalue of the mean of w x x', by power iterations.
+
+    Returns
+    -------
+    direction : ndarray of shape (n_features + 1,)
+        Its eigenvector, to go on from with other rows.
+    eigenvalue : float
+    """
+    n_rows, n_features = X.shape
+    if direction is None:
+        direction = np.append(X.T @ weights, weights.sum() * fit_intercept)
+        # A start that no eigenvector is orthogonal to but by chance
+        direction += np.abs(direction).max() * np.cos(np.arange(n_features + 1))
+    eigenvalue = 0.0
+    for _ in range(POWER_ITERATIONS):
+        length = math.sqrt(np.einsum("i,i", direction, direction))
+        if not 0.0 < length < math.inf:
+            break
+        unit = direction / length
+        z = weights * (times(X, unit[:-1]) + unit[-1] * fit_intercept)
+        direction = np.append(transposed_times(X, z), z.sum() * fit_intercept) / n_rows
+        eigenvalue = math.sqrt(np.einsum("i,i", direction, direction))
+    return direction, eigenvalue
+
+
+# By einsum: the sums of BLAS depend on the number of its threads.
+
+
+def times(X, w):
+    """X w"""
+    return X @ w if issparse(X) else np.einsum("ij,j->i", X, w)
+
+
+def transposed_times(X, z):
+    """X^T z"""
+    return X.T @ z if issparse(X) else np.einsum("ij,i->j", X, z)
+
+
+def initial_rate(state, data, loss, alpha, batch_size, momentum, *, streaming=False):
+    """The formula above, for what a state has learnt of the rows.
+
+    The rows of a stream are without number.
+    """
+    kappa = curvature_of(loss, data)
+    sum_of_norms, sum_of_squares = state.norm_sums
+    mean_norm = sum_of_squares / sum_of_norms if sum_of_norms > 0.0 else 0.0
+    n_rows = math.inf if streaming else data.n_rows
+    if streaming:
+        share_of_noise = 1.0 / batch_size
+    else:
+        share_of_noise = (n_rows - batch_size) / max(1.0, batch_size * (n_rows - 1.0))
+    noise = kappa * mean_norm * share_of_noise / (1.0 - momentum)
+    bound = kappa * state.largest_eigenvalue + alpha + noise
+    factor = factor_of(loss, momentum)
+    if not bound > 0.0:
+        return factor
+    return factor / bound if math.isfinite(bound) else np.finfo(np.float64).tiny
+
+
+def highest_peak(loss):
+    """How many times the initial rate a cycle may begin with."""
+    return 1.0 if is_regression_loss(loss) else MAX_PEAK
+
+
+def stream_rate(update, eta0):
+    """eta0 / sqrt(1 + update / STREAM_UPDATES), the rate of a stream without end."""
+    return eta0 / np.sqrt(1.0 + update / STREAM_UPDATES)
+
+
+def stream_schedule(eta0):
+    """The schedule of a stream for an initial rate."""
+    return UpdateSchedule(stream_rate, {"eta0": eta0})
+
+
+class Cycles:
+    """Cycles of epochs in which the rate falls from a peak to 0, update by update.
+
+    A cycle is `GROWTH_OF_CYCLES` times as long as the one before. How high the
+    objective rises in a cycle above the end of the one before shows the noise at the
+    peak, which is halved or doubled by it. A cycle that gains too little is the last
+    one, but never the first or the second.
+
+    Parameters
+    ----------
+    eta0 : float
+        The peak of the first cycle.
+    max_peak : float
+        The largest peak.
+    n_updates : int
+        Updates in an epoch.
+    momentum : float
+    tol : float or None
+        `TOLERANCE_OF_CYCLE` times this share of all progress is too little; None for
+        one cycle that takes all epochs.
+    n_epochs : int
+        All the epochs there are: the last cycle ends with them.
+    """
+
+    counts_updates = True
+
+    def __init__(self, eta0, max_peak, n_updates, momentum, tol, n_epochs):
+        self.parameters = {"eta0": eta0}
+        self.peak, self.max_peak = eta0, max_peak
+        self.n_updates = n_updates
+        self.tol = tol
+        self.n_left = n_epochs
+        self.ends: list[float] = []
+        self.judged: list[float] = []
+        self.length = self.first_length(momentum)
+        self.begin_cycle()
+
+    def first_length(self, momentum):
+        """Number of epochs of the first cycle."""
+        slowness = max(1.0, (1.0 - MOMENTUM_OF_FIRST_UPDATES) / (1.0 - momentum))
+        shortest = 1 if self.n_updates >= UPDATES_OF_A_LONG_EPOCH else FIRST_EPOCHS
+        epochs = math.ceil(FIRST_UPDATES * slowness / self.n_updates)
+        return min(max(shortest, epochs), math.ceil(MAX_FIRST_EPOCHS * slowness))
+
+    def begin_cycle(self):
+        """Begin a cycle, which takes all that is left if the next one would not fit."""
+        if self.tol is None or 2 * self.length > self.n_left:
+            self.length = max(1, self.n_left)
+        self.epoch = 0
+        self.highest = -math.inf
+
+    @property
+    def ends_with_next_epoch(self):
+        """Whether the next epoch is the last of its cycle."""
+        return self.epoch + 1 == self.length
+
+    def rates(self, state, n_updates):
+        """Rates of the next epoch's updates."""
+        update = self.epoch * n_updates + np.arange(n_updates)
+        return self.peak * (1.0 - update / (self.length * n_updates))
+
+    def count_epoch(self, objective):
+        """Take one epoch's objective; tell whether it was the last of its cycle."""
+        self.highest = max(self.highest, objective)
+        self.epoch += 1
+        self.n_left -= 1
+        return self.epoch == self.length
+
+    def is_finished_by(self, end, judged, start):
+        """Tell at the end of a cycle whether it was the last one.
+
+        Parameters
+        ----------
+        end : float
+            The training objective.
+        judged : float
+            What is to fall: the same, or what validation makes of the model.
+        start : float
+            The training objective before the first cycle.
+        """
+        before = self.ends[-1] if self.ends else start
+        self.ends.append(end)
+        self.judged.append(judged)
+        if self.n_left <= 0 or self.is_converged(start):
+            return True
+        self.adjust_peak(self.highest - before, start - min(self.ends))
+        self.length = math.ceil(GROWTH_OF_CYCLES * self.length)
+        self.begin_cycle()
+        return False
+
+    def is_converged(self, start):
+        """Whether the last cycle gained too little."""
+        if self.tol is None or len(self.judged) < FEWEST_CYCLES:
+            return False
+        # A score has no start to be compared with.
+        first = max(self.judged)
+        if self.judged == self.ends:
+            first = max(first, start)
+        progress = first - min(self.judged)
+        gain = self.judged[-2] - self.judged[-1]
+        return gain <= TOLERANCE_OF_CYCLE * self.tol * progress
+
+    def adjust_peak(self, rise, progress):
+        """Choose the peak of the next cycle by this one's rise."""
+        # The first cycle rises from the start.
+        if len(self.ends) == 1:
+            return
+        if rise > HIGH_RISE * progress:
+            self.peak /= 2.0
+        elif rise < LOW_RISE * progress:
+            self.peak = min(2.0 * self.peak, self.max_peak)
+
+    def remedy(self):
+        """What makes the rates smaller."""
+        return f"a smaller initial rate (eta0='auto' found {self.parameters['eta0']!r})"
