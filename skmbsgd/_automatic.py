@@ -62,6 +62,9 @@ FIRST_RISE, LATER_RISE = 2.0, 1.1
 
 # Updates after which the rate in a stream has begun to fall
 STREAM_UPDATES = 200.0
+# Of the running means there: polynomial-decay averaging (O. Shamir and T. Zhang, ICML
+# 2013)
+RECENCY_IN_STREAMS = 8.0
 
 
 def is_regression_loss(loss):
@@ -152,10 +155,16 @@ def learn_smoothness(state, data, standardized):
 
 def norm_sums(data, standardized):
     """The sums of s and of s^2 over the rows."""
+    if issparse(data.X):
+        parts = [(data.select(data.X), data.weights())]
+    else:
+        parts = parts_of(data)
     sums = np.zeros(2)
-    for part in [data] if issparse(data.X) else parts_of(data):
-        s = standardized.squared_norms(part.select(part.X)) * part.weights()
-        sums += s.sum(), (s**2).sum()
+    for X, weights in parts:
+        s = standardized.squared_norms(X)
+        if weights is not None:
+            s *= weights
+        sums += s.sum(), np.einsum("i,i", s, s)
     return sums
 
 

@@ -17,6 +17,7 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmbsgd._automatic import (
+    RECENCY_IN_STREAMS,
     Cycles,
     Standardized,
     highest_peak,
@@ -296,9 +297,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if resumed:
             state = self._resume(data.n_outputs)
         else:
-            state = self._initial_state(data, check_random_state(self.random_state))
+            state = self._initial_state(
+                data,
+                check_random_state(self.random_state),
+                intercept_init=self._constants_to_start_from(data),
+            )
             self._forget_validation()
             self.loss_curve_, self.learning_rate_curve_ = [], []
+        self._average_stream(state, data.X)
         trainer = self._make_trainer(state, data, streaming=True)
         weighted = data.sample_weight is None or data.sample_weight.any()
         objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
@@ -312,10 +318,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         # Twice, so that no product of weights overflows
         data = self._weigh_classes(data.with_weights_of_mean_one())
         data = data.with_weights_of_mean_one()
-        if self._finds_rate and self.fit_intercept and not self._starts_from(
-            coef_init, intercept_init
-        ):
-            intercept_init = best_constants(self._make_loss(data.n_outputs), data)
+        if not self._starts_from(coef_init, intercept_init):
+            intercept_init = self._constants_to_start_from(data)
         state = self._initial_state(data, random_state, coef_init, intercept_init)
         return self._make_trainer(state, data)
 
@@ -323,6 +327,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """Whether there are weights to start from."""
         warm = self.warm_start and hasattr(self, "coef_")
         return warm or any(values is not None for values in initial_values)
+
+    def _constants_to_start_from(self, data):
+        """The best intercepts of a model without features, if the rate is found."""
+        if not (self._finds_rate and self.fit_intercept):
+            return None
+        return best_constants(self._make_loss(data.n_outputs), data)
 
     def _begin_range_test(self, X, y, sample_weight):
         """A trainer before the first update, on all of the data."""
@@ -601,11 +611,22 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 f"y has {n_outputs} targets, but the model was trained on "
                 f"{len(state.coef)}."
             )
-        if not self.average:
-            state.end_average()
-        elif state.average_coef is None or state.n_samples < int(self.average):
-            state.begin_average()
         return state
+
+    def _average_stream(self, state, X):
+        """Begin or end the running means of a stream, as the parameters ask."""
+        automatic = (
+            self._finds_rate and self.learning_rate == "auto" and not issparse(X)
+        )
+        recency = 0.0 if self.average else RECENCY_IN_STREAMS
+        if not (self.average or automatic):
+            state.end_average()
+        elif (
+            state.average_coef is None
+            or state.recency != recency
+            or state.n_samples < int(self.average)
+        ):
+            state.begin_average(recency)
 
     def _publish(self, state, history=None):
         """Make the state's weights, and a history, the estimator's own."""

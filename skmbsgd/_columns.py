@@ -1,8 +1,8 @@
-"""Means and variances of the columns of X, of all rows that a model has seen."""
+"""Means and variances of the columns of X, over all rows that a model has seen."""
 
 import numpy as np
 
-from skmbsgd._sklearn import incremental_mean_and_var, is_constant_feature
+from skmbsgd._sklearn import is_constant_feature
 
 # Rows are worked on in parts of so many numbers, which stay in the cache.
 NUMBERS_PER_PART = 2**15
@@ -11,6 +11,9 @@ NUMBERS_PER_PART = 2**15
 def learn_columns(state, data):
     """Let the rows of dense data join the statistics of a state.
 
+    Parts are merged as T. F. Chan, G. H. Golub and R. J. LeVeque do it ("Updating
+    Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979).
+
     Parameters
     ----------
     state : TrainingState
@@ -18,25 +21,43 @@ def learn_columns(state, data):
     data : TrainingData
         Rows count by their weights.
     """
-    n_features = data.X.shape[1]
-    mean, variance, weight = (
-        (np.zeros(n_features), np.zeros(n_features), np.zeros(n_features))
-        if state.column_mean is None
-        else (state.column_mean, state.column_variance, state.column_weight)
-    )
-    for part in parts_of(data):
-        weights = part.weights()
-        if weights.any():
-            with np.errstate(over="ignore", invalid="ignore"):
-                mean, variance, weight = incremental_mean_and_var(
-                    part.select(part.X),
-                    mean,
-                    variance,
-                    weight,
-                    None if part.sample_weight is None else weights,
-                )
+    mean, variance = state.column_mean, state.column_variance
+    total = state.column_weight
+    if mean is None:
+        mean = variance = np.zeros(data.X.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for X, weights in parts_of(data):
+            weight = len(X) if weights is None else weights.sum()
+            if weight == 0.0:
+                continue
+            total += weight
+            share = weight / total
+            part_mean, part_variance = mean_and_variance(X, weights, weight)
+            delta = part_mean - mean
+            variance = (
+                variance
+                + share * (part_variance - variance)
+                + share * (1.0 - share) * delta**2
+            )
+            mean = mean + share * delta
+    if not np.isfinite(variance).all():
+        raise ValueError(
+            "X has columns whose variance float64 cannot hold. Divide them by a power "
+            "of ten, or set standardize=False and a number for eta0."
+        )
     state.column_mean, state.column_variance = mean, variance
-    state.column_weight = np.asarray(weight, dtype=np.float64)
+    state.column_weight = float(total)
+
+
+def mean_and_variance(X, weights, weight):
+    """Of the columns, with the sum of the weights."""
+    if weights is None:
+        mean = X.mean(axis=0, dtype=np.float64)
+        deviations = X - mean
+        return mean, np.einsum("ij,ij->j", deviations, deviations) / weight
+    mean = np.einsum("i,ij->j", weights, X) / weight
+    deviations = X - mean
+    return mean, np.einsum("i,ij,ij->j", weights, deviations, deviations) / weight
 
 
 def standardization_of(state, fit_intercept):
@@ -59,5 +80,11 @@ def standardization_of(state, fit_intercept):
 
 
 def parts_of(data):
-    """The data in parts that stay in the cache."""
-    return data.parts(max(1, NUMBERS_PER_PART // max(1, data.X.shape[1])))
+    """Parts of the rows and of their weights, or None for these, that fit the cache."""
+    n_rows = max(1, NUMBERS_PER_PART // max(1, data.X.shape[1]))
+    for start in range(0, data.n_rows, n_rows):
+        rows = slice(start, start + n_rows)
+        if data.rows is not None:
+            rows = data.rows[rows]
+        weights = data.sample_weight
+        yield data.X[rows], None if weights is None else weights[rows]

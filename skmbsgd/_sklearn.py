@@ -17,9 +17,6 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn.utils.extmath import (
-    _incremental_mean_and_var as incremental_mean_and_var,
-)
 from sklearn.utils.multiclass import (
     _check_partial_fit_first_call as check_partial_fit_first_call,
 )
@@ -50,7 +47,6 @@ __all__ = [
     "check_partial_fit_first_call",
     "check_sample_weight",
     "has_callbacks",
-    "incremental_mean_and_var",
     "is_constant_feature",
     "safe_indexing",
     "validate_parameter_constraints",

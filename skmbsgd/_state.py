@@ -34,6 +34,9 @@ class TrainingState:
         Running means over the updates; None without averaging.
     n_averaged : int
         Number of updates in the running means.
+    recency : float
+        How much later updates count for more in them: update n joins with the share
+        (1 + recency) / (n + recency). 0 for equal shares, as CSR input needs them.
     n_epochs, n_updates, n_samples : int
         Clocks: epochs and updates done, samples seen.
     seed : int
@@ -48,9 +51,10 @@ class TrainingState:
         first epoch of a model that does not start at 0.
     eta0 : float or None
         The initial rate; None before the first update.
-    column_mean, column_variance, column_weight : ndarray of float64, or None
-        Of the columns of all rows seen, each of shape (n_features,); None as long as
-        no columns were standardised.
+    column_mean, column_variance : ndarray of float64 of shape (n_features,), or None
+        Of all rows seen; None as long as no columns were standardised.
+    column_weight : float
+        The sum of the weights of these rows.
     norm_sums, direction, largest_eigenvalue
         What the automatic rate is made of (skmbsgd/_automatic.py).
     automatic_rate : float
@@ -68,6 +72,7 @@ class TrainingState:
     average_coef: np.ndarray | None = None
     average_intercept: np.ndarray | None = None
     n_averaged: int = 0
+    recency: float = 0.0
     n_epochs: int = 0
     n_updates: int = 0
     n_samples: int = 0
@@ -78,14 +83,14 @@ class TrainingState:
     eta0: float | None = None
     column_mean: np.ndarray | None = None
     column_variance: np.ndarray | None = None
-    column_weight: np.ndarray | None = None
+    column_weight: float = 0.0
     norm_sums: np.ndarray = field(default_factory=lambda: np.zeros(2))
     direction: np.ndarray | None = None
     largest_eigenvalue: float = 0.0
     automatic_rate: float = math.inf
 
     @classmethod
-    def start(cls, coef, intercept, seed, averaged):
+    def start(cls, coef, intercept, seed, averaged=False):
         """State before the first update, at rest at the given weights."""
         state = cls(
             coef=coef,
@@ -129,8 +134,9 @@ class TrainingState:
         if self.average_coef is not None:
             self.begin_average()
 
-    def begin_average(self):
+    def begin_average(self, recency=0.0):
         """Make room for running means."""
+        self.recency = recency
         self.average_coef = np.zeros(self.coef.shape)
         self.average_intercept = np.zeros(self.intercept.shape)
         self.n_averaged = 0

@@ -134,6 +134,8 @@ class Trainer:
             in_blocks=isinstance(self.shuffle, str) and self.shuffle == "blocks",
         )
         self.model = self.rows[0].model
+        # Those of one thread in the order given, made when they are needed
+        self.rows_in_order = None
 
     def train(self, max_iter, patience, task, *, validation=None, verbose=False):
         """Run epochs until objective or score stop improving, or a callback asks.
@@ -255,7 +257,9 @@ class Trainer:
         if self.state.n_averaged > 0:
             self.store()
             return self._objective_of(*self.state.weights())
-        return compute_loss(self.rows[0], self.loss) + self.model.penalty_value
+        if self.rows_in_order is None:
+            self.rows_in_order = self.data.rows_for(self.model)
+        return compute_loss(self.rows_in_order, self.loss) + self.model.penalty_value
 
     def run_epoch(self):
         """Visit every row once, in batches; return the training objective."""

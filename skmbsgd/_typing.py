@@ -20,6 +20,7 @@ Shuffle: TypeAlias = bool | Literal["blocks"]
 PenaltyName: TypeAlias = Literal["l2", "l1", "elasticnet"]
 Schedule: TypeAlias = (
     Literal[
+        "auto",
         "time",
         "step",
         "constant",

@@ -123,14 +123,13 @@ cdef inline Py_ssize_t positions_needed(Rows rows, Py_ssize_t batch) noexcept no
 def compute_loss(Rows rows, Loss loss):
     """The mean over the rows of weight * loss, at the weights of their model.
 
-    In one thread, whatever the member, and only after an epoch or before the first.
+    For rows of a single thread, after an epoch or before the first.
     """
     cdef Py_ssize_t n_rows = rows.order.n_rows
     cdef Py_ssize_t row = 0, n_loaded
     cdef double total = 0.0, work = 0.0
     rows.model.begin_epoch(np.zeros(1), 1, 1)
     rows.begin_epoch(n_rows)
-    rows.order.decide(n_rows)
     with nogil:
         while row < n_rows:
             n_loaded = rows.load(row, n_rows, 1.0)

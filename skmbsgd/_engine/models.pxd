@@ -29,6 +29,7 @@ cdef class Model:
     cdef readonly object average_coef, average_intercept
     cdef readonly object positions, threshold_array
     cdef bint fit_intercept
+    cdef double recency
     # u and r of penalties.pxd
     cdef double* threshold
     cdef readonly double squared_norm, absolute_sum

@@ -61,6 +61,7 @@ cdef class Model:
         self.average_coef = state.average_coef
         self.average_intercept = state.average_intercept
         self.n_averaged = state.n_averaged
+        self.recency = state.recency
         self.positions = state.positions
         self.threshold_array = state.threshold
         self.threshold = <double*>writable_memory(state.threshold, (2,), np.float64)
@@ -167,7 +168,7 @@ cdef class DenseModel(Model):
         cdef Py_ssize_t first = 0, n
         cdef double share
         self.n_averaged += 1
-        share = 1.0 / self.n_averaged
+        share = (1.0 + self.recency) / (self.n_averaged + self.recency)
         while first < self.n_weights:
             n = min(self.n_weights - first, <Py_ssize_t>WEIGHTS_OF_PART)
             if self.single_precision:
