@@ -64,7 +64,7 @@ FIRST_RISE, LATER_RISE = 2.0, 1.1
 STREAM_UPDATES = 200.0
 # Of the running means there: polynomial-decay averaging (O. Shamir and T. Zhang, ICML
 # 2013)
-RECENCY_IN_STREAMS = 8.0
+RECENCY_IN_STREAMS = 3.0
 
 
 def is_regression_loss(loss):
