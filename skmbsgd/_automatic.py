@@ -20,6 +20,7 @@ from sklearn.utils.extmath import row_norms
 from skmbsgd._columns import parts_of
 from skmbsgd._engine.losses import (
     EpsilonInsensitive,
+    Hinge,
     Huber,
     Logistic,
     Softmax,
@@ -100,10 +101,51 @@ def curvature_of(loss, data):
 
 def typical_residual(data):
     """The mean distance of the targets from their median, over all outputs."""
-    y = data.target_matrix()
     with np.errstate(over="ignore", invalid="ignore"):
-        distances = np.abs(y - np.median(y, axis=0)).mean(axis=1)
-        return float(np.average(distances, weights=data.weights()))
+        distances = [
+            np.average(np.abs(y - weighted_median(y, weights)), weights=weights)
+            for y, weights in data.distributions()
+        ]
+    return float(np.mean(distances))
+
+
+def initial_intercepts(loss, data):
+    """The intercepts of the best model without features, or near it.
+
+    Log-odds for the logistic losses, for others the mean of the targets if the loss has
+    a bounded curvature and their median otherwise; 0 for the hinge and the perceptron.
+    """
+    if isinstance(loss, Hinge):
+        return np.zeros(data.n_outputs)
+    intercepts = np.array(
+        [
+            initial_intercept(loss, y, weights, data.n_rows)
+            for y, weights in data.distributions()
+        ]
+    )
+    # The decisions of a softmax count by their differences.
+    return intercepts - intercepts.mean() if isinstance(loss, Softmax) else intercepts
+
+
+def initial_intercept(loss, y, weights, n_rows):
+    """The same for the targets of one output and their weights."""
+    total = weights.sum()
+    if total == 0.0:
+        return 0.0
+    if isinstance(loss, (Logistic, Softmax)):
+        # A class without rows counts as half a row.
+        negative, positive = np.maximum(weights / total, 0.5 / n_rows)
+        return np.log(positive / (1.0 if isinstance(loss, Softmax) else negative))
+    if loss.max_curvature is None:
+        return weighted_median(y, weights)
+    return np.average(y, weights=weights)
+
+
+def weighted_median(y, weights):
+    """The first number with half of the weight at or below it."""
+    order = np.argsort(y)
+    totals = np.cumsum(weights[order])
+    return y[order[np.searchsorted(totals, totals[-1] / 2.0)]]
 
 
 class Standardized:

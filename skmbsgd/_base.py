@@ -21,11 +21,11 @@ from skmbsgd._automatic import (
     Cycles,
     Standardized,
     highest_peak,
+    initial_intercepts,
     initial_rate,
     learn_smoothness,
     stream_schedule,
 )
-from skmbsgd._baseline import best_constants
 from skmbsgd._callbacks import begin_fit_task
 from skmbsgd._checks import are_epochs, check_indices, fits_float64
 from skmbsgd._columns import learn_columns, standardization_of
@@ -332,7 +332,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """The best intercepts of a model without features, if the rate is found."""
         if not (self._finds_rate and self.fit_intercept):
             return None
-        return best_constants(self._make_loss(data.n_outputs), data)
+        return initial_intercepts(self._make_loss(data.n_outputs), data)
 
     def _begin_range_test(self, X, y, sample_weight):
         """A trainer before the first update, on all of the data."""

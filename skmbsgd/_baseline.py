@@ -33,33 +33,6 @@ def loss_of_best_constant(loss, data):
     return sum(totals) / data.n_rows
 
 
-def best_constants(loss, data):
-    """These intercepts, finite even for a class without rows."""
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        constants = np.array(
-            [best_constant(loss, *output) for output in data.distributions()]
-        )
-    # As if such a class had half a row
-    bound = math.log(2.0 * data.n_rows)
-    if isinstance(loss, (Logistic, Softmax)):
-        constants = np.clip(constants, -bound, bound)
-    return constants - constants.mean() if isinstance(loss, Softmax) else constants
-
-
-def best_constant(loss, targets, weights):
-    """The best intercept of one output."""
-    weight = weights.sum()
-    if weight == 0.0:
-        return 0.0
-    if isinstance(loss, Softmax):
-        return float(np.log(weights[1] / weight))
-    if isinstance(loss, Logistic):
-        return float(np.log(weights[1]) - np.log(weights[0]))
-    if isinstance(loss, SquaredError):
-        return float(np.average(targets, weights=weights))
-    return search(loss, targets, weights)[0]
-
-
 def least_total(loss, targets, weights):
     """The least total of the loss of one output that a constant can have."""
     weight = weights.sum()
@@ -72,17 +45,11 @@ def least_total(loss, targets, weights):
     if isinstance(loss, SquaredError):
         residuals = targets - np.average(targets, weights=weights)
         return float(weights @ residuals**2 / 2)
-    return search(loss, targets, weights)[1]
+    return least_total_by_search(loss, targets, weights)
 
 
-def search(loss, targets, weights):
-    """The same for any convex loss that a target between the extremes makes least.
-
-    Returns
-    -------
-    constant, total : float
-        The best constant and the total of the loss there.
-    """
+def least_total_by_search(loss, targets, weights):
+    """The same for any convex loss that a target between the extremes makes least."""
 
     def total(constant):
         total = 0.0
@@ -92,15 +59,13 @@ def search(loss, targets, weights):
             total += loss.total(y, np.full(y.shape, constant), scale)
         return total
 
-    low, high = float(targets.min()), float(targets.max())
+    low, high = targets.min(), targets.max()
     # Where the best is often, and a search comes but near
-    candidates = [0.0, low, high]
+    totals = [total(low), total(high), total(0.0)]
     if low < high and math.isfinite(high - low):
-        options = {"xatol": PRECISION * (high - low), "maxiter": 100}
+        search = {"xatol": PRECISION * (high - low), "maxiter": 100}
         best = minimize_scalar(
-            total, bounds=(low, high), method="bounded", options=options
+            total, bounds=(low, high), method="bounded", options=search
         )
-        candidates.append(float(best.x))
-    totals = [total(constant) for constant in candidates]
-    best_index = int(np.argmin(totals))
-    return candidates[best_index], totals[best_index]
+        totals.append(float(best.fun))
+    return min(totals)

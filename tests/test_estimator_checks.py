@@ -71,6 +71,7 @@ CLASSIFIERS = [
     MiniBatchSGDClassifier(learning_rate="optimal"),
     # With eta0=0.01 the rates would fall too fast for the 1,000 epochs of a check.
     MiniBatchSGDClassifier(decay=0.01, decay_unit="update", eta0=0.03),
+    MiniBatchSGDClassifier(decay=0.01, decay_unit="update"),
 ]
 
 REGRESSORS = [
@@ -98,7 +99,11 @@ REGRESSORS = [
     ),
     MiniBatchSGDRegressor(learning_rate="invscaling", eta0=0.1, batch_size="full"),
     MiniBatchSGDRegressor(
-        "epsilon_insensitive", learning_rate="optimal", tol=1e-5, n_iter_no_change=20
+        "epsilon_insensitive",
+        learning_rate="optimal",
+        momentum=0.0,
+        tol=1e-5,
+        n_iter_no_change=20,
     ),
     MiniBatchSGDRegressor(learning_rate=SlowingRate(), average=10),
     MiniBatchSGDRegressor("huber", penalty="l1"),
