@@ -238,9 +238,8 @@ def largest_eigenvalue(X, weights, fit_intercept, direction):
     """
     n_rows, n_features = X.shape
     if direction is None:
-        direction = np.append(X.T @ weights, weights.sum() * fit_intercept)
-        # A start that no eigenvector is orthogonal to but by chance
-        direction += np.abs(direction).max() * np.cos(np.arange(n_features + 1))
+        # Orthogonal to an eigenvector by chance only
+        direction = np.append(np.cos(np.arange(n_features)), 1.0)
     eigenvalue = 0.0
     for _ in range(POWER_ITERATIONS):
         length = math.sqrt(np.einsum("i,i", direction, direction))

@@ -1122,7 +1122,7 @@ def test_extreme_features_give_an_error_or_finite_weights(kind, loss, dtype, pen
             try:
                 call(estimator, kind, "fit", X=extreme)
             except ValueError as error:
-                assert "diverged" in str(error)
+                assert "diverged" in str(error) or "variance" in str(error)
                 assert not hasattr(estimator, "coef_")
             else:
                 for learnt in (
@@ -1136,7 +1136,7 @@ def test_extreme_features_give_an_error_or_finite_weights(kind, loss, dtype, pen
 @pytest.mark.parametrize(
     "changes",
     [
-        {"y": np.full(N_ROWS, 1e200)},
+        {"y": np.resize([1e200, -1e200], N_ROWS)},
         {"y": changed(Y, -1e300)},
         {"coef_init": np.full(N_FEATURES, 1e300)},
         {"intercept_init": [1e300]},

@@ -673,7 +673,9 @@ def test_a_series_of_labels_gives_the_same_model(method, series):
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_a_single_row_is_enough_for_a_regression(method):
     # w = eta0 * (1 - 0) * x after the first of these updates
-    estimator = MiniBatchSGDRegressor(penalty=None, eta0=0.25, max_iter=1, tol=None)
+    estimator = MiniBatchSGDRegressor(
+        penalty=None, eta0=0.25, momentum=0.0, max_iter=1, tol=None
+    )
     getattr(estimator, method)([[2.0, -4.0]], [1.0])
     assert_array_equal(estimator.coef_, [0.5, -1.0])
     assert_array_equal(estimator.intercept_, [0.25])
