@@ -384,7 +384,7 @@ class Cycles:
         before = self.ends[-1] if self.ends else start
         self.ends.append(end)
         self.judged.append(judged)
-        if self.n_left <= 0 or self.is_converged(start):
+        if self.is_converged(start):
             return True
         self.adjust_peak(self.highest - before, start - min(self.ends))
         self.length = math.ceil(GROWTH_OF_CYCLES * self.length)
