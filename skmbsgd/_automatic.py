@@ -24,8 +24,8 @@ from skmbsgd._engine.losses import (
     Huber,
     Logistic,
     Softmax,
-    SquaredError,
     SquaredEpsilonInsensitive,
+    SquaredError,
 )
 from skmbsgd._schedules import UpdateSchedule
 
