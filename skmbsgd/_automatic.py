@@ -102,8 +102,22 @@ def typical_residual(data):
     """The mean distance of the targets from their median, over all outputs."""
     y = data.target_matrix()
     with np.errstate(over="ignore", invalid="ignore"):
-        distances = np.abs(y - np.median(y, axis=0)).mean(axis=1)
-        return float(np.average(distances, weights=data.weights()))
+        if data.sample_weight is None:
+            return float(np.abs(y - np.median(y, axis=0)).mean())
+        weights = data.weights()
+        y, weights = y[weights > 0.0], weights[weights > 0.0]
+        if len(weights) == 0:
+            return 0.0
+        distances = np.abs(y - weighted_medians(y, weights)).mean(axis=1)
+        return float(np.average(distances, weights=weights))
+
+
+def weighted_medians(y, weights):
+    """A median of each column, of whose rows each counts by its weight."""
+    order = np.argsort(y, axis=0)
+    shares = np.cumsum((weights / weights.max())[order], axis=0)
+    places = (shares < shares[-1] / 2.0).sum(axis=0)
+    return np.take_along_axis(y, order, axis=0)[places, np.arange(y.shape[1])]
 
 
 class Standardized:
@@ -230,7 +244,7 @@ def initial_rate(state, data, loss, alpha, batch_size, momentum, *, streaming=Fa
     The rows of a stream are without number.
     """
     kappa = curvature_of(loss, data)
-    sum_of_norms, sum_of_squares = state.norm_sums
+    sum_of_norms, sum_of_squares = state.norm_sums.tolist()
     mean_norm = sum_of_squares / sum_of_norms if sum_of_norms > 0.0 else 0.0
     n_rows = math.inf if streaming else data.n_rows
     if streaming:
@@ -338,11 +352,13 @@ class Cycles:
         judged : float
             What is to fall: the same, or what validation makes of the model.
         start : float
-            The training objective before the first cycle.
+            The training objective before the first cycle; inf if that is no measure.
         """
         before = self.ends[-1] if self.ends else start
         self.ends.append(end)
         self.judged.append(judged)
+        if not math.isfinite(start):
+            start = max(self.ends)
         if self.n_left <= 0 or self.is_converged(start):
             return True
         self.adjust_peak(self.highest - before, start - min(self.ends))
