@@ -169,8 +169,13 @@ def learn_smoothness(state, data, standardized):
 
 def norm_sums(data, standardized):
     """The sums of s and of s^2 over the rows."""
-    if issparse(data.X):
-        parts = [(data.select(data.X), data.weights())]
+    if issparse(data.X) and data.rows is None:
+        parts = [(data.X, data.weights())]
+    elif issparse(data.X):  # so many rows at a time as a copy of them is small
+        parts = (
+            (part.select(part.X), part.weights())
+            for part in data.parts(MAX_SAMPLE_ROWS)
+        )
     else:
         parts = parts_of(data)
     sums = np.zeros(2)
