@@ -374,7 +374,7 @@ def test_a_stop_at_the_first_and_at_the_last_epoch(kind, n_epochs):
 def test_a_stop_with_validation_data_keeps_the_best_epoch_so_far(kind):
     X, y = data_of(kind)
     data = {"X": X[:60], "y": y[:60], "X_val": X[60:], "y_val": y[60:]}
-    settings = {"eta0": 0.5, "random_state": 0}
+    settings = {"eta0": 0.5, "momentum": 0.0, "random_state": 0}
     stopped = make(kind, **settings).set_callbacks(Stop(4)).fit(**data)
     shorter = make(kind, **settings, max_iter=4).fit(**data)
     assert np.argmax(shorter.validation_scores_) < 3
