@@ -402,7 +402,7 @@ def test_a_subclass_with_parameters_of_its_own_streams_and_copies_too(kind):
     chunks = chunks_of(kind)
     estimator = learn(Rescaled(random_state=0), chunks)
     doubled = [(2.0 * X, y) for X, y in chunks]
-    plain = learn(kind(momentum=0.5, random_state=0), doubled)
+    plain = learn(kind(eta0=0.01, momentum=0.5, random_state=0), doubled)
     assert bits(estimator) == bits(plain)
     assert bits(learn(copy.deepcopy(estimator), chunks)) == bits(learn(plain, doubled))
 
@@ -455,6 +455,8 @@ def stream_with_l1(layout, **settings):
         "alpha": 0.5,
         "learning_rate": "constant",
         "eta0": 0.1,
+        "momentum": 0.0,
+        "nesterov": False,
         "fit_intercept": False,
         "batch_size": 1,
         "shuffle": False,
