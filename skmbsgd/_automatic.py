@@ -348,7 +348,7 @@ class Cycles:
         return self.epoch == self.length
 
     def is_finished_by(self, end, judged, start):
-        """Tell at the end of a cycle whether it was the last one.
+        """Tell at the end of a cycle whether training has come to its end with it.
 
         Parameters
         ----------
@@ -364,8 +364,10 @@ class Cycles:
         self.judged.append(judged)
         if not math.isfinite(start):
             start = max(self.ends)
-        if self.n_left <= 0 or self.is_converged(start):
+        if self.is_converged(start):
             return True
+        if self.n_left <= 0:
+            return False
         self.adjust_peak(self.highest - before, start - min(self.ends))
         self.length = math.ceil(GROWTH_OF_CYCLES * self.length)
         self.begin_cycle()

@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+from skmbsgd._trainer import Guard
 
 pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -381,6 +382,22 @@ def test_a_stop_with_validation_data_keeps_the_best_epoch_so_far(kind):
     assert stopped.validation_scores_ == shorter.validation_scores_
     assert stopped.best_validation_score_ == shorter.best_validation_score_
     assert_same_bits(stopped, shorter, X, y)
+
+
+@each_kind
+def test_callbacks_hear_of_all_epochs_of_training_that_begins_anew(kind, monkeypatch):
+    accepts, objectives = Guard.accepts, []
+
+    def refuse_the_third_epoch(guard, objective, *arguments):
+        objectives.append(objective)
+        return len(objectives) != 3 and accepts(guard, objective, *arguments)
+
+    monkeypatch.setattr(Guard, "accepts", refuse_the_third_epoch)
+    stop = Stop(3 + N_EPOCHS)
+    model = make(kind, eta0="auto").set_callbacks(stop, ProgressBar())
+    model.fit(*data_of(kind))
+    assert len(objectives) == 3 + N_EPOCHS
+    assert model.loss_curve_ == objectives[3:]
 
 
 def test_a_run_that_is_not_stopped_warns_all_the_same():

@@ -22,7 +22,7 @@ from skmbsgd import (
 )
 from skmbsgd._baseline import loss_of_best_constant, loss_of_zero
 from skmbsgd._data import TrainingData
-from skmbsgd._trainer import Trainer
+from skmbsgd._trainer import Guard, Trainer
 
 
 def fit_and_messages(model, X, y, **arguments):
@@ -212,6 +212,32 @@ def test_an_upswing_cut_short_is_told(diabetes):
     assert model.max_iter > 1
     _, (message,) = fit_and_messages(model, X, y)
     assert "clearly above its best" in message and "eta0=0.05" in message
+
+
+# A new beginning
+
+
+def test_training_that_begins_anew_has_all_of_its_epochs(diabetes, monkeypatch):
+    accepts, n_asked = Guard.accepts, 0
+
+    def refuse_the_third_epoch(*arguments):
+        nonlocal n_asked
+        n_asked += 1
+        return n_asked != 3 and accepts(*arguments)
+
+    monkeypatch.setattr(Guard, "accepts", refuse_the_third_epoch)
+    settings = {"max_iter": 5, "random_state": 0}
+    model = MiniBatchSGDRegressor(**settings, tol=None)
+    model, messages = fit_and_messages(model, *diabetes)
+    assert n_asked == 3 + 5
+    assert model.n_iter_ == len(model.loss_curve_) == 5
+    # The cycle of rates comes to its end as well.
+    rates = model.eta0_ * np.array([1.0, 0.8, 0.6, 0.4, 0.2])
+    assert_allclose(model.learning_rate_curve_, rates, rtol=1e-12)
+    assert not messages
+    n_asked = 0
+    _, (message,) = fit_and_messages(MiniBatchSGDRegressor(**settings), *diabetes)
+    assert message.startswith("max_iter=5 epochs ended")
 
 
 # Worse than no model
