@@ -12,6 +12,7 @@ of x x', and R2 = sum s^2 / sum s with s = |x|^2 + 1, the 1 for an intercept.
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.sparse import issparse
@@ -23,8 +24,8 @@ from skmbsgd._engine.losses import (
     Huber,
     Logistic,
     Softmax,
-    SquaredError,
     SquaredEpsilonInsensitive,
+    SquaredError,
 )
 from skmbsgd._schedules import UpdateSchedule
 
@@ -169,6 +170,7 @@ def learn_smoothness(state, data, standardized):
 
 def norm_sums(data, standardized):
     """The sums of s and of s^2 over the rows."""
+    parts: Iterable
     if issparse(data.X) and data.rows is None:
         parts = [(data.X, data.weights())]
     elif issparse(data.X):  # so many rows at a time as a copy of them is small

@@ -174,7 +174,7 @@ def test_schedule_of_a_fitted_estimator_starts_from_the_rate_that_it_found(diabe
     ).fit(X, y)
     display = LearningRateDisplay.from_estimator(model)
     assert_array_equal(display.learning_rates, model.learning_rate_curve_)
-    with pytest.raises(ValueError, match="'auto'.*TrainingCurveDisplay"):
+    with pytest.raises(ValueError, match=r"'auto'.*TrainingCurveDisplay"):
         LearningRateDisplay.from_estimator(model.set_params(learning_rate="auto"))
 
 
