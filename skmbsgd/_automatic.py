@@ -12,6 +12,7 @@ of x x', and R2 = sum s^2 / sum s with s = |x|^2 + 1, the 1 for an intercept.
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.sparse import issparse
@@ -105,8 +106,9 @@ def typical_residual(data):
         distances = [
             np.average(np.abs(y - weighted_median(y, weights)), weights=weights)
             for y, weights in data.distributions()
+            if weights.any()
         ]
-    return float(np.mean(distances))
+    return float(np.mean(distances)) if distances else 0.0
 
 
 def initial_intercepts(loss, data):
@@ -129,12 +131,11 @@ def initial_intercepts(loss, data):
 
 def initial_intercept(loss, y, weights, n_rows):
     """The same for the targets of one output and their weights."""
-    total = weights.sum()
-    if total == 0.0:
+    if not weights.any():
         return 0.0
     if isinstance(loss, (Logistic, Softmax)):
         # A class without rows counts as half a row.
-        negative, positive = np.maximum(weights / total, 0.5 / n_rows)
+        negative, positive = np.maximum(weights / weights.sum(), 0.5 / n_rows)
         return np.log(positive / (1.0 if isinstance(loss, Softmax) else negative))
     if loss.max_curvature is None:
         return weighted_median(y, weights)
@@ -144,7 +145,7 @@ def initial_intercept(loss, y, weights, n_rows):
 def weighted_median(y, weights):
     """The first number with half of the weight at or below it."""
     order = np.argsort(y)
-    totals = np.cumsum(weights[order])
+    totals = np.cumsum((weights / weights.max())[order])
     return y[order[np.searchsorted(totals, totals[-1] / 2.0)]]
 
 
@@ -197,8 +198,14 @@ def learn_smoothness(state, data, standardized):
 
 def norm_sums(data, standardized):
     """The sums of s and of s^2 over the rows."""
-    if issparse(data.X):
-        parts = [(data.select(data.X), data.weights())]
+    parts: Iterable
+    if issparse(data.X) and data.rows is None:
+        parts = [(data.X, data.weights())]
+    elif issparse(data.X):  # so many rows at a time as a copy of them is small
+        parts = (
+            (part.select(part.X), part.weights())
+            for part in data.parts(MAX_SAMPLE_ROWS)
+        )
     else:
         parts = parts_of(data)
     sums = np.zeros(2)
@@ -271,7 +278,7 @@ def initial_rate(state, data, loss, alpha, batch_size, momentum, *, streaming=Fa
     The rows of a stream are without number.
     """
     kappa = curvature_of(loss, data)
-    sum_of_norms, sum_of_squares = state.norm_sums
+    sum_of_norms, sum_of_squares = state.norm_sums.tolist()
     mean_norm = sum_of_squares / sum_of_norms if sum_of_norms > 0.0 else 0.0
     n_rows = math.inf if streaming else data.n_rows
     if streaming:
@@ -370,7 +377,7 @@ class Cycles:
         return self.epoch == self.length
 
     def is_finished_by(self, end, judged, start):
-        """Tell at the end of a cycle whether it was the last one.
+        """Tell at the end of a cycle whether training has come to its end with it.
 
         Parameters
         ----------
@@ -379,13 +386,17 @@ class Cycles:
         judged : float
             What is to fall: the same, or what validation makes of the model.
         start : float
-            The training objective before the first cycle.
+            The training objective before the first cycle; inf if that is no measure.
         """
         before = self.ends[-1] if self.ends else start
         self.ends.append(end)
         self.judged.append(judged)
+        if not math.isfinite(start):
+            start = max(self.ends)
         if self.is_converged(start):
             return True
+        if self.n_left <= 0:
+            return False
         self.adjust_peak(self.highest - before, start - min(self.ends))
         self.length = math.ceil(GROWTH_OF_CYCLES * self.length)
         self.begin_cycle()

@@ -41,9 +41,13 @@ class FitWithCallbacks(FitWithoutCallbacks):
         self.arguments = {"estimator": estimator, **data}
         self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
         self.epoch_context: Any = None
+        self.n_epochs = 0
         self.context.call_on_fit_task_begin(**self.arguments)
 
     def begin_epoch(self, snapshot):
+        # Training that begins anew has more epochs than max_iter.
+        self.n_epochs += 1
+        self.context.max_subtasks = max(self.n_epochs, self.context.max_subtasks)
         self.epoch_context = self.context.subcontext(task_name="epoch")
         self.epoch_context.call_on_fit_task_begin(**self._arguments_with(snapshot))
 

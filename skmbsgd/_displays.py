@@ -124,9 +124,10 @@ class LearningRateDisplay:
         ------
         ValueError
             If a parameter of the estimator is invalid, if the schedule counts updates
-            and `n_samples` is missing, or if `learning_rate="adaptive"`: those rates
-            come about in training, and can be seen afterwards with
-            :class:`TrainingCurveDisplay`.
+            and `n_samples` is missing, or if the rates come about in training: with
+            `learning_rate="adaptive"`, and with `eta0="auto"` unless the estimator is
+            fitted and `learning_rate` names a schedule, which then starts from its
+            `eta0_`. :class:`TrainingCurveDisplay` shows them after a fit.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         positive = [Interval(Integral, 1, None, closed="left"), None]
@@ -700,7 +701,14 @@ def scheduled_rates(model, n_epochs, n_samples):
             "The rates of learning_rate='adaptive' come about in training: fit the "
             "estimator and draw them with TrainingCurveDisplay.from_estimator."
         )
-    schedule = model._make_schedule()
+    unknown = model.learning_rate == "auto" or not hasattr(model, "eta0_")
+    if model._finds_rate and unknown:
+        raise ValueError(
+            f"The rates of learning_rate={model.learning_rate!r} with eta0='auto' are "
+            "found in training: fit the estimator and draw its learning_rate_curve_ "
+            "with TrainingCurveDisplay.from_estimator, or set eta0 to a number."
+        )
+    schedule = model._make_schedule(model.eta0_ if model._finds_rate else model.eta0)
     n_updates = updates_per_epoch(model, schedule, n_samples)
     weights, intercepts = np.zeros((1, 0)), np.zeros(1)
     start = TrainingState.start(weights, intercepts, seed=0, averaged=False)
@@ -762,6 +770,10 @@ def losses_at_rates(model, X, y, sample_weight, rates):
     """Train with one update per rate while the weights are finite; yield the losses."""
     # No schedule, as the rates are given; and `update` is for a single thread.
     model.set_params(learning_rate="constant", n_jobs=1, average=False)
+    if model.eta0 == "auto":
+        # Columns are those of the rows, and an intercept starts at 0, as they do with
+        # the number that the test looks for.
+        model.set_params(eta0=1.0)
     trainer = model._begin_range_test(X, y, sample_weight)
     generator = np.random.default_rng(trainer.state.seed) if model.shuffle else None
     batches = batches_without_end(trainer.data.n_rows, trainer.batch_size, generator)

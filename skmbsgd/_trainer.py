@@ -162,7 +162,8 @@ class Trainer:
         self._begin_history()
         self.start = self._objective_at_start()
         cut_short = False
-        for _ in range(max_iter):
+        # Those before training began anew do not count.
+        while len(self.history.loss_curve) < max_iter:
             task.begin_epoch(self.snapshot)
             started = time.perf_counter()
             objective = self._run_accepted_epoch(patience)

@@ -167,7 +167,7 @@ def test_a_snapshot_sees_the_smallest_change():
     for change in (
         lambda: estimator.loss_curve_.append(0.0),
         lambda: setattr(estimator, "coef_", np.nextafter(estimator.coef_, 1)),
-        lambda: setattr(estimator, "eta0", np.nextafter(estimator.eta0, 1)),
+        lambda: setattr(estimator, "alpha", np.nextafter(estimator.alpha, 1)),
         lambda: setattr(estimator, "something_new_", 1),
     ):
         change()
@@ -198,6 +198,7 @@ BAD_PARAMETERS = {
     "drop": [0.0, -0.5, 1.5, math.inf, *NOT_NUMBERS],
     "epochs_drop": [0, -1, math.inf, "ten", None, math.nan, 1j],
     "power_t": [-0.5, math.inf, *NOT_NUMBERS],
+    "standardize": [*NOT_BOOLEANS, "Auto"],
     "momentum": [-0.1, 1, 1.0, math.inf, *NOT_NUMBERS],
     "nesterov": NOT_BOOLEANS,
     "shuffle": [*NOT_BOOLEANS, "block"],
@@ -1227,7 +1228,7 @@ def test_a_failed_call_draws_nothing_from_a_random_state(kind, method):
     estimator.set_params(learning_rate=lambda epoch: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call(estimator, kind, method)
-    call(estimator.set_params(learning_rate="time"), kind, method)
+    call(estimator.set_params(learning_rate="auto"), kind, method)
     call(undisturbed, kind, method)
     assert snapshot(estimator) == snapshot(undisturbed)
 

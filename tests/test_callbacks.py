@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+from skmbsgd._trainer import Guard
 
 pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -374,13 +375,29 @@ def test_a_stop_at_the_first_and_at_the_last_epoch(kind, n_epochs):
 def test_a_stop_with_validation_data_keeps_the_best_epoch_so_far(kind):
     X, y = data_of(kind)
     data = {"X": X[:60], "y": y[:60], "X_val": X[60:], "y_val": y[60:]}
-    settings = {"eta0": 0.5, "random_state": 0}
+    settings = {"eta0": 0.5, "momentum": 0.0, "random_state": 0}
     stopped = make(kind, **settings).set_callbacks(Stop(4)).fit(**data)
     shorter = make(kind, **settings, max_iter=4).fit(**data)
     assert np.argmax(shorter.validation_scores_) < 3
     assert stopped.validation_scores_ == shorter.validation_scores_
     assert stopped.best_validation_score_ == shorter.best_validation_score_
     assert_same_bits(stopped, shorter, X, y)
+
+
+@each_kind
+def test_callbacks_hear_of_all_epochs_of_training_that_begins_anew(kind, monkeypatch):
+    accepts, objectives = Guard.accepts, []
+
+    def refuse_the_third_epoch(guard, objective, *arguments):
+        objectives.append(objective)
+        return len(objectives) != 3 and accepts(guard, objective, *arguments)
+
+    monkeypatch.setattr(Guard, "accepts", refuse_the_third_epoch)
+    stop = Stop(3 + N_EPOCHS)
+    model = make(kind, eta0="auto").set_callbacks(stop, ProgressBar())
+    model.fit(*data_of(kind))
+    assert len(objectives) == 3 + N_EPOCHS
+    assert model.loss_curve_ == objectives[3:]
 
 
 def test_a_run_that_is_not_stopped_warns_all_the_same():

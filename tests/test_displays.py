@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
+from settings import PLAIN_SGD
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.exceptions import NotFittedError
@@ -93,8 +94,8 @@ def legend_texts(ax):
 )
 def test_schedule_is_the_one_of_a_fit(estimator, data, settings, request):
     X, y = request.getfixturevalue(data)
-    settings = {"max_iter": N_EPOCHS, "tol": None, "random_state": 0, **settings}
-    model = clone(estimator).set_params(**settings)
+    usual = {**PLAIN_SGD, "max_iter": N_EPOCHS, "tol": None, "random_state": 0}
+    model = clone(estimator).set_params(**{**usual, **settings})
     display = LearningRateDisplay.from_estimator(model, n_samples=len(X))
     assert not hasattr(model, "coef_")
     rates = model.fit(X, y).learning_rate_curve_
@@ -115,10 +116,10 @@ def test_schedules_share_axes_and_name_themselves():
         return 0.5**epoch
 
     display = LearningRateDisplay.from_estimator(
-        make_pipeline(StandardScaler(), MiniBatchSGDRegressor()), n_epochs=3
+        make_pipeline(StandardScaler(), MiniBatchSGDRegressor(**PLAIN_SGD)), n_epochs=3
     )
     for learning_rate, name in (("step", None), (halved, None), ("cosine", "waves")):
-        model = MiniBatchSGDRegressor(learning_rate=learning_rate)
+        model = MiniBatchSGDRegressor(learning_rate=learning_rate, eta0=0.1)
         other = LearningRateDisplay.from_estimator(
             model, n_epochs=3, ax=display.ax_, name=name
         )
@@ -146,9 +147,11 @@ def test_display_without_name_has_no_legend():
     "settings, arguments, message",
     [
         ({"learning_rate": "adaptive"}, {}, "adaptive.*TrainingCurveDisplay"),
-        ({"learning_rate": "invscaling"}, {}, "pass n_samples"),
+        ({"learning_rate": "invscaling", "eta0": 0.1}, {}, "pass n_samples"),
         ({"learning_rate": "optimal"}, {}, "pass n_samples"),
-        ({"decay_unit": "update"}, {}, "pass n_samples"),
+        ({"eta0": 0.1, "decay_unit": "update"}, {}, "pass n_samples"),
+        ({}, {}, "'auto'.*fit the estimator.*TrainingCurveDisplay.*eta0"),
+        ({"learning_rate": "step"}, {}, "'step'.*eta0='auto'.*TrainingCurveDisplay"),
         ({"learning_rate": "optimal", "alpha": 0.0}, {"n_samples": 9}, "alpha must"),
         ({"eta0": -1.0}, {}, "eta0"),
         ({}, {"n_epochs": 0}, "n_epochs"),
@@ -162,6 +165,17 @@ def test_schedule_that_cannot_be_drawn(settings, arguments, message):
     with pytest.raises(ValueError, match=message):
         LearningRateDisplay.from_estimator(model, **arguments)
     assert plt.get_fignums() == []
+
+
+def test_schedule_of_a_fitted_estimator_starts_from_the_rate_that_it_found(diabetes):
+    X, y = diabetes
+    model = MiniBatchSGDRegressor(
+        learning_rate="step", epochs_drop=2, max_iter=5, tol=None, random_state=0
+    ).fit(X, y)
+    display = LearningRateDisplay.from_estimator(model)
+    assert_array_equal(display.learning_rates, model.learning_rate_curve_)
+    with pytest.raises(ValueError, match=r"'auto'.*TrainingCurveDisplay"):
+        LearningRateDisplay.from_estimator(model.set_params(learning_rate="auto"))
 
 
 # Training
@@ -343,7 +357,9 @@ def test_batch_gradient_descent_on_a_parabola():
     # 1 - rate, so that w shrinks at rates < 2 and grows beyond.
     X = np.array([[1.0], [1.0]])
     y = np.array([11.0, 9.0])
-    model = MiniBatchSGDRegressor(penalty=None, fit_intercept=False, batch_size="full")
+    model = MiniBatchSGDRegressor(
+        penalty=None, fit_intercept=False, batch_size="full", momentum=0.0
+    )
     rates = np.geomspace(1e-2, 1e2, 30)
     display = range_test(
         model, X, y, min_rate=1e-2, max_rate=1e2, n_updates=30, smoothing=0.0

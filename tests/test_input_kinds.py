@@ -712,8 +712,8 @@ def test_a_batch_larger_than_the_data_is_a_full_batch(kind, batch_size):
 def test_the_last_batch_takes_the_rows_that_are_left(kind, batch_size):
     # An epoch in order is the same as its batches, one by one, as chunks.
     y = target_of(kind)
-    whole = make(kind, batch_size=batch_size, shuffle=False)
-    parts = make(kind, batch_size="full", shuffle=False)
+    whole = make(kind, eta0=0.01, batch_size=batch_size, shuffle=False)
+    parts = make(kind, eta0=0.01, batch_size="full", shuffle=False)
     classes = {"classes": [0, 1, 2]} if kind == "classifier" else {}
     whole.partial_fit(X, y, **classes)
     for first in range(0, N_ROWS, batch_size):
@@ -811,8 +811,9 @@ def test_a_momentum_close_to_one_stays_finite(kind):
 def test_one_epoch_of_fit_is_one_chunk_of_a_stream(kind):
     y = target_of(kind)
     classes = {"classes": [0, 1, 2]} if kind == "classifier" else {}
-    once = make(kind, max_iter=1).fit(X, y)
-    assert_same_model(make(kind, max_iter=1).partial_fit(X, y, **classes), once)
+    settings = {"eta0": 0.01, "max_iter": 1}
+    once = make(kind, **settings).fit(X, y)
+    assert_same_model(make(kind, **settings).partial_fit(X, y, **classes), once)
     assert (once.n_iter_, once.t_) == (1, -(-N_ROWS // 7))
 
 
@@ -829,7 +830,9 @@ def test_subnormal_numbers_are_numbers(kind, dtype):
 @each_kind
 def test_numbers_of_numpy_serve_as_parameters(kind):
     y = target_of(kind)
-    plain = make(kind, eta0=0.5, alpha=0.25, average=3, epochs_drop=2).fit(X, y)
+    plain = make(
+        kind, eta0=0.5, alpha=0.25, average=3, epochs_drop=2, nesterov=False
+    ).fit(X, y)
     estimator = make(
         kind,
         eta0=np.float32(0.5),

@@ -78,7 +78,7 @@ def test_softmax_loss_and_gradient(n_classes):
     decisions = rng.normal(scale=20, size=n_classes)
     X, y = np.zeros((n_classes, 1)), np.arange(n_classes)
     model = MiniBatchSGDClassifier(
-        eta0=1.0, alpha=0.0, batch_size="full", max_iter=1, tol=None
+        eta0=1.0, momentum=0.0, alpha=0.0, batch_size="full", max_iter=1, tol=None
     )
     model.fit(X, y, intercept_init=decisions)
     with localcontext() as context:

@@ -216,7 +216,8 @@ def test_mini_batches_find_a_model_that_fits_every_row(batch_size, momentum, nes
 
 WEIGHTED = {
     "squared error": MiniBatchSGDRegressor(),
-    "huber, l1": MiniBatchSGDRegressor("huber", penalty="l1", epsilon=1.0),
+    # With a rate, as no more than 9 digits of an intercept to start from are sought
+    "huber, l1": MiniBatchSGDRegressor("huber", penalty="l1", epsilon=1.0, eta0=0.01),
     "log loss": MiniBatchSGDClassifier(average=True),
     "softmax": MiniBatchSGDClassifier(penalty="elasticnet", nesterov=True),
     "hinge": MiniBatchSGDClassifier("hinge", learning_rate="invscaling"),
@@ -268,6 +269,16 @@ def test_a_weight_of_zero_is_the_absence_of_the_row(name):
 
 
 @each_weighted
+def test_the_rate_that_is_found_counts_rows_by_their_weights(name):
+    estimator, (X, y) = weighted_case(name)
+    estimator.set_params(eta0="auto", max_iter=1)
+    copies = np.random.default_rng(1).integers(0, 5, N_ROWS)
+    weighted = fitted(estimator, X, y, sample_weight=copies)
+    repeated = fitted(estimator, np.repeat(X, copies, axis=0), np.repeat(y, copies))
+    assert_allclose(weighted.eta0_, repeated.eta0_, rtol=1e-12)
+
+
+@each_weighted
 @pytest.mark.parametrize("factor", [1e-300, 1e-3, 7.0, 1e300])
 def test_the_scale_of_the_weights_does_not_matter_to_fit(name, factor):
     estimator, (X, y) = weighted_case(name)
@@ -283,7 +294,7 @@ def test_the_scale_of_the_weights_does_not_matter_to_fit(name, factor):
 @each_weighted
 def test_fit_is_a_stream_of_weights_of_mean_one(name):
     estimator, (X, y) = weighted_case(name)
-    estimator.set_params(batch_size=16, shuffle=False)
+    estimator.set_params(batch_size=16, shuffle=False, eta0=0.01)
     weights = np.random.default_rng(3).uniform(0.1, 4.0, N_ROWS)
     model = fitted(estimator, X, y, sample_weight=weights)
     stream = clone(estimator)
@@ -297,10 +308,10 @@ def test_weights_act_as_by_hand():
     # At z = 0 each row of y = 1, x = 2 has the slope -1 by z: fit takes the mean of the
     # rows present, partial_fit divides the sum of all weights by the rows of the batch.
     X, y = np.full((4, 1), 2.0), np.ones(4)
-    settings = {"penalty": None, "eta0": 0.1, "max_iter": 1, "tol": None}
+    settings = {"penalty": None, "eta0": 0.1, "momentum": 0.0, "max_iter": 1}
 
     def after_one(method, weights):
-        model = MiniBatchSGDRegressor(**settings)
+        model = MiniBatchSGDRegressor(**settings, tol=None)
         getattr(model, method)(X, y, sample_weight=weights)
         return [*model.coef_, *model.intercept_, *model.loss_curve_]
 

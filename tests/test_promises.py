@@ -402,7 +402,7 @@ def test_a_subclass_with_parameters_of_its_own_streams_and_copies_too(kind):
     chunks = chunks_of(kind)
     estimator = learn(Rescaled(random_state=0), chunks)
     doubled = [(2.0 * X, y) for X, y in chunks]
-    plain = learn(kind(momentum=0.5, random_state=0), doubled)
+    plain = learn(kind(eta0=0.01, momentum=0.5, random_state=0), doubled)
     assert bits(estimator) == bits(plain)
     assert bits(learn(copy.deepcopy(estimator), chunks)) == bits(learn(plain, doubled))
 
@@ -411,12 +411,15 @@ def test_a_subclass_with_parameters_of_its_own_streams_and_copies_too(kind):
 # Settings that change between chunks
 # ---------------------------------------------------------------------------
 
+# A stream whose rate is to be found shows means of its weights by default.
+OF_LAST_WEIGHTS = {"eta0": 0.01, "random_state": 0}
+
 
 @each_kind
 def test_averaging_switched_off_shows_the_weights_themselves(kind):
     chunks = chunks_of(kind)
-    averaged = learn(kind(average=True, momentum=0.9, random_state=0), chunks[:3])
-    plain = learn(kind(momentum=0.9, random_state=0), chunks)
+    averaged = learn(kind(average=True, **OF_LAST_WEIGHTS), chunks[:3])
+    plain = learn(kind(**OF_LAST_WEIGHTS), chunks)
     # Averaging looks on; it has no effect on the updates.
     learn(averaged.set_params(average=False), chunks[3:])
     np.testing.assert_array_equal(averaged.coef_, plain.coef_)
@@ -426,8 +429,8 @@ def test_averaging_switched_off_shows_the_weights_themselves(kind):
 @each_kind
 def test_averaging_that_is_put_off_shows_the_weights_meanwhile(kind):
     chunks = chunks_of(kind)
-    averaged = learn(kind(average=True, random_state=0), chunks[:3])
-    plain = learn(kind(random_state=0), chunks)
+    averaged = learn(kind(average=True, **OF_LAST_WEIGHTS), chunks[:3])
+    plain = learn(kind(**OF_LAST_WEIGHTS), chunks)
     learn(averaged.set_params(average=10**9), chunks[3:])
     np.testing.assert_array_equal(averaged.coef_, plain.coef_)
 
@@ -435,7 +438,7 @@ def test_averaging_that_is_put_off_shows_the_weights_meanwhile(kind):
 @each_kind
 def test_averaging_switched_on_begins_with_the_next_update(kind):
     chunks = chunks_of(kind)
-    settings = {"batch_size": "full", "random_state": 0}
+    settings = {"batch_size": "full", **OF_LAST_WEIGHTS}
     plain = kind(**settings)
     path = [learn(plain, [chunk]).coef_ for chunk in chunks]
     averaged = learn(kind(**settings), chunks[:3])
@@ -455,6 +458,8 @@ def stream_with_l1(layout, **settings):
         "alpha": 0.5,
         "learning_rate": "constant",
         "eta0": 0.1,
+        "momentum": 0.0,
+        "nesterov": False,
         "fit_intercept": False,
         "batch_size": 1,
         "shuffle": False,

@@ -823,7 +823,12 @@ def test_rows_of_every_width(dtype, rtol, n_rows):
         X = rng.standard_normal((n_rows, n_features)).astype(dtype)
         y = rng.standard_normal(n_rows)
         model = MiniBatchSGDRegressor(
-            penalty=None, batch_size="full", eta0=0.1, max_iter=2, tol=None
+            penalty=None,
+            batch_size="full",
+            eta0=0.1,
+            momentum=0.0,
+            max_iter=2,
+            tol=None,
         ).fit(X, y)
         coef, intercept = np.zeros(n_features), 0.0
         for _ in range(2):

@@ -13,6 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from settings import PLAIN_SGD
 from sklearn.exceptions import ConvergenceWarning
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
@@ -46,12 +47,13 @@ def slope_one_model(**settings):
         batch_size=6,
         tol=None,
         max_iter=N_EPOCHS,
+        **PLAIN_SGD,
     ).set_params(**settings)
 
 
 # Settings, the rates of the epochs if they are constant within them
 BY_EPOCH = {
-    "plain SGD by default": ({"eta0": 0.1}, [0.1] * 6),
+    "plain SGD": ({"eta0": 0.1}, [0.1] * 6),
     "constant": ({"learning_rate": "constant", "eta0": 0.1, "decay": 3.0}, [0.1] * 6),
     "constant zero": ({"learning_rate": "constant", "eta0": 0.0}, [0.0] * 6),
     "time": (
@@ -247,7 +249,11 @@ def test_cosine_stays_zero_when_a_stream_outlasts_max_iter():
 def test_adaptive_divides_by_five_when_training_stands_still():
     # z = y = 0: no epoch improves on the first, which sets the mark.
     model = MiniBatchSGDRegressor(
-        learning_rate="adaptive", eta0=1e-4, n_iter_no_change=3, max_iter=50
+        learning_rate="adaptive",
+        eta0=1e-4,
+        momentum=0.0,  # which waits no longer than n_iter_no_change
+        n_iter_no_change=3,
+        max_iter=50,
     )
     model.fit(X, np.zeros(10))
     rates = [1e-4] * 4 + [2e-5] * 3 + [4e-6] * 3 + [8e-7] * 3

@@ -503,7 +503,7 @@ def weights_after(n, start, push=0.0, **params):
         shuffle=False,
         max_iter=1,
         tol=None,
-        **params,
+        **{"momentum": 0.0, **params},
     )
     if push == 0.0:
         data = sparse.csr_array((n, 1))

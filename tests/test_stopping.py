@@ -8,6 +8,7 @@ import pytest
 import reference
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import spearmanr
+from settings import PLAIN_SGD
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
@@ -21,7 +22,7 @@ from skmbsgd import (
 )
 from skmbsgd._baseline import loss_of_best_constant, loss_of_zero
 from skmbsgd._data import TrainingData
-from skmbsgd._trainer import Trainer
+from skmbsgd._trainer import Guard, Trainer
 
 
 def fit_and_messages(model, X, y, **arguments):
@@ -203,6 +204,7 @@ def test_no_fit_ends_clearly_above_its_best_without_a_word(loss, seed):
 def test_an_upswing_cut_short_is_told(diabetes):
     X, y = diabetes
     settings = {"batch_size": "full", "eta0": 0.05, "momentum": 0.99, "tol": None}
+    settings["nesterov"] = False  # which swings
     y = y - y.mean()
     curve = MiniBatchSGDRegressor(**settings, max_iter=60).fit(X, y).loss_curve_
     is_up = (curve > 1.2 * np.minimum.accumulate(curve)) & (curve < 0.9 * np.var(y) / 2)
@@ -210,6 +212,32 @@ def test_an_upswing_cut_short_is_told(diabetes):
     assert model.max_iter > 1
     _, (message,) = fit_and_messages(model, X, y)
     assert "clearly above its best" in message and "eta0=0.05" in message
+
+
+# A new beginning
+
+
+def test_training_that_begins_anew_has_all_of_its_epochs(diabetes, monkeypatch):
+    accepts, n_asked = Guard.accepts, 0
+
+    def refuse_the_third_epoch(*arguments):
+        nonlocal n_asked
+        n_asked += 1
+        return n_asked != 3 and accepts(*arguments)
+
+    monkeypatch.setattr(Guard, "accepts", refuse_the_third_epoch)
+    settings = {"max_iter": 5, "random_state": 0}
+    model = MiniBatchSGDRegressor(**settings, tol=None)
+    model, messages = fit_and_messages(model, *diabetes)
+    assert n_asked == 3 + 5
+    assert model.n_iter_ == len(model.loss_curve_) == 5
+    # The cycle of rates comes to its end as well.
+    rates = model.eta0_ * np.array([1.0, 0.8, 0.6, 0.4, 0.2])
+    assert_allclose(model.learning_rate_curve_, rates, rtol=1e-12)
+    assert not messages
+    n_asked = 0
+    _, (message,) = fit_and_messages(MiniBatchSGDRegressor(**settings), *diabetes)
+    assert message.startswith("max_iter=5 epochs ended")
 
 
 # Worse than no model
@@ -221,7 +249,7 @@ def test_a_fit_worse_than_a_constant_says_so(load):
     shares = np.bincount(y) / len(y)
     entropy = -shares @ np.log(shares)
     for seed in range(3):
-        model = MiniBatchSGDClassifier(random_state=seed)
+        model = MiniBatchSGDClassifier(random_state=seed, **PLAIN_SGD)
         model, (message,) = fit_and_messages(model, X, y)
         assert model.loss_curve_[-1] > 10 * entropy
         assert f"constant prediction, {entropy:.6g}: the model is worse" in message
@@ -269,7 +297,7 @@ def test_divergence_is_an_error_of_its_own():
 def test_the_first_chunk_of_a_raw_stream_is_refused(n_rows):
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.normal(40, 5, n_rows), rng.normal(50_000, 8_000, n_rows)])
-    model = MiniBatchSGDRegressor(random_state=0)
+    model = MiniBatchSGDRegressor(random_state=0, **PLAIN_SGD)
     before = copy.deepcopy(vars(model))
     with pytest.raises(DivergenceError, match=r"eta0=0\.01"):
         model.partial_fit(X, X @ [1.0, 0.001])
@@ -360,7 +388,7 @@ def test_a_chunk_without_weights_counts_the_epoch_and_nothing_else(penalty, by_c
     X, labels = rng.normal(size=(64, 3)), np.tile([0, 1], 32)
     model = MiniBatchSGDClassifier(
         penalty=penalty,
-        momentum=0.9,
+        eta0=0.01,
         decay=1.0,
         alpha=0.01,
         random_state=0,
@@ -385,11 +413,12 @@ def test_a_chunk_without_weights_counts_the_epoch_and_nothing_else(penalty, by_c
     assert not np.array_equal(model.coef_, before.coef_)
 
 
-def test_a_stream_may_begin_with_a_chunk_without_weights():
+@pytest.mark.parametrize("loss", ["squared_error", "huber"])
+def test_a_stream_may_begin_with_a_chunk_without_weights(loss):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(64, 3))
     y = X @ [1.0, 2.0, 3.0]
-    model = MiniBatchSGDRegressor(random_state=0)
+    model = MiniBatchSGDRegressor(loss, random_state=0)
     model.partial_fit(X, y, sample_weight=np.zeros(64))
     assert (model.n_iter_, model.t_, model.loss_curve_) == (1, 0, [0.0])
     assert_array_equal(model.coef_, 0.0)

@@ -29,7 +29,7 @@ DATA = TrainingData.of_numbers(np.ones((10, 1)), np.ones((10, 1)), None)
 N_BATCHES = 3
 
 
-def trainer(rate=0.5, schedule=None, data=DATA, **settings):
+def trainer(rate=0.5, make_schedule=None, data=DATA, **settings):
     """A trainer of a weight that is 0, so far 1 away from the optimum."""
     averaged = bool(settings.get("average"))
     return Trainer(
@@ -37,7 +37,8 @@ def trainer(rate=0.5, schedule=None, data=DATA, **settings):
         data,
         SquaredError(),
         Penalty(),
-        schedule or EpochSchedule(constant, {"eta0": rate}),
+        make_schedule or (lambda eta0: EpochSchedule(constant, {"eta0": eta0})),
+        rate,
         **{**SETTINGS, **settings},
     )
 
@@ -83,8 +84,10 @@ def test_training_keeps_the_weights_of_the_best_epoch():
 
 
 def test_rates_are_asked_for_at_the_clock_of_the_state():
-    schedule = EpochSchedule(time_based, {"eta0": 0.6, "decay": 0.5})
-    training = trainer(schedule=schedule)
+    def make_schedule(eta0):
+        return EpochSchedule(time_based, {"eta0": eta0, "decay": 0.5})
+
+    training = trainer(rate=0.6, make_schedule=make_schedule)
     training.train(3, Patience(None, 1), FitWithoutCallbacks())
     assert_allclose(training.history.learning_rate_curve, [0.6, 0.4, 0.3], rtol=1e-14)
 

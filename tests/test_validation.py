@@ -113,7 +113,9 @@ def test_a_scorer_sees_the_data_and_a_model_of_its_own():
         seen.append((estimator, X, y, sample_weight))
         return accuracy_score(y, estimator.predict(X), sample_weight=sample_weight)
 
-    model = MiniBatchSGDClassifier(scoring=scorer, max_iter=3, tol=None, random_state=0)
+    # With a rate that does not depend on max_iter
+    settings = {"eta0": 0.01, "max_iter": 3, "tol": None, "random_state": 0}
+    model = MiniBatchSGDClassifier(scoring=scorer, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the names of the frame's columns too
         model.fit(X, y, X_val=X, y_val=y, sample_weight_val=weights)
@@ -122,7 +124,7 @@ def test_a_scorer_sees_the_data_and_a_model_of_its_own():
         assert_array_equal(seen_X, X)
         assert_array_equal(seen_y, y)
         assert_allclose(seen_weights, weights, rtol=1e-12)  # their mean is 1
-        expected = MiniBatchSGDClassifier(max_iter=n_epochs, tol=None, random_state=0)
+        expected = MiniBatchSGDClassifier(**{**settings, "max_iter": n_epochs})
         assert_array_equal(estimator.coef_, expected.fit(X, y).coef_)
         assert estimator.n_iter_ == n_epochs
         assert estimator is not model

@@ -25,7 +25,7 @@ class Subclass(MiniBatchSGDClassifier):
 CALLS = {
     "directly": lambda: MODEL.fit(X, Y),
     "a pipeline": lambda: make_pipeline(StandardScaler(), MODEL).fit(X, Y),
-    "a grid search": lambda: GridSearchCV(MODEL, {"eta0": [0.1]}, cv=2).fit(X, Y),
+    "a grid search": lambda: GridSearchCV(MODEL, {"eta0": [0.01]}, cv=2).fit(X, Y),
     "cross-validation": lambda: cross_validate(
         make_pipeline(StandardScaler(), MODEL), X, Y, cv=2
     ),
@@ -47,7 +47,7 @@ def test_a_warning_names_the_line_that_calls(way):
 
 def test_a_warning_from_a_thread_is_heard():
     # No line of the user's is left there.
-    search = GridSearchCV(MODEL, {"eta0": [0.1, 0.2]}, cv=2)
+    search = GridSearchCV(MODEL, {"eta0": [0.01, 0.02]}, cv=2)
     with parallel_config("threading", n_jobs=2):
         with pytest.warns(ConvergenceWarning, match="max_iter=2"):
             search.fit(X, Y)

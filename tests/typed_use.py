@@ -3,7 +3,7 @@
 An error that is expected and does not come is reported as an unused "type: ignore".
 """
 
-from typing import assert_type
+from typing import Literal, assert_type
 
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
@@ -29,7 +29,7 @@ MiniBatchSGDRegressor("huber", "l2")  # type: ignore[call-arg]
 MiniBatchSGDRegressor(penalty="l3")  # type: ignore[arg-type]
 MiniBatchSGDRegressor(batch_size="half")  # type: ignore[arg-type]
 MiniBatchSGDRegressor(shuffle="rows")  # type: ignore[arg-type]
-MiniBatchSGDRegressor(eta0="auto")  # type: ignore[arg-type]
+MiniBatchSGDRegressor(eta0="automatic")  # type: ignore[arg-type]
 MiniBatchSGDRegressor(learning_rate="linear")  # type: ignore[arg-type]
 MiniBatchSGDRegressor(learning_rate=lambda: 0.1)  # type: ignore[arg-type, misc]
 MiniBatchSGDRegressor(class_weight="balanced")  # type: ignore[call-arg]
@@ -56,7 +56,7 @@ assert_type(regressor.densify().predict(X), np.ndarray)
 regressor.partial_fit(X, y, classes=[0, 1])  # type: ignore[call-arg]
 
 # Attributes
-assert_type(regressor.eta0, float)
+assert_type(regressor.eta0, float | Literal["auto"])
 assert_type(regressor.tol, float | None)
 assert_type(regressor.coef_, np.ndarray)
 assert_type(regressor.n_iter_, int)
