@@ -22,7 +22,7 @@ ETA0 = 0.01
 NESTEROV = {"momentum": 0.9, "nesterov": True}
 # name, parameters, largest ratio asked for
 SETTINGS = [
-    ("no momentum, L2", {}, 1.1),
+    ("no momentum, L2", {"momentum": 0.0}, 1.1),
     ("Nesterov 0.9, L2, constant rate", NESTEROV, 1.4),
     (
         "Nesterov 0.9, L2, per-update decay",

@@ -58,7 +58,7 @@ def classifier(**settings):
 
 
 models = {
-    "without momentum": classifier(),
+    "without momentum": classifier(momentum=0.0),
     "momentum 0.9": classifier(momentum=0.9, nesterov=True),
 }
 

@@ -389,6 +389,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """The initial rate for what the state has seen, with these data now."""
         seen = Standardized(columns, self.fit_intercept)
         learn_smoothness(state, data, seen)
+        if state.norm_sums[0] == 0.0:  # No row has had a weight yet.
+            return 0.0
         batch_size = data.n_rows if self.batch_size == "full" else self.batch_size
         rate = initial_rate(
             state,
@@ -640,7 +642,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             "intercept_": intercept,
             "n_iter_": state.n_epochs,
             "t_": state.n_updates,
-            "eta0_": state.eta0,
+            **({} if state.eta0 is None else {"eta0_": state.eta0}),
             # A plain dict of arrays and numbers can be stored by any safe persistence.
             # The weights go with it only where coef_ shows running means instead.
             "_resumption": {

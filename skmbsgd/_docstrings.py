@@ -15,25 +15,36 @@ l1_ratio : float or None, default=0.15
 fit_intercept : bool, default=True
     Whether the intercept is learnt. If False, it stays at its initial value.
 max_iter : int, default=1000
-    Largest number of epochs of `fit`, at least 1.
+    Largest number of epochs of `fit`, at least 1. The cycles of `learning_rate="auto"`
+    know it: the last one ends there. Epochs that training abandons to begin anew do not
+    count.
 tol : float or None, default=1e-3
     The progress that an epoch must make: with less in `n_iter_no_change` consecutive
     epochs training stops. The training objective must fall below its best value by
     `tol` times the loss of the best constant prediction (half the variance of y, the
     entropy of the classes, ...; without intercept, of the model that is 0), so that
     `tol` means the same for any unit of y and any frequency of a class. A validation
-    score, if there is one, must rise by `tol` itself. With 0 an epoch as good as the
-    best one is progress. In [0, inf); None always runs `max_iter` epochs.
+    score, if there is one, must rise by `tol` itself. With cycles of rates
+    (`learning_rate="auto"` and `eta0="auto"`) training stops when a cycle, the third or
+    a later one, has gained less than 5 times `tol` of all progress so far. With 0 an
+    epoch as good as the best one is progress. In [0, inf); None always runs `max_iter`
+    epochs.
 batch_size : int or "full", default=32
     Rows per update, at least 1. 1 is classical stochastic gradient descent; "full",
     or any number from n_samples on, is batch gradient descent. The last batch of
     an epoch takes the rows that are left."""
 
 LEARNING_RATE = """\
-learning_rate : str or callable, default="time"
+learning_rate : str or callable, default="auto"
     The schedule of the learning rate, with epoch e = 0, 1, ... and update
     t = 0, 1, ... counted over the whole life of the model:
 
+    - "auto": with `eta0="auto"`, `fit` runs cycles of epochs in which the rate falls
+      linearly to 0, each half as long again as the one before, until a cycle gains too
+      little; with `tol=None` it is one fall over `max_iter` epochs. `partial_fit` has
+      the rate `eta0_ / sqrt(1 + t / 200)`, and for dense chunks and `average=False`
+      the weights are running means that favour later updates: update n joins with the
+      share 4 / (n + 3). With a number for `eta0` it is "time";
     - "time": `eta0 / (1 + decay * e)`;
     - "step": `eta0 * drop ** floor((1 + e) / epochs_drop)`, or, if `epochs_drop` is a
       sequence, `eta0 * drop ** (number of its entries <= e)`;
@@ -48,9 +59,20 @@ learning_rate : str or callable, default="time"
       a new model, but after a `fit` what that has left, which moves little. A new
       `eta0`, set between calls, restarts it;
     - a callable f(e) that returns the rate, a finite float >= 0; `eta0` is not used.
-eta0 : float, default=0.01
-    The initial learning rate, in [0, inf). `LearningRateRangeDisplay` suggests one for
-    given data.
+eta0 : float or "auto", default="auto"
+    The initial learning rate, in [0, inf). "auto" works it out from the data by
+    expected smoothness [5]_, and starts the intercepts at the best constant. If the
+    objective of the first epoch is then more than twice that of the start, or that of
+    a later one more than 1.1 times, or if anything becomes infinite, `fit` begins anew
+    with a quarter of the rate. In `partial_fit` it is the smallest rate of all chunks
+    so far. `LearningRateRangeDisplay` suggests a number for given data.
+standardize : bool or "auto", default="auto"
+    Whether to train as if each column of X had been centred (if there is an intercept)
+    and divided by its standard deviation, without a copy of X. `coef_`, `intercept_`
+    and the penalty are those of the columns as given; weights of constant columns stay
+    as they are. `partial_fit` takes means and deviations over all rows so far. "auto"
+    is True if the initial rate is found (`eta0="auto"`, and a schedule that uses it)
+    and X is dense. True needs a dense X.
 decay : float or "auto", default=0.0
     Decay of "time" and "exponential", in [0, inf). 0.0 keeps the rate constant; "auto"
     is `eta0 / max_iter`.
@@ -63,9 +85,9 @@ epochs_drop : float or sequence of int, default=10
     Epochs between two drops of "step", in (0, inf), or the epochs of the drops."""
 
 MOMENTUM = """\
-momentum : float, default=0.0
-    Share of the velocity that lives on from update to update, in [0, 1).
-nesterov : bool, default=False
+momentum : float, default=0.9
+    Fraction of the velocity kept at each update, in [0, 1).
+nesterov : bool, default=True
     Whether to use Nesterov's momentum.
 shuffle : bool or "blocks", default=True
     Whether each epoch takes the rows in a new random order. True makes all orders
@@ -122,6 +144,9 @@ n_iter_ : int
     Number of epochs done.
 t_ : int
     Number of updates done.
+eta0_ : float
+    The initial learning rate, as given or as found. For "optimal" and a callable, the
+    rate of the first update.
 loss_curve_ : list of float
     Training objective of each epoch: the mean of the weighted loss, each row's at the
     weights its batch met, plus the penalty at the epoch's end.
@@ -171,8 +196,19 @@ weights are what soft-thresholding S leaves:
     u' = u + mu * r' + eta * lambda_1      nesterov=True
     w' = S(Z', u')
 
-With `batch_size=1`, `momentum=0`, `shuffle=False` and dense data, the weights are those
-of scikit-learn's SGD estimators.
+With `standardize`, m the means of the columns and p the inverses of their variances,
+the gradient of column j is
+
+.. code-block:: text
+
+    p_j * (g_j - m_j * g_b + lambda_2 * w_j) / (1 + eta * lambda_2 * p_j)
+
+with that of the intercept, :math:`g_b`, and the threshold of its weight is
+:math:`p_j u`: the rules above for standardised columns, in terms of the weights for the
+columns as given, with L2 at the end of the step.
+
+With `batch_size=1`, `momentum=0`, `shuffle=False`, `standardize=False` and dense data,
+the weights are those of scikit-learn's SGD estimators.
 """
 
 CALLBACKS = """\
@@ -200,7 +236,9 @@ REFERENCES = """\
 .. [3] L. Bottou, "Stochastic Gradient Descent Tricks", in Neural Networks: Tricks of
    the Trade, 2012.
 .. [4] I. Sutskever, J. Martens, G. Dahl and G. Hinton, "On the importance of
-   initialization and momentum in deep learning", ICML 2013."""
+   initialization and momentum in deep learning", ICML 2013.
+.. [5] R. M. Gower, N. Loizou, X. Qian, A. Sailanbayev, E. Shulgin and P. Richtarik,
+   "SGD: General Analysis and Improved Rates", ICML 2019."""
 
 SHARED = {
     "PENALTY": PENALTY,

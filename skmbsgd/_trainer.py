@@ -298,10 +298,7 @@ class Trainer:
     def skip_epoch(self):
         """Count an epoch in which no row has a weight; return the penalty."""
         state = self.state
-        rates = self.schedule.rates(state, 1)
-        state.last_rate = float(rates[0])
-        if state.eta0 is None:
-            state.eta0 = self._initial_rate(rates)
+        state.last_rate = float(self.schedule.rates(state, 1)[0])
         state.n_epochs += 1
         return self._penalty_at(state.coef)
 

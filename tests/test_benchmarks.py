@@ -22,11 +22,13 @@ from benchmarks.problems import dense_problem, sparse_problem
 from benchmarks.real_data import digits
 from benchmarks.report import Report, circumstances
 from benchmarks.sections import dense, memory, scaling, sparse
+from benchmarks.tables import TABLES
 
 TINY = Effort(
     "tiny", repeats=1, seconds_each=0.01, seconds_to_search=0.05, largest_input=200_000
 )
 RESTRICTIONS = {
+    "no_tuning": {"tables": [t for t in TABLES if t.package == "sklearn"][1:5:3]},
     "dense": {"peers": [MiniBatchSGD(), ScikitLearnSGD()]},
     "sparse": {"peers": [MiniBatchSGD(), ScikitLearnSGD()]},
     "quality": {"names": ["digits"]},

@@ -38,7 +38,7 @@ PLAIN_SGD = {
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Untuned:
     """An estimator without settings.
 
     Attributes
@@ -100,23 +100,23 @@ class VowpalWabbit:
         return self.model.score(X, self.labels(y))
 
 
-CONTESTANTS = [
-    Contestant(
-        "skmbsgd, no argument",
+ESTIMATORS = [
+    Untuned(
+        "skmbsgd",
         seeded(MiniBatchSGDClassifier),
         seeded(MiniBatchSGDRegressor),
     ),
-    Contestant(
+    Untuned(
         "skmbsgd, eta0=0.01 without momentum",
         seeded(MiniBatchSGDClassifier, **PLAIN_SGD),
         seeded(MiniBatchSGDRegressor, **PLAIN_SGD),
     ),
-    Contestant(
+    Untuned(
         "SGDClassifier(loss='log_loss'), SGDRegressor()",
         seeded(SGDClassifier, loss="log_loss"),
         seeded(SGDRegressor),
     ),
-    Contestant(
+    Untuned(
         "LogisticRegression(), Ridge()",
         seeded(LogisticRegression),
         seeded(Ridge),
@@ -124,8 +124,8 @@ CONTESTANTS = [
     ),
 ]
 if find_spec("vowpalwabbit") is not None:
-    CONTESTANTS.append(
-        Contestant("Vowpal Wabbit", VowpalWabbit, VowpalWabbit, minimises=False)
+    ESTIMATORS.append(
+        Untuned("Vowpal Wabbit", VowpalWabbit, VowpalWabbit, minimises=False)
     )
 
 
@@ -149,7 +149,7 @@ class Run:
     table: str
     kind: str
     seed: int
-    contestant: str
+    solver: str
     gap: float
     n_epochs: int
     seconds: float
@@ -175,25 +175,25 @@ def tasks(table, seed):
 
 
 def run_table(table, seed):
-    """All contestants on a table."""
+    """All solvers on a table."""
     problem = table.load()
     for kind, X, X_test, y, y_test in tasks(table, seed):
         training = replace(problem, X=X, y=y)
         lowest = lowest_objective(training, ALPHA)
         highest = objective(training, ALPHA, Zero(training))
-        for contestant in CONTESTANTS:
-            run = partial(Run, table.name, kind, seed, contestant.name)
+        for solver in ESTIMATORS:
+            run = partial(Run, table.name, kind, seed, solver.name)
             started = time.perf_counter()
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 try:
-                    model = contestant.make(training, seed).fit(X, y)
+                    model = solver.make(training, seed).fit(X, y)
                 except ValueError:
                     yield run(np.inf, 0, np.nan, np.nan, warned=True)
                     continue
             seconds = time.perf_counter() - started
             gap = np.nan
-            if contestant.minimises:
+            if solver.minimises:
                 J = objective(training, ALPHA, model)
                 gap = (J - lowest) / (highest - lowest)
             with np.errstate(all="ignore"):
@@ -211,9 +211,11 @@ class Zero:
         self.intercept_ = np.zeros(problem.n_outputs)
 
 
-def run(report, effort):
+def run(report, effort, tables=None):
     """Write the section."""
-    tables = [table for table in TABLES if table.is_available()][:: effort.stride]
+    tables = TABLES[:: effort.stride] if tables is None else tables
+    absent = sorted({table.package for table in tables if not table.is_available()})
+    tables = [table for table in tables if table.is_available()]
     with one_core():
         runs = [
             run
@@ -221,13 +223,12 @@ def run(report, effort):
             for seed in SEEDS[: effort.repeats]
             for run in run_table(table, seed)
         ]
-    absent = sorted({table.package for table in TABLES} - {t.package for t in tables})
     report.paragraph(circumstances(effort))
     if absent:
         report.paragraph(f"Without the tables of {', '.join(absent)}.")
     report.picture(picture_of_gaps(runs), "Sorted gaps of all fits, by estimator")
     report.table(
-        f"{len(tables)} tables, {len(SEEDS)} seeds",
+        f"{len(tables)} tables, {len(SEEDS[: effort.repeats])} seeds",
         [
             "Estimator",
             "Columns",
@@ -244,8 +245,8 @@ def run(report, effort):
         [
             line
             for kind in KINDS
-            for contestant in CONTESTANTS
-            for line in [summary(runs, kind, contestant)]
+            for solver in ESTIMATORS
+            for line in [summary(runs, kind, solver)]
         ],
     )
     report.data(
@@ -253,15 +254,15 @@ def run(report, effort):
     )
 
 
-def of(runs, kind, contestant):
+def of(runs, kind, solver):
     """The runs of an estimator."""
-    return [r for r in runs if (r.kind, r.contestant) == (kind, contestant.name)]
+    return [r for r in runs if (r.kind, r.solver) == (kind, solver.name)]
 
 
-def summary(runs, kind, contestant):
+def summary(runs, kind, solver):
     """A line of the table."""
-    ours = of(runs, kind, CONTESTANTS[0])
-    theirs = of(runs, kind, contestant)
+    ours = of(runs, kind, ESTIMATORS[0])
+    theirs = of(runs, kind, solver)
     gaps = np.array([run.gap for run in theirs])
     ratios = [
         their.seconds / our.seconds
@@ -272,7 +273,7 @@ def summary(runs, kind, contestant):
     epochs = [run.n_epochs for run in theirs if run.n_epochs]
     quality = ["", "", "", ""]
     silent = sum(run.gap > 0.05 and not run.warned for run in theirs)
-    if contestant.minimises:
+    if solver.minimises:
         quality = [
             f"{np.mean(gaps <= CLOSE):.1%}",
             f"{np.median(gaps):.2%}",
@@ -280,11 +281,11 @@ def summary(runs, kind, contestant):
             int(np.sum(gaps > 1.0)),
         ]
     return [
-        contestant.name,
+        solver.name,
         kind,
         *quality,
         sum(np.isnan(run.seconds) for run in theirs),
-        silent if contestant.minimises else "",
+        silent if solver.minimises else "",
         digits(float(np.exp(np.mean(np.log(epochs)))), 2),
         digits(float(np.exp(np.mean(np.log(ratios)))), 3),
         f"{np.nanmean(scores):.3f}",
@@ -296,10 +297,10 @@ def picture_of_gaps(runs):
     figure = Figure(figsize=(9, 4))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, kind in zip(panels, KINDS, strict=True):
-        for i, contestant in enumerate(CONTESTANTS):
-            if not contestant.minimises:
+        for i, solver in enumerate(ESTIMATORS):
+            if not solver.minimises:
                 continue
-            gaps = np.sort([run.gap for run in of(runs, kind, contestant)])
+            gaps = np.sort([run.gap for run in of(runs, kind, solver)])
             shares = np.arange(1, len(gaps) + 1) / len(gaps)
             axes.step(
                 np.clip(gaps, 1e-5, 1e3),
@@ -307,7 +308,7 @@ def picture_of_gaps(runs):
                 where="post",
                 color=COLOURS[i],
                 linewidth=2.5 if i == 0 else 1.2,
-                label=contestant.name,
+                label=solver.name,
             )
         axes.axvline(CLOSE, color="grey", linewidth=1)
         axes.set(xscale="log", xlabel="gap to the optimum", title=f"{kind} columns")
