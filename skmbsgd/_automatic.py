@@ -154,22 +154,22 @@ class Standardized:
 
     Parameters
     ----------
-    mean, precision : ndarray of float64 of shape (n_features,), or None
-        As `standardization_of` gives them; None for rows as they are.
+    columns : tuple of two ndarray, or None
+        Means and inverses of variances, as `standardization_of` gives them; None for
+        rows as they are.
     fit_intercept : bool
     """
 
     def __init__(self, columns, fit_intercept):
-        self.mean, self.scale = (None, None) if columns is None else columns
-        if self.scale is not None:
-            self.scale = np.sqrt(self.scale)
+        self.columns = columns
         self.fit_intercept = fit_intercept
 
     def rows(self, X):
         """The rows of an array in float64, without the intercept's 1."""
-        if self.mean is None:
+        if self.columns is None:
             return X if issparse(X) else X.astype(np.float64)
-        return (X - self.mean) * self.scale
+        mean, precision = self.columns
+        return (X - mean) * np.sqrt(precision)
 
     def squared_norms(self, X):
         """|x|^2, plus 1 with an intercept, of each row."""
@@ -189,8 +189,9 @@ def learn_smoothness(state, data, standardized):
     """
     with np.errstate(over="ignore", invalid="ignore"):
         state.norm_sums = state.norm_sums + norm_sums(data, standardized)
+        rows, weights = sample_of(data, standardized, state.seed)
         direction, eigenvalue = largest_eigenvalue(
-            *sample_of(data, standardized, state.seed), state.direction
+            rows, weights, standardized.fit_intercept, state.direction
         )
     state.direction = direction
     state.largest_eigenvalue = max(state.largest_eigenvalue, eigenvalue)
@@ -218,7 +219,7 @@ def norm_sums(data, standardized):
 
 
 def sample_of(data, standardized, seed):
-    """Random rows with the column of the intercept, and their weights."""
+    """Random rows as training sees them, and their weights."""
     n_rows = data.n_rows
     n_features = data.X.shape[1]
     size = max(MIN_SAMPLE_ROWS, MAX_SAMPLE_NUMBERS // max(1, n_features))
@@ -227,11 +228,7 @@ def sample_of(data, standardized, seed):
         chosen = np.random.default_rng(seed).choice(n_rows, size, replace=False)
         rows = chosen if data.rows is None else data.rows[chosen]
         data = data.subset(np.sort(rows))
-    return (
-        standardized.rows(data.select(data.X)),
-        data.weights(),
-        standardized.fit_intercept,
-    )
+    return standardized.rows(data.select(data.X)), data.weights()
 
 
 def largest_eigenvalue(X, weights, fit_intercept, direction):

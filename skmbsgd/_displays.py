@@ -391,6 +391,8 @@ class LearningRateRangeDisplay:
         Share of the past in the exponential moving average of the losses, in [0, 1).
     name : str, default=None
         Name in the legend, beside the suggestion.
+    eta0 : float, default=None
+        Another rate to mark: that of `eta0="auto"`. None for no mark.
 
     Attributes
     ----------
@@ -403,6 +405,8 @@ class LearningRateRangeDisplay:
         The curve of the smoothed losses.
     suggestion_line_ : matplotlib Line2D or None
         The vertical line at the suggestion; None if there is no suggestion.
+    eta0_line_ : matplotlib Line2D or None
+        The vertical line at `eta0`; None without it.
     ax_ : matplotlib Axes
         Axes with the curve.
     figure_ : matplotlib Figure
@@ -471,11 +475,13 @@ class LearningRateRangeDisplay:
         *,
         smoothing: float = 0.95,
         name: str | None = None,
+        eta0: float | None = None,
     ) -> None:
         self.learning_rates = learning_rates
         self.losses = losses
         self.smoothing = smoothing
         self.name = name
+        self.eta0 = eta0
 
     @classmethod
     def from_estimator(
@@ -499,7 +505,9 @@ class LearningRateRangeDisplay:
         `momentum` and class weights of the estimator, at a rate that is
         `min_rate * (max_rate / min_rate) ** (t / (n_updates - 1))` in update t = 0, 1,
         ... Once all rows were seen, they come in a new order. The estimator passed in
-        is not changed.
+        is not changed. Beside its suggestion stands the rate that `eta0="auto"` finds
+        for the same columns: standardised only with `standardize=True`, since
+        `standardize="auto"` is False with a number for `eta0`.
 
         Parameters
         ----------
@@ -555,7 +563,13 @@ class LearningRateRangeDisplay:
             X = clone(estimator[:-1]).fit_transform(X, y)
         rates = np.geomspace(min_rate, max_rate, n_updates)
         losses = run_range_test(model, X, y, sample_weight, rates, smoothing)
-        display = cls(rates[: len(losses)], losses, smoothing=smoothing, name=name)
+        display = cls(
+            rates[: len(losses)],
+            losses,
+            smoothing=smoothing,
+            name=name,
+            eta0=found_rate(model, X, y, sample_weight),
+        )
         return display.plot(ax=ax, line_kwargs=line_kwargs)
 
     def plot(
@@ -601,6 +615,14 @@ class LearningRateRangeDisplay:
                 color=self.line_.get_color(),
                 linestyle="--",
                 label=f"suggested eta0 = {self.suggested_eta0_:.2g}",
+            )
+        self.eta0_line_ = None
+        if self.eta0 is not None:
+            self.eta0_line_ = ax.axvline(
+                self.eta0,
+                color=self.line_.get_color(),
+                linestyle=":",
+                label=f"eta0='auto' = {self.eta0:.2g}",
             )
         ax.set(
             xlabel="Learning rate",
@@ -764,6 +786,17 @@ def run_range_test(model, X, y, sample_weight, rates, smoothing):
         if len(losses) > n_settling and smoothed_loss > highest:
             break
     return np.array(losses)
+
+
+def found_rate(model, X, y, sample_weight):
+    """The rate of eta0="auto" for columns as the test has them."""
+    settings = {
+        "eta0": "auto",
+        "learning_rate": "constant",
+        "standardize": model.standardize != "auto" and model.standardize,
+    }
+    automatic = clone(model).set_params(**settings)
+    return automatic._begin_range_test(X, y, sample_weight).eta0
 
 
 def losses_at_rates(model, X, y, sample_weight, rates):

@@ -443,7 +443,8 @@ def test_no_suggestion_where_nothing_falls(diabetes, model):
         )
     assert np.isnan(display.suggested_eta0_)
     assert display.suggestion_line_ is None
-    assert display.ax_.get_legend() is None
+    (label,) = display.ax_.get_legend().get_texts()
+    assert label.get_text() == f"eta0='auto' = {display.eta0:.2g}"
 
 
 def test_range_that_ends_too_early_is_told(cancer):
@@ -572,3 +573,18 @@ def test_missing_matplotlib_is_named_with_its_extra(display, cancer, monkeypatch
 def test_matplotlib_is_imported_where_it_is_used():
     program = "import sys, skmbsgd; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("standardize", ["auto", False, True])
+def test_the_automatic_rate_stands_beside_the_suggestion(cancer, standardize):
+    X, y = cancer[0] * 2.0, cancer[1]
+    model = MiniBatchSGDClassifier(standardize=standardize, random_state=0)
+    display = LearningRateRangeDisplay.from_estimator(model, X, y)
+    # The columns as they are, of variance 4, unless they are to be standardised
+    found = MiniBatchSGDClassifier(standardize=standardize is True, random_state=0)
+    assert display.eta0 == found.fit(X, y).eta0_
+    assert_array_equal(display.eta0_line_.get_xdata(), display.eta0)
+    assert f"eta0='auto' = {display.eta0:.2g}" in [
+        text.get_text() for text in display.ax_.get_legend().get_texts()
+    ]
+    assert LearningRateRangeDisplay([1.0, 2.0], [1.0, 2.0]).eta0 is None
