@@ -23,8 +23,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from reference import CLASSIFIER_LOSSES, REGRESSOR_LOSSES, train
 from scipy import sparse
 from sklearn import config_context
+from sklearn.base import clone
 
-from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _state
+from skmbsgd import (
+    DivergenceError,
+    MiniBatchSGDClassifier,
+    MiniBatchSGDRegressor,
+    _state,
+)
 from skmbsgd._engine.csr_model import MAX_WINDOW, CSRModel
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -908,6 +914,106 @@ def test_initial_weights_move_also_where_no_row_holds_them(task):
     actual = make(task).fit(sparse.csr_array(X), y, **init)
     assert actual.coef_[..., -1].all()  # the empty column
     assert_same_model(actual, expected)
+
+
+# ---------------------------------------------------------------------------
+# Numbers that do not fit the precision of X
+# ---------------------------------------------------------------------------
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def column(values):
+    return sparse.csr_array(np.reshape(values, (-1, 1)), dtype=np.float32)
+
+
+@pytest.mark.parametrize("target", [1e38, 1e45])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"momentum": 0.9},
+        {"average": True},
+        {"fit_intercept": False},
+        {"penalty": "l1", "alpha": 0.1},
+    ],
+    ids=str,
+)
+def test_weights_beyond_single_precision_are_divergence(changes, target):
+    options = {"alpha": 0.0, "eta0": 0.1, "tol": None, "max_iter": 2} | changes
+    model = MiniBatchSGDRegressor(**options)
+    X, y = np.eye(4, dtype=np.float32), [target, 0.0, 0.0, 0.0]
+    if target > LARGEST:
+        with pytest.raises(DivergenceError, match="epoch 1"):
+            model.fit(sparse.csr_array(X), y)
+        assert not hasattr(model, "coef_")
+    else:
+        model.fit(sparse.csr_array(X), y)
+        assert np.isfinite(model.coef_).all()
+
+
+def test_a_chunk_beyond_single_precision_leaves_a_stream_as_it_was():
+    model = MiniBatchSGDRegressor(eta0=0.1, alpha=0.0, momentum=0.9)
+    model.partial_fit(column([1.0, 2.0]), [1.0, 2.0])
+    before = snapshot(model)
+    with pytest.raises(DivergenceError):
+        model.partial_fit(column([1.0, 2.0]), [1e45, 0.0])
+    assert snapshot(model) == before
+    model.partial_fit(column([1.0, 2.0]), [1.0, 2.0])
+
+
+def test_velocities_beyond_single_precision_are_divergence():
+    # A step there and one back: v = 1e39 and w = 1e39, then v = -1e39 and w = 0
+    options = {"shuffle": False, "batch_size": 1, "momentum": 0.5, "eta0": 1.0}
+    model = MiniBatchSGDRegressor(
+        alpha=0.0, fit_intercept=False, max_iter=1, tol=None, **options
+    )
+    X, y = column([1.0, 1.0]), [1e39, 0.5e39 - 1e39]
+    with pytest.raises(DivergenceError):
+        model.fit(X, y)
+    # In double precision the same stands.
+    model.fit(X.astype(np.float64), y)
+    assert abs(model.coef_[0]) <= 1e30
+    assert_allclose(model._resumption["velocity"], [[-1e39]])
+
+
+def test_means_beyond_single_precision_are_divergence():
+    options = {"shuffle": False, "batch_size": 1, "eta0": 1.0, "average": True}
+    model = MiniBatchSGDRegressor(
+        alpha=0.0, fit_intercept=False, max_iter=1, tol=None, **options
+    )
+    X, y = column([1.0, 1.0]), [1e39, 0.0]  # weights of 1e39 and 0: their mean is 5e38
+    with pytest.raises(DivergenceError):
+        model.fit(X, y)
+    model.fit(X.astype(np.float64), y)
+    assert_allclose(model.coef_, [5e38])
+
+
+def test_many_weights_within_single_precision_may_have_a_sum_beyond():
+    n = 100
+    X = sparse.identity(n, dtype=np.float32, format="csr")
+    y = np.full(n, 0.9 * LARGEST)
+    model = MiniBatchSGDRegressor(
+        eta0=1.0, alpha=0.0, batch_size=1, max_iter=1, tol=None, fit_intercept=False
+    ).fit(X, y)
+    assert_array_equal(model.coef_, y.astype(np.float32))
+
+
+@pytest.mark.parametrize("penalty", ["l2", "elasticnet", "l1"])
+@pytest.mark.parametrize("average", [False, True])
+def test_penalties_beyond_twice_the_inverse_rate_are_as_in_dense_data(penalty, average):
+    # 1 - eta0 * alpha is -2, of which powers would be infinite by the end.
+    X = sparse.csr_array(([0.0], ([0], [0])), shape=(2000, 1))
+    options = {"alpha": 30.0, "eta0": 0.1, "batch_size": 1, "learning_rate": "constant"}
+    model = MiniBatchSGDRegressor(
+        **options, penalty=penalty, average=average, max_iter=2, tol=None
+    )
+    y = np.arange(2000) % 3
+    init = {"coef_init": [1.0]}
+    dense = clone(model).set_params(random_state=0).fit(X.toarray(), y, **init)
+    model.set_params(random_state=0).fit(X, y, **init)
+    assert np.isfinite(model.coef_).all()
+    assert_same_model(model, dense)
 
 
 # ---------------------------------------------------------------------------

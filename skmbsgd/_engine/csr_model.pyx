@@ -118,6 +118,19 @@ cdef class CSRModel(Model):
             self.average_coef[:, columns] = sums / self.n_averaged
             self.average_intercept[:] = self.b_array[3]
 
+    def is_finite(self):
+        # What is added up is finite in the precision of the state if the sums are.
+        largest = float(np.finfo(self.coef.dtype).max)
+        if self.absolute_sum <= largest and self.absolute_rest <= largest:
+            return True
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.store()
+            arrays = [self.coef, self.velocity, self.intercept, self.intercept_velocity]
+            if self.average_coef is not None:
+                arrays += [self.average_coef, self.average_intercept]
+            dtype = self.coef.dtype
+            return all(np.isfinite(array.astype(dtype)).all() for array in arrays)
+
     def place_of(self, part):
         """Where a record has the numbers of a part."""
         return slice(1 + part * self.n_outputs, 1 + (part + 1) * self.n_outputs)
@@ -184,7 +197,8 @@ cdef class CSRModel(Model):
         cdef Py_ssize_t k
         self.bring_all_up_to_date()
         for k in range(self.n_outputs):
-            self.absolute_rest += fabs(self.b[k]) + fabs(self.b_v[k])
+            self.absolute_rest += (
+                fabs(self.b[k]) + fabs(self.b_v[k]) + fabs(self.b_average[k]))
         return 0
 
     # Coordinates
@@ -292,7 +306,8 @@ cdef inline void catch_up_and_sum(
     cdef Py_ssize_t n_ahead = max(1, CSR_NUMBERS_AHEAD // stride)
     cdef Py_ssize_t last = model.n_active - 1
     cdef const int64_t* active = model.active
-    cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
+    cdef bint averaged = model.average_coef is not None
+    cdef double squares = 0.0, absolutes = 0.0, rest = 0.0
     cdef double u = model.threshold[0], w
     cdef double* records = model.records
     cdef double* record
@@ -305,10 +320,12 @@ cdef inline void catch_up_and_sum(
             w = weight(record[1 + k], u)
             squares += w * w
             absolutes += fabs(w)
-            velocities += fabs(record[1 + K + k])
+            rest += fabs(record[1 + K + k])
+            if averaged:
+                rest += fabs(record[1 + 3 * K + k])
     model.squared_norm += squares
     model.absolute_sum += absolutes
-    model.absolute_rest += velocities
+    model.absolute_rest += rest
 
 
 cdef inline double weight(double position, double u) noexcept nogil:
