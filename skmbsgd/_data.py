@@ -111,14 +111,18 @@ class TrainingData:
         """The same data, weights rescaled to a mean of 1 over the rows taking part."""
         if self.sample_weight is None:
             return self
-        largest = self.select(self.sample_weight).max()
+        weights = self.select(self.sample_weight)
+        largest = weights.max()
         if largest == 0.0:
             raise ValueError(
                 "All sample weights of the training rows or of the validation rows are "
                 "zero, by themselves or times those of the classes: no sample is left."
             )
-        weights = self.sample_weight / largest  # so that no sum overflows
-        return self.with_weights(weights / self.select(weights).mean())
+        weights = weights / largest  # so that no sum overflows
+        # Weights of other rows need not be numbers in this unit.
+        of_all = np.ones(len(self.sample_weight))
+        of_all[... if self.rows is None else self.rows] = weights / weights.mean()
+        return self.with_weights(of_all)
 
     @property
     def bytes_of_row(self):

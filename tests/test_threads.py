@@ -328,7 +328,7 @@ def test_a_thread_that_cannot_be_started_ends_the_fit(n_started, monkeypatch):
 
 @pytest.fixture
 def interrupts():
-    """Let interrupts raise: shells have what they start in the background ignore them."""
+    """Let interrupts raise: a process in the background may have to ignore them."""
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, previous)
