@@ -43,6 +43,7 @@ def slope_one_model(**settings):
     return MiniBatchSGDRegressor(
         "epsilon_insensitive",
         epsilon=0.0,
+       
         penalty=None,
         batch_size=6,
         tol=None,
@@ -554,7 +555,7 @@ def test_rates_too_small_for_a_number_are_zero(settings, unit, number):
     X, y = np.ones((6, 1)), np.ones(6)
     model = MiniBatchSGDRegressor(
         **settings, decay_unit=unit, eta0=number(0.25), batch_size=3, max_iter=20,
-        tol=None, shuffle=False,
+        penalty=None, tol=None, shuffle=False,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
