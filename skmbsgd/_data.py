@@ -8,7 +8,8 @@ from scipy.sparse import issparse
 
 from skmbsgd._engine.csr_rows import CSRRows
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
-from skmbsgd._engine.rows import ClassTargets, RealTargets, Targets, dense_rows
+from skmbsgd._engine.rows import dense_rows
+from skmbsgd._engine.targets import ClassTargets, RealTargets, Targets
 
 
 @dataclass

@@ -17,7 +17,8 @@ from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._engine.epoch import compute_decisions
 from skmbsgd._engine.penalties import Penalty
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
-from skmbsgd._engine.rows import RealTargets, dense_rows
+from skmbsgd._engine.rows import dense_rows
+from skmbsgd._engine.targets import RealTargets
 from skmbsgd._state import TrainingState, make_model
 from skmbsgd._trainer import seed_of_epoch
 

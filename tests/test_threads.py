@@ -26,7 +26,7 @@ from skmbsgd._data import TrainingData
 from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.losses import SquaredError
 from skmbsgd._engine.penalties import L1
-from skmbsgd._engine.rows import RealTargets
+from skmbsgd._engine.targets import RealTargets
 from skmbsgd._engine.team import Team
 from skmbsgd._state import TrainingState, make_model
 

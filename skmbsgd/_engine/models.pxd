@@ -6,10 +6,10 @@ from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.penalties cimport Penalty
 from skmbsgd._engine.rules cimport Rule
 
-cdef extern from "steps.h":
-    ctypedef void (*Step "skmbsgd_step")(
-        void* w, double* z, void* v, void* g, ptrdiff_t n,
-        double eta, double mu, double lam2, double u) noexcept nogil
+# As in steps.h, which whoever cimports this need not compile
+ctypedef void (*Step)(
+    void* w, double* z, void* v, void* g, ptrdiff_t n,
+    double eta, double mu, double lam2, double u) noexcept nogil
 
 
 cdef class Model:
