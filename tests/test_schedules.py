@@ -43,7 +43,6 @@ def slope_one_model(**settings):
     return MiniBatchSGDRegressor(
         "epsilon_insensitive",
         epsilon=0.0,
-       
         penalty=None,
         batch_size=6,
         tol=None,

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import tracemalloc
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -31,7 +32,12 @@ from skmbsgd import (
     MiniBatchSGDRegressor,
     _state,
 )
+from skmbsgd._data import TrainingData
 from skmbsgd._engine.csr_model import MAX_WINDOW, CSRModel
+from skmbsgd._engine.epoch import run_epoch
+from skmbsgd._engine.losses import SquaredError
+from skmbsgd._engine.penalties import L1
+from skmbsgd._state import TrainingState
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -914,6 +920,92 @@ def test_initial_weights_move_also_where_no_row_holds_them(task):
     actual = make(task).fit(sparse.csr_array(X), y, **init)
     assert actual.coef_[..., -1].all()  # the empty column
     assert_same_model(actual, expected)
+
+
+# ---------------------------------------------------------------------------
+# Signs that are lost, beside the dense model that makes every update
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elasticnet"])
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+@pytest.mark.parametrize("first", [1, 4, 20, 21, 24, 25, 31, 56, 60, 61, 64, 80])
+def test_a_mean_may_begin_at_any_update(first, decay, penalty, monkeypatch):
+    # Batches of 4 rows, 15 to an epoch, windows of 6: the mean begins within an epoch
+    # or with it, at a window's last update or not.
+    set_window(monkeypatch, 6)
+    changes = {"penalty": penalty, "average": first, "batch_size": 4, "decay": decay}
+    changes |= {"learning_rate": "time", "decay_unit": "update", "eta0": 0.1}
+    changes |= {"alpha": 0.3, "momentum": 0.9, "max_iter": 3}
+    y = TASKS["one target"][1]
+    dense = make("one target", **changes).fit(X, y)
+    positions = dense._resumption["positions"]
+    assert 5 < np.count_nonzero(np.abs(positions) < dense._resumption["threshold"][0])
+    assert_same_model(make("one target", **changes).fit(sparse.csr_array(X), y), dense)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elasticnet"])
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_chunk_may_lack_a_feature_that_just_became_zero(nesterov, momentum, penalty):
+    rng = np.random.default_rng(0)
+    changes = {"penalty": penalty, "alpha": 0.3, "l1_ratio": 0.9, "eta0": 0.05}
+    changes |= {"momentum": momentum, "nesterov": nesterov, "batch_size": 2}
+    dense = MiniBatchSGDRegressor(**changes, random_state=0)
+    actual = MiniBatchSGDRegressor(**changes, random_state=0)
+    n_left = 0
+    for n in range(40):
+        X = rng.normal(size=(6, 8)) * (rng.random((6, 8)) < 0.5)
+        absent = np.arange(8) % 4 == n % 4
+        X[:, absent] = 0.0
+        if n > 0:
+            velocity = dense._resumption["velocity"][0]
+            n_left += np.count_nonzero(absent & (dense.coef_ == 0) & (velocity != 0))
+        y = X[:, 0] - X[:, 1] + rng.normal(size=6)
+        assert_same_model(
+            actual.partial_fit(sparse.csr_array(X), y), dense.partial_fit(X, y)
+        )
+    assert n_left > 10
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+@pytest.mark.parametrize("decays", [False, True])
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("pull", [0.01, 0.3, 0.9, 1.5])
+def test_any_weights_and_velocities_go_where_the_dense_model_takes_them(
+    pull, momentum, nesterov, decays, averaged
+):
+    # pull is eta * lam2; no row has any of the features.
+    n_updates, n_features = 40, 400
+    data = TrainingData.of_numbers(
+        np.zeros((n_updates, n_features)), np.zeros((n_updates, 1)), None
+    )
+    rates = 0.1 / (1.0 + 0.02 * decays * np.arange(n_updates))
+    penalty = L1(l1=0.5, l2=pull / 0.1)
+    states = []
+    for layout in (np.asarray, sparse.csr_array):
+        state = TrainingState.start(
+            np.zeros((1, n_features)), np.zeros(1), seed=0, averaged=averaged
+        )
+        state.coef[0] = np.random.default_rng(1).normal(size=n_features)
+        state.velocity[0] = np.random.default_rng(2).normal(size=n_features)
+        state.continue_under(penalty)
+        model = _state.make_model(
+            state, penalty, sparse=layout is not np.asarray, momentum=momentum,
+            nesterov=nesterov, fit_intercept=False,
+        )  # fmt: skip
+        rows = replace(data, X=layout(data.X)).rows_for(model)
+        for _ in range(2):
+            run_epoch(rows, SquaredError(), rates, 1, 7 if averaged else -1)
+        model.store()
+        states.append(state)
+    expected, actual = states
+    for name in ("coef", "positions", "velocity", "average_coef"):
+        if getattr(expected, name) is not None:
+            assert_allclose(
+                getattr(actual, name), getattr(expected, name), rtol=1e-9, atol=1e-11
+            )
 
 
 # ---------------------------------------------------------------------------
