@@ -42,6 +42,9 @@ if COVERAGE:
     SHARED = None
     SOURCES.remove(SHARED_SOURCE)
 
+# For .ci/mutants: modules that are slow, and compiled in a third of the time
+UNOPTIMISED = COVERAGE or os.environ.get("SKMBSGD_UNOPTIMISED") == "1"
+
 MISSING_COMPILER = """
 skmbsgd has a compiled part, and no working C compiler was found.
 Install one and try again:
@@ -99,7 +102,7 @@ class BuildEngine(build_ext):
                 flags = ["-g0", "-O3", "-fno-trapping-math"]
                 if extension.name in CSR:
                     flags += ["-O2", "-fvect-cost-model=dynamic"]
-                if COVERAGE:
+                if UNOPTIMISED:
                     flags.append("-O0")
                 if extension.name != PRODUCTS:
                     # Fused multiply-adds of the newer instruction sets would make the
