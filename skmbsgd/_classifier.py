@@ -388,14 +388,20 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             totals = np.bincount(data.y, data.sample_weight, len(present))
             present, weighted = totals > 0, data.sample_weight > 0
         weights = np.zeros(len(present))
-        weights[present] = compute_class_weight(
-            self.class_weight,
-            classes=self.classes_[present],
-            y=self.classes_[data.y[weighted]],
-            sample_weight=(
-                None if data.sample_weight is None else data.sample_weight[weighted]
-            ),
-        )
+        with np.errstate(over="ignore"):
+            weights[present] = compute_class_weight(
+                self.class_weight,
+                classes=self.classes_[present],
+                y=self.classes_[data.y[weighted]],
+                sample_weight=(
+                    None if data.sample_weight is None else data.sample_weight[weighted]
+                ),
+            )
+        if not np.isfinite(weights).all():
+            raise ValueError(
+                "class_weight='balanced' cannot balance classes of which one has more "
+                "than 1e300 times the sample_weight of another."
+            )
         return weights
 
     _split_needs = "each class needs a row in both parts"

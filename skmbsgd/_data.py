@@ -8,7 +8,8 @@ from scipy.sparse import issparse
 
 from skmbsgd._engine.csr_rows import CSRRows
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
-from skmbsgd._engine.rows import ClassTargets, RealTargets, Targets, dense_rows
+from skmbsgd._engine.rows import dense_rows
+from skmbsgd._engine.targets import ClassTargets, RealTargets, Targets
 
 
 @dataclass
@@ -111,14 +112,18 @@ class TrainingData:
         """The same data, weights rescaled to a mean of 1 over the rows taking part."""
         if self.sample_weight is None:
             return self
-        largest = self.select(self.sample_weight).max()
+        weights = self.select(self.sample_weight)
+        largest = weights.max()
         if largest == 0.0:
             raise ValueError(
                 "All sample weights of the training rows or of the validation rows are "
                 "zero, by themselves or times those of the classes: no sample is left."
             )
-        weights = self.sample_weight / largest  # so that no sum overflows
-        return self.with_weights(weights / self.select(weights).mean())
+        weights = weights / largest  # so that no sum overflows
+        # Weights of other rows need not be numbers in this unit.
+        of_all = np.ones(len(self.sample_weight))
+        of_all[... if self.rows is None else self.rows] = weights / weights.mean()
+        return self.with_weights(of_all)
 
     @property
     def bytes_of_row(self):

@@ -79,7 +79,7 @@ def cosine(epoch, eta0, max_iter):
     >>> float(cosine(12, eta0=0.1, max_iter=10))
     0.0
     """
-    return eta0 * (1.0 + np.cos(np.pi * min(epoch / max_iter, 1.0))) / 2.0
+    return eta0 * ((1.0 + np.cos(np.pi * min(epoch / max_iter, 1.0))) / 2.0)
 
 
 def inverse_scaling(update, eta0, power_t):
@@ -250,7 +250,8 @@ def make_schedule(settings, derivative, eta0):
     if clock == "decay_unit":
         clock = settings.decay_unit
     parameters = {name: parameter(name, settings, derivative, eta0) for name in names}
-    return CLOCKS[clock](function, parameters)
+    # A divisor that is too large for a number makes a rate of 0.
+    return CLOCKS[clock](np.errstate(over="ignore")(function), parameters)
 
 
 def uses_eta0(learning_rate):

@@ -319,7 +319,9 @@ class Trainer:
             rows, self.loss, rates, batch_size, first_averaged_batch
         )
         objective = data_loss + self.model.penalty_value
-        if not (math.isfinite(objective) and self.model.is_finite()):
+        with np.errstate(over="ignore"):  # numbers of float64 stored in float32
+            is_finite = math.isfinite(objective) and self.model.is_finite()
+        if not is_finite:
             raise DivergenceError(
                 f"Training diverged in epoch {state.n_epochs + 1}: the weights or the "
                 f"loss became infinite or NaN. {remedies(self.schedule)}"

@@ -6,6 +6,7 @@ from copy import copy
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import is_regressor
 from sklearn.metrics import check_scoring
 from sklearn.utils.sparsefuncs import min_max_axis
 
@@ -41,27 +42,28 @@ class Validation:
         self.data = data
         self.class_weighted = class_weighted
         self.loss = loss
+        if data.n_rows < 2 and compares_with_the_mean(estimator):
+            # scikit-learn would warn of it beside the error.
+            raise ValueError(tells_no_epoch_from_another(math.nan, estimator.scoring))
         if estimator.scoring not in ("loss", None):
             self._prepare_scorer()
 
     def __call__(self, state, history):
         loss = mean_loss(self.class_weighted, self.loss, *state.weights())
         scoring = self.estimator.scoring
-        if scoring == "loss":
-            score = -loss
-        elif scoring is None:
-            score = self._score_of_predictions(*state.weights())
-        else:
-            fitted = self._fitted(state, history)
-            score = float(self.scorer(fitted, *self.rows, **self.weights))
+        # What is too large for a number is refused below.
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            score = -loss if scoring == "loss" else self._score(state, history)
         if not math.isfinite(score):
-            raise ValueError(
-                f"The validation score is {score} (scoring={scoring!r}), and so no "
-                "epoch can be told from another. R2 needs at least two rows, some "
-                "scores need rows of each class. Enlarge validation_fraction, pass "
-                "other X_val, y_val, sample_weight_val, or choose another scoring."
-            )
+            raise ValueError(tells_no_epoch_from_another(score, scoring))
         return score, loss
+
+    def _score(self, state, history):
+        """The score of the scorer, or of the estimator's own method."""
+        if self.estimator.scoring is not None:
+            fitted = self._fitted(state, history)
+            return float(self.scorer(fitted, *self.rows, **self.weights))
+        return self._score_of_predictions(*state.weights())
 
     def _score_of_predictions(self, coef, intercept):
         """The score of the estimator's method ``score``, without a copy of the rows."""
@@ -93,6 +95,23 @@ class Validation:
         # The rows were read into an array, and their names are gone.
         vars(estimator).pop("feature_names_in_", None)
         return estimator
+
+
+def compares_with_the_mean(estimator):
+    """Whether the score is that of a model beside the mean of the targets."""
+    if estimator.scoring is None:
+        return is_regressor(estimator)
+    return str(estimator.scoring).startswith(("r2", "d2_"))
+
+
+def tells_no_epoch_from_another(score, scoring):
+    """That a score is of no use, and what to do."""
+    return (
+        f"The validation score is {score} (scoring={scoring!r}), and so no epoch can "
+        "be told from another. R2 needs at least two rows, some scores need rows of "
+        "each class. Enlarge validation_fraction, pass other X_val, y_val, "
+        "sample_weight_val, or choose another scoring."
+    )
 
 
 def warn_if_apart(X, X_val):

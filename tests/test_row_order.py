@@ -17,7 +17,8 @@ from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._engine.epoch import compute_decisions
 from skmbsgd._engine.penalties import Penalty
 from skmbsgd._engine.row_order import BlockOrder, RowOrder
-from skmbsgd._engine.rows import RealTargets, dense_rows
+from skmbsgd._engine.rows import dense_rows
+from skmbsgd._engine.targets import RealTargets
 from skmbsgd._state import TrainingState, make_model
 from skmbsgd._trainer import seed_of_epoch
 
@@ -255,3 +256,21 @@ def test_one_batch_of_all_rows_needs_no_order(layout, n_outputs):
         for shuffle in (False, "blocks")
     ]
     np.testing.assert_array_equal(fits[0].coef_, fits[1].coef_)
+
+
+@pytest.mark.parametrize("make_order", [RowOrder, ORDERS["blocks of one row"]])
+def test_each_permutation_is_as_likely_as_the_others(make_order):
+    # Those among them, too, that leave rows where they are
+    n_draws = 2400
+    drawn = Counter()
+    for epoch in range(n_draws):
+        # From the same beginning each time
+        in_order = rows_in(make_order(np.arange(4, dtype=np.uint32), np.zeros(4)), 4)
+        in_order.order.shuffle(seed_of_epoch(0, epoch))
+        drawn[tuple(order_of(in_order))] += 1
+    expected = n_draws / 24
+    deviation = sum(
+        (drawn[order] - expected) ** 2 / expected
+        for order in itertools.permutations(range(4))
+    )
+    assert deviation < chi2.isf(1e-4, 23)

@@ -8,6 +8,7 @@ with y far above, so that its slope is -1 at each row of each update.
 
 import math
 import pickle
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -537,3 +538,41 @@ def test_optimal_needs_alpha():
     model = slope_one_model(learning_rate="optimal", alpha=0.0)
     with pytest.raises(ValueError, match="alpha must be > 0"):
         model.fit(X, Y)
+
+
+@pytest.mark.parametrize("number", [float, np.float64])
+@pytest.mark.parametrize("unit", ["epoch", "update"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"learning_rate": "time", "decay": 1e308},
+        {"learning_rate": "exponential", "decay": 1e308},
+        {"learning_rate": "invscaling", "power_t": 1e300},
+        {"learning_rate": "step", "epochs_drop": 1e-308, "drop": 0.5},
+    ],
+    ids=lambda settings: settings["learning_rate"],
+)
+def test_rates_too_small_for_a_number_are_zero(settings, unit, number):
+    settings = {
+        name: number(value) if isinstance(value, float) else value
+        for name, value in settings.items()
+    }
+    X, y = np.ones((6, 1)), np.ones(6)
+    model = MiniBatchSGDRegressor(
+        **settings, decay_unit=unit, eta0=number(0.25), batch_size=3, max_iter=20,
+        penalty=None, tol=None, shuffle=False,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        model.fit(X, y)
+    first = 0.0 if settings["learning_rate"] == "step" else 0.25
+    assert_allclose(model.learning_rate_curve_, [first] + 19 * [0.0], atol=1e-300)
+    # As many updates at 0.25 as share the first clock, each 0.25 * (1 - w - b)
+    n_updates = 0 if first == 0.0 else 1
+    if unit == "epoch" and settings["learning_rate"] in ("time", "exponential"):
+        n_updates = 2
+    assert_allclose(model.coef_, [(1.0 - 0.5**n_updates) / 2.0])
+
+
+def test_a_cosine_of_the_largest_rates_is_no_larger_than_they_are():
+    assert float(schedules.cosine(0, eta0=1e308, max_iter=10)) == 1e308

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import tracemalloc
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -23,9 +24,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 from reference import CLASSIFIER_LOSSES, REGRESSOR_LOSSES, train
 from scipy import sparse
 from sklearn import config_context
+from sklearn.base import clone
 
-from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _state
+from skmbsgd import (
+    DivergenceError,
+    MiniBatchSGDClassifier,
+    MiniBatchSGDRegressor,
+    _state,
+)
+from skmbsgd._data import TrainingData
 from skmbsgd._engine.csr_model import MAX_WINDOW, CSRModel
+from skmbsgd._engine.epoch import run_epoch
+from skmbsgd._engine.losses import SquaredError
+from skmbsgd._engine.penalties import L1
+from skmbsgd._state import TrainingState
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -908,6 +920,192 @@ def test_initial_weights_move_also_where_no_row_holds_them(task):
     actual = make(task).fit(sparse.csr_array(X), y, **init)
     assert actual.coef_[..., -1].all()  # the empty column
     assert_same_model(actual, expected)
+
+
+# ---------------------------------------------------------------------------
+# Signs that are lost, beside the dense model that makes every update
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elasticnet"])
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+@pytest.mark.parametrize("first", [1, 4, 20, 21, 24, 25, 31, 56, 60, 61, 64, 80])
+def test_a_mean_may_begin_at_any_update(first, decay, penalty, monkeypatch):
+    # Batches of 4 rows, 15 to an epoch, windows of 6: the mean begins within an epoch
+    # or with it, at a window's last update or not.
+    set_window(monkeypatch, 6)
+    changes = {"penalty": penalty, "average": first, "batch_size": 4, "decay": decay}
+    changes |= {"learning_rate": "time", "decay_unit": "update", "eta0": 0.1}
+    changes |= {"alpha": 0.3, "momentum": 0.9, "max_iter": 3}
+    y = TASKS["one target"][1]
+    dense = make("one target", **changes).fit(X, y)
+    positions = dense._resumption["positions"]
+    assert 5 < np.count_nonzero(np.abs(positions) < dense._resumption["threshold"][0])
+    assert_same_model(make("one target", **changes).fit(sparse.csr_array(X), y), dense)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elasticnet"])
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_chunk_may_lack_a_feature_that_just_became_zero(nesterov, momentum, penalty):
+    rng = np.random.default_rng(0)
+    changes = {"penalty": penalty, "alpha": 0.3, "l1_ratio": 0.9, "eta0": 0.05}
+    changes |= {"momentum": momentum, "nesterov": nesterov, "batch_size": 2}
+    dense = MiniBatchSGDRegressor(**changes, random_state=0)
+    actual = MiniBatchSGDRegressor(**changes, random_state=0)
+    n_left = 0
+    for n in range(40):
+        X = rng.normal(size=(6, 8)) * (rng.random((6, 8)) < 0.5)
+        absent = np.arange(8) % 4 == n % 4
+        X[:, absent] = 0.0
+        if n > 0:
+            velocity = dense._resumption["velocity"][0]
+            n_left += np.count_nonzero(absent & (dense.coef_ == 0) & (velocity != 0))
+        y = X[:, 0] - X[:, 1] + rng.normal(size=6)
+        assert_same_model(
+            actual.partial_fit(sparse.csr_array(X), y), dense.partial_fit(X, y)
+        )
+    assert n_left > 10
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+@pytest.mark.parametrize("decays", [False, True])
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("pull", [0.01, 0.3, 0.9, 1.5])
+def test_any_weights_and_velocities_go_where_the_dense_model_takes_them(
+    pull, momentum, nesterov, decays, averaged
+):
+    # pull is eta * lam2; no row has any of the features.
+    n_updates, n_features = 40, 400
+    data = TrainingData.of_numbers(
+        np.zeros((n_updates, n_features)), np.zeros((n_updates, 1)), None
+    )
+    rates = 0.1 / (1.0 + 0.02 * decays * np.arange(n_updates))
+    penalty = L1(l1=0.5, l2=pull / 0.1)
+    states = []
+    for layout in (np.asarray, sparse.csr_array):
+        state = TrainingState.start(
+            np.zeros((1, n_features)), np.zeros(1), seed=0, averaged=averaged
+        )
+        state.coef[0] = np.random.default_rng(1).normal(size=n_features)
+        state.velocity[0] = np.random.default_rng(2).normal(size=n_features)
+        state.continue_under(penalty)
+        model = _state.make_model(
+            state, penalty, sparse=layout is not np.asarray, momentum=momentum,
+            nesterov=nesterov, fit_intercept=False,
+        )  # fmt: skip
+        rows = replace(data, X=layout(data.X)).rows_for(model)
+        for _ in range(2):
+            run_epoch(rows, SquaredError(), rates, 1, 7 if averaged else -1)
+        model.store()
+        states.append(state)
+    expected, actual = states
+    for name in ("coef", "positions", "velocity", "average_coef"):
+        if getattr(expected, name) is not None:
+            assert_allclose(
+                getattr(actual, name), getattr(expected, name), rtol=1e-9, atol=1e-11
+            )
+
+
+# ---------------------------------------------------------------------------
+# Numbers that do not fit the precision of X
+# ---------------------------------------------------------------------------
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def column(values):
+    return sparse.csr_array(np.reshape(values, (-1, 1)), dtype=np.float32)
+
+
+@pytest.mark.parametrize("target", [1e38, 1e45])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"momentum": 0.9},
+        {"average": True},
+        {"fit_intercept": False},
+        {"penalty": "l1", "alpha": 0.1},
+    ],
+    ids=str,
+)
+def test_weights_beyond_single_precision_are_divergence(changes, target):
+    options = {"alpha": 0.0, "eta0": 0.1, "tol": None, "max_iter": 2} | changes
+    model = MiniBatchSGDRegressor(**options)
+    X, y = np.eye(4, dtype=np.float32), [target, 0.0, 0.0, 0.0]
+    if target > LARGEST:
+        with pytest.raises(DivergenceError, match="epoch 1"):
+            model.fit(sparse.csr_array(X), y)
+        assert not hasattr(model, "coef_")
+    else:
+        model.fit(sparse.csr_array(X), y)
+        assert np.isfinite(model.coef_).all()
+
+
+def test_a_chunk_beyond_single_precision_leaves_a_stream_as_it_was():
+    model = MiniBatchSGDRegressor(eta0=0.1, alpha=0.0, momentum=0.9)
+    model.partial_fit(column([1.0, 2.0]), [1.0, 2.0])
+    before = snapshot(model)
+    with pytest.raises(DivergenceError):
+        model.partial_fit(column([1.0, 2.0]), [1e45, 0.0])
+    assert snapshot(model) == before
+    model.partial_fit(column([1.0, 2.0]), [1.0, 2.0])
+
+
+def test_velocities_beyond_single_precision_are_divergence():
+    # A step there and one back: v = 1e39 and w = 1e39, then v = -1e39 and w = 0
+    options = {"shuffle": False, "batch_size": 1, "momentum": 0.5, "eta0": 1.0}
+    model = MiniBatchSGDRegressor(
+        alpha=0.0, fit_intercept=False, max_iter=1, tol=None, **options
+    )
+    X, y = column([1.0, 1.0]), [1e39, 0.5e39 - 1e39]
+    with pytest.raises(DivergenceError):
+        model.fit(X, y)
+    # In double precision the same stands.
+    model.fit(X.astype(np.float64), y)
+    assert abs(model.coef_[0]) <= 1e30
+    assert_allclose(model._resumption["velocity"], [[-1e39]])
+
+
+def test_means_beyond_single_precision_are_divergence():
+    options = {"shuffle": False, "batch_size": 1, "eta0": 1.0, "average": True}
+    model = MiniBatchSGDRegressor(
+        alpha=0.0, fit_intercept=False, max_iter=1, tol=None, **options
+    )
+    X, y = column([1.0, 1.0]), [1e39, 0.0]  # weights of 1e39 and 0: their mean is 5e38
+    with pytest.raises(DivergenceError):
+        model.fit(X, y)
+    model.fit(X.astype(np.float64), y)
+    assert_allclose(model.coef_, [5e38])
+
+
+def test_many_weights_within_single_precision_may_have_a_sum_beyond():
+    n = 100
+    X = sparse.identity(n, dtype=np.float32, format="csr")
+    y = np.full(n, 0.9 * LARGEST)
+    model = MiniBatchSGDRegressor(
+        eta0=1.0, alpha=0.0, batch_size=1, max_iter=1, tol=None, fit_intercept=False
+    ).fit(X, y)
+    assert_array_equal(model.coef_, y.astype(np.float32))
+
+
+@pytest.mark.parametrize("penalty", ["l2", "elasticnet", "l1"])
+@pytest.mark.parametrize("average", [False, True])
+def test_penalties_beyond_twice_the_inverse_rate_are_as_in_dense_data(penalty, average):
+    # 1 - eta0 * alpha is -2, of which powers would be infinite by the end.
+    X = sparse.csr_array(([0.0], ([0], [0])), shape=(2000, 1))
+    options = {"alpha": 30.0, "eta0": 0.1, "batch_size": 1, "learning_rate": "constant"}
+    model = MiniBatchSGDRegressor(
+        **options, penalty=penalty, average=average, max_iter=2, tol=None
+    )
+    y = np.arange(2000) % 3
+    init = {"coef_init": [1.0]}
+    dense = clone(model).set_params(random_state=0).fit(X.toarray(), y, **init)
+    model.set_params(random_state=0).fit(X, y, **init)
+    assert np.isfinite(model.coef_).all()
+    assert_same_model(model, dense)
 
 
 # ---------------------------------------------------------------------------

@@ -8,6 +8,8 @@ shared, which the estimators would leave to one thread.
 import _thread
 import itertools
 import pickle
+import signal
+import threading
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -24,7 +26,7 @@ from skmbsgd._data import TrainingData
 from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.losses import SquaredError
 from skmbsgd._engine.penalties import L1
-from skmbsgd._engine.rows import RealTargets
+from skmbsgd._engine.targets import RealTargets
 from skmbsgd._engine.team import Team
 from skmbsgd._state import TrainingState, make_model
 
@@ -286,7 +288,7 @@ def failing_fit(error):
     estimator = MiniBatchSGDRegressor(n_jobs=3, max_iter=5, tol=None, random_state=0)
     learnt = learnt_numbers(estimator.fit(X, y))
     n_threads = _thread._count()
-    with pytest.raises(type(error), match=str(error)):
+    with pytest.raises(type(error), match=f"^{error}$"):
         yield lambda: estimator.fit(X, y)
     assert learnt_numbers(estimator).tobytes() == learnt.tobytes()
     patience = time.monotonic() + 10.0
@@ -323,6 +325,36 @@ def test_a_thread_that_cannot_be_started_ends_the_fit(n_started, monkeypatch):
     with failing_fit(error) as fit:
         monkeypatch.setattr(_threads, "start_new_thread", start_or_fail)
         fit()
+
+
+@pytest.fixture
+def interrupts():
+    """Let interrupts raise: a process in the background may have to ignore them."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("team_sizes", "interrupts")
+@pytest.mark.parametrize("n_epochs", [0, 2])
+def test_an_interrupt_is_heard_while_the_others_are_waited_for(n_epochs, monkeypatch):
+    calls, may_go_on = itertools.count(), threading.Event()
+    waited = []
+
+    def run_late(rows, *arguments):
+        if rows.member.thread == 1 and next(calls) == n_epochs:
+            _thread.interrupt_main()
+            waited.append(may_go_on.wait(10.0))
+        return run_epoch(rows, *arguments)
+
+    # The late thread works on after the fit that it belongs to.
+    with failing_fit(KeyboardInterrupt()) as fit:
+        monkeypatch.setattr(_threads, "run_epoch", run_late)
+        try:
+            fit()
+        finally:
+            assert waited == []
+            may_go_on.set()
 
 
 def test_divergence_is_told_by_all_threads_together(team_sizes):

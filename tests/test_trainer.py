@@ -5,11 +5,12 @@ from functools import partial
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 
 from skmbsgd._callbacks import FitWithoutCallbacks
 from skmbsgd._data import TrainingData
 from skmbsgd._engine.losses import SquaredError
-from skmbsgd._engine.penalties import Penalty
+from skmbsgd._engine.penalties import L1, Penalty
 from skmbsgd._schedules import EpochSchedule, constant, time_based
 from skmbsgd._state import TrainingState
 from skmbsgd._trainer import Patience, Trainer
@@ -29,14 +30,14 @@ DATA = TrainingData.of_numbers(np.ones((10, 1)), np.ones((10, 1)), None)
 N_BATCHES = 3
 
 
-def trainer(rate=0.5, make_schedule=None, data=DATA, **settings):
+def trainer(rate=0.5, make_schedule=None, data=DATA, penalty=None, **settings):
     """A trainer of a weight that is 0, so far 1 away from the optimum."""
     averaged = bool(settings.get("average"))
     return Trainer(
         TrainingState.start(np.zeros((1, 1)), np.zeros(1), seed=0, averaged=averaged),
         data,
         SquaredError(),
-        Penalty(),
+        penalty or Penalty(),
         make_schedule or (lambda eta0: EpochSchedule(constant, {"eta0": eta0})),
         rate,
         **{**SETTINGS, **settings},
@@ -130,3 +131,43 @@ def test_patience_ends_with_the_epochs_without_progress(
     patience = Patience(tol, n_iter_no_change)
     ends = [patience.is_exhausted_by(objective) for objective in objectives]
     assert ends == [epoch == n_epochs for epoch in range(1, len(objectives) + 1)]
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_copy_of_a_state_shares_no_memory_with_it(averaged):
+    state = TrainingState.start(np.ones((2, 3)), np.ones(2), 0, averaged)
+    state.continue_under(L1(0.1))
+    arrays = {name: a for name, a in vars(state).items() if isinstance(a, np.ndarray)}
+    assert len(arrays) == (8 if averaged else 6)
+    for name, array in arrays.items():
+        copy = getattr(state.copy(), name)
+        assert not np.shares_memory(copy, array)
+        assert_array_equal(copy, array)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, csr_array])
+@pytest.mark.parametrize("penalty", [Penalty(5.0), L1(5.0, 5.0)])
+def test_no_penalty_acts_on_an_intercept_and_a_mean_is_of_all_updates(layout, penalty):
+    data = TrainingData.of_numbers(layout(np.zeros((8, 1))), np.ones((8, 1)), None)
+    settings = {"batch_size": 2, "average": 3, "fit_intercept": True}
+    training = trainer(0.1, data=data, penalty=penalty, **settings)
+    for _ in range(3):
+        training.run_epoch()
+    training.store()
+    # Each update goes a tenth of the way to 1; from the second on they are averaged.
+    intercepts = 1.0 - 0.9 ** np.arange(1, 13)
+    assert_allclose(training.state.intercept, intercepts[-1:], rtol=1e-12)
+    assert_allclose(
+        training.state.average_intercept, [intercepts[1:].mean()], rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("layout", [np.asarray, csr_array])
+def test_a_running_mean_is_that_of_the_weights(layout):
+    data = TrainingData.of_numbers(layout(np.ones((8, 1))), np.ones((8, 1)), None)
+    training = trainer(0.1, data=data, batch_size=2, average=3)
+    for _ in range(3):
+        training.run_epoch()
+    training.store()
+    weights = 1.0 - 0.9 ** np.arange(1, 13)
+    assert_allclose(training.state.average_coef, [[weights[1:].mean()]], rtol=1e-12)

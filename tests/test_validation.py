@@ -262,3 +262,41 @@ def test_a_frame_gives_the_same_alarm():
     model = MiniBatchSGDClassifier(max_iter=1, tol=None)
     with pytest.warns(UserWarning, match=UNLIKE):
         model.fit(frame / 16, y, X_val=frame, y_val=y)
+
+
+@pytest.mark.parametrize("kind", [MiniBatchSGDRegressor, MiniBatchSGDClassifier])
+@pytest.mark.parametrize("small, large", [(1e-10, 1e308), (1e-320, 1.0)])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_huge_weight_on_a_row_set_apart_is_nothing_to_the_others(kind, small, large):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = (X[:, 0] > 0).astype(float)
+    model = kind(early_stopping=True, max_iter=3, tol=None, random_state=0)
+    equal = model.fit(X, y).loss_curve_
+    n_apart = 0
+    for row in range(60):
+        weight = np.full(60, small)
+        weight[row] = large
+        n_apart += model.fit(X, y, sample_weight=weight).loss_curve_ == equal
+        assert np.isfinite(model.validation_losses_).all()
+    assert n_apart == 6
+
+
+@pytest.mark.parametrize("scoring", [None, "r2", "d2_absolute_error_score"])
+@pytest.mark.filterwarnings("error")
+def test_one_row_has_no_score_beside_the_mean(scoring):
+    X, y = np.ones((5, 1)), np.arange(5.0)
+    model = MiniBatchSGDRegressor(scoring=scoring)
+    with pytest.raises(ValueError, match="R2 needs at least two rows"):
+        model.fit(X, y, X_val=X[:1], y_val=y[:1])
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_classes_that_no_weights_can_balance_are_refused():
+    X, y = np.ones((4, 1)), [0, 1, 0, 1]
+    model = MiniBatchSGDClassifier(class_weight="balanced")
+    with pytest.raises(ValueError, match="cannot balance"):
+        model.fit(X, y, sample_weight=[1e-320, 1.0, 1e-320, 1.0])
+    assert not hasattr(model, "coef_")

@@ -6,6 +6,8 @@ after its own, and none before.
 =================  ==================================================================
 epoch              the loop over the batches of an epoch
 rows, csr_rows     blocks of rows of X with targets and weights: decisions, gradients
+targets            the targets of rows: numbers, or classes as -1 and +1
+row_kernels        products of scattered rows with one vector
 csr_model          weights, velocities, means and gradients in a record per coordinate
 models             the same in arrays as X has columns; what all models have
 catch_up           many updates at once, for a coordinate that no row has touched
@@ -18,7 +20,7 @@ prefetch           what is requested from the memory ahead of time, with all thr
 blas, signals      products of matrices; checks for Ctrl-C
 =================  ==================================================================
 
-What is C has a header of its own: ``row_kernels.h`` for rows, ``steps.h`` for models,
+What is C has a header of its own: ``row_kernels.h`` and what goes with it, ``steps.h``
 ``elementary_functions.h`` for losses, ``threads.h`` for team, and ``penalties.h``,
 ``rules.h``, ``prefetch.h``.
 """

@@ -118,6 +118,21 @@ cdef class CSRModel(Model):
             self.average_coef[:, columns] = sums / self.n_averaged
             self.average_intercept[:] = self.b_array[3]
 
+    def is_finite(self):
+        # What is added up is finite in the precision of the state if the sums are.
+        dtype = self.coef.dtype
+        largest = float(np.finfo(dtype).max)
+        if self.absolute_sum <= largest and self.absolute_rest <= largest:
+            return True
+        self.store()
+        for array in (
+            self.coef, self.velocity, self.average_coef,
+            self.intercept, self.intercept_velocity, self.average_intercept,
+        ):
+            if array is not None and not np.isfinite(array.astype(dtype)).all():
+                return False
+        return True
+
     def place_of(self, part):
         """Where a record has the numbers of a part."""
         return slice(1 + part * self.n_outputs, 1 + (part + 1) * self.n_outputs)
@@ -184,7 +199,8 @@ cdef class CSRModel(Model):
         cdef Py_ssize_t k
         self.bring_all_up_to_date()
         for k in range(self.n_outputs):
-            self.absolute_rest += fabs(self.b[k]) + fabs(self.b_v[k])
+            self.absolute_rest += (
+                fabs(self.b[k]) + fabs(self.b_v[k]) + fabs(self.b_average[k]))
         return 0
 
     # Coordinates
@@ -258,7 +274,7 @@ cdef inline void add_row(
     Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
     Py_ssize_t K,
 ) noexcept nogil:
-    cdef Py_ssize_t i, k, now = model.window.now, stride = model.stride
+    cdef Py_ssize_t i, now = model.window.now, stride = model.stride
     cdef double u = model.threshold[0], first_z = z[0]
     cdef double* records = model.records
     cdef double* record
@@ -269,16 +285,12 @@ cdef inline void add_row(
         record = records + columns[i] * stride
         if record[0] == 0.0:
             model.activate(record, columns[i])
-        catch_up_record(updates, record, now, K)
         if K == 1:
+            catch_up_record(updates, record, now, 1)
             first_z += data[i] * weight(record[1], u)
-        elif u == 0.0:
-            # Without L1, so simple a loop that the compiler takes several at once
-            for k in range(K):
-                z[k] += data[i] * record[1 + k]
         else:
-            for k in range(K):
-                z[k] += data[i] * soft_threshold(record[1 + k], u)
+            catch_up_outputs(updates, record, now, K)
+            add_multiple(data[i], record + 1, u, z, K)
     if K == 1:
         z[0] = first_z
     for i in range(n, n_ahead):
@@ -292,23 +304,29 @@ cdef inline void catch_up_and_sum(
     cdef Py_ssize_t n_ahead = max(1, CSR_NUMBERS_AHEAD // stride)
     cdef Py_ssize_t last = model.n_active - 1
     cdef const int64_t* active = model.active
-    cdef double squares = 0.0, absolutes = 0.0, velocities = 0.0
+    cdef bint averaged = model.average_coef is not None
+    cdef double squares = 0.0, absolutes = 0.0, rest = 0.0
     cdef double u = model.threshold[0], w
     cdef double* records = model.records
     cdef double* record
     for i in range(first, stop):
         prefetch_record(records + active[min(i + n_ahead, last)] * stride, stride, K)
         record = records + active[i] * stride
-        catch_up_record(updates, record, now, K)
+        if K == 1:
+            catch_up_record(updates, record, now, 1)
+        else:
+            catch_up_outputs(updates, record, now, K)
         record[0] = 1.0
         for k in range(K):
             w = weight(record[1 + k], u)
             squares += w * w
             absolutes += fabs(w)
-            velocities += fabs(record[1 + K + k])
+            rest += fabs(record[1 + K + k])
+            if averaged:
+                rest += fabs(record[1 + 3 * K + k])
     model.squared_norm += squares
     model.absolute_sum += absolutes
-    model.absolute_rest += velocities
+    model.absolute_rest += rest
 
 
 cdef inline double weight(double position, double u) noexcept nogil:
@@ -339,6 +357,29 @@ cdef inline void catch_up_record(
         return
     record[0] = now + 1
     updates.catch_up(t, now, record + 1, K)
+
+
+# Several outputs outweigh a call: these are no part of their callers, of which there are
+# many to compile.
+
+cdef void catch_up_outputs(
+    AnyUpdates updates, double* record, Py_ssize_t now, Py_ssize_t K
+) noexcept nogil:
+    catch_up_record(updates, record, now, K)
+
+
+cdef void add_multiple(
+    double x, const double* positions, double u, double* z, Py_ssize_t K
+) noexcept nogil:
+    """z += x * w"""
+    cdef Py_ssize_t k
+    if u == 0.0:
+        # Without L1, so simple a loop that the compiler takes several at once
+        for k in range(K):
+            z[k] += x * positions[k]
+    else:
+        for k in range(K):
+            z[k] += x * soft_threshold(positions[k], u)
 
 
 cdef Py_ssize_t record_stride(Py_ssize_t n_numbers):

@@ -12,8 +12,9 @@ from skmbsgd._engine.prefetch cimport (
     prefetch, prefetch_bytes,
 )
 from skmbsgd._engine.row_order cimport RowOrder
-from skmbsgd._engine.rows cimport Rows, Targets
+from skmbsgd._engine.rows cimport Rows
 from skmbsgd._engine.signals cimport WORK_BETWEEN_SIGNALS, check_signals
+from skmbsgd._engine.targets cimport Targets
 
 
 cdef enum:

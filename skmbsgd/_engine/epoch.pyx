@@ -95,14 +95,14 @@ def run_epoch(
     return total_loss / n_rows
 
 
-cdef bint synchronise_start(Rows rows) noexcept nogil:
+cdef bint synchronise_start(Rows rows) except -1 nogil:
     """Wait for the other threads; tell whether nobody has given up."""
     if rows.member.leads:
         rows.order.decide(positions_needed(rows, 0))
     return synchronise(rows, -1)
 
 
-cdef bint synchronise(Rows rows, Py_ssize_t batch) noexcept nogil:
+cdef bint synchronise(Rows rows, Py_ssize_t batch) except -1 nogil:
     """Add up the gradients of all threads; tell whether nobody has given up.
 
     While they are on their way, one thread decides the order of the rows that all need

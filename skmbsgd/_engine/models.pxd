@@ -6,18 +6,14 @@ from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.penalties cimport Penalty
 from skmbsgd._engine.rules cimport Rule
 
-cdef extern from "steps.h":
-    ctypedef void (*Step "skmbsgd_step")(
-        void* w, double* z, void* v, void* g, ptrdiff_t n,
-        double eta, double mu, double lam2, double u) noexcept nogil
-    ctypedef struct Columns "skmbsgd_columns":
-        const double* mean
-        const double* precision
-        double intercept_gradient
-    ctypedef void (*StandardizedStep "skmbsgd_standardized_step")(
-        void* w, double* z, void* v, void* g, ptrdiff_t n,
-        double eta, double mu, double lam2, double u, const Columns* columns
-    ) noexcept nogil
+# As in steps.h, which whoever cimports this need not compile
+ctypedef void (*Step)(
+    void* w, double* z, void* v, void* g, ptrdiff_t n,
+    double eta, double mu, double lam2, double u) noexcept nogil
+ctypedef void (*StandardizedStep)(
+    void* w, double* z, void* v, void* g, ptrdiff_t n,
+    double eta, double mu, double lam2, double u,
+    const double* mean, const double* precision, double b_g) noexcept nogil
 
 
 cdef class Model:
@@ -33,7 +29,7 @@ cdef class Model:
     # u and r of penalties.pxd
     cdef double* threshold
     cdef readonly double squared_norm, absolute_sum
-    # That of all that is not a weight: velocities and intercepts
+    # That of all that is not a weight: velocities, intercepts, means of a CSRModel
     cdef double absolute_rest
 
     cdef void begin_epoch(
@@ -72,7 +68,8 @@ cdef class DenseModel(Model):
 
 cdef class StandardizedModel(DenseModel):
     cdef readonly object mean, precision, centred_intercept
-    cdef Columns columns
+    cdef const double* m
+    cdef const double* p
     cdef StandardizedStep step_standardized
     # The intercepts for centred columns
     cdef void* centred_b

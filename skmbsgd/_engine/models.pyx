@@ -249,8 +249,8 @@ cdef class StandardizedModel(DenseModel):
         super().__init__(state, rule, penalty, fit_intercept)
         shape = (self.n_features,)
         self.mean, self.precision = mean, precision
-        self.columns.mean = <double*>writable_memory(mean, shape, np.float64)
-        self.columns.precision = <double*>writable_memory(precision, shape, np.float64)
+        self.m = <double*>writable_memory(mean, shape, np.float64)
+        self.p = <double*>writable_memory(precision, shape, np.float64)
         self.step_standardized = standardized_step_for(
             rule.number, penalty.map_number, self.single_precision)
         self.centred_intercept = self.intercept.copy()
@@ -278,21 +278,19 @@ cdef class StandardizedModel(DenseModel):
     ) except -1 nogil:
         """Move the weights of an output."""
         cdef Py_ssize_t first = 0, n, place, itemsize = 4 if self.single_precision else 8
-        cdef Columns columns
+        cdef double b_g
         if self.single_precision:
-            columns.intercept_gradient = (<float*>self.b_g)[output]
+            b_g = (<float*>self.b_g)[output]
         else:
-            columns.intercept_gradient = (<double*>self.b_g)[output]
+            b_g = (<double*>self.b_g)[output]
         while first < self.n_features:
             n = min(self.n_features - first, <Py_ssize_t>WEIGHTS_OF_PART)
             place = output * self.n_features + first
-            columns.mean = self.columns.mean + first
-            columns.precision = self.columns.precision + first
             self.step_standardized(
                 <char*>self.w + place * itemsize, self.z + place,
                 <char*>self.v + place * itemsize, <char*>self.g + place * itemsize, n,
                 learning_rate, self.rule.momentum, self.penalty.l2, self.threshold[0],
-                &columns)
+                self.m + first, self.p + first, b_g)
             if first + n < self.n_features:
                 check_signals()
             first += n
@@ -303,7 +301,7 @@ cdef class StandardizedModel(DenseModel):
         cdef Py_ssize_t place = output * self.n_features
         return dot(
             <char*>self.w + place * (4 if self.single_precision else 8),
-            self.columns.mean, self.n_features, self.single_precision)
+            self.m, self.n_features, self.single_precision)
 
 
 cdef void average_each(

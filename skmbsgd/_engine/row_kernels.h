@@ -2,11 +2,7 @@
 
    BLAS wants the rows of a matrix evenly spaced, and does not prefetch those to come.
    Here they are any rows of an array, in any order, read where they lie, and the wait
-   for the memory is spent on arithmetic. benchmarks/NOTES.md has the figures.
-
-   The functions are compiled for each width of SIMD registers, not left to the
-   compiler's versions of one function: a vector wider than the registers would be kept
-   in memory. */
+   for the memory is spent on arithmetic. benchmarks/NOTES.md has the figures. */
 
 #ifndef SKMBSGD_ROW_KERNELS_H
 #define SKMBSGD_ROW_KERNELS_H
@@ -14,7 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "multiversioned.h"
 #include "prefetch.h"
 
 /* Both products prefetch rows to come as well. */
@@ -28,17 +23,5 @@ typedef struct {
         const void *x, const uint32_t *rows, ptrdiff_t n_rows, ptrdiff_t n_columns,
         const double *d, void *g, void *b_g, const skmbsgd_rows_ahead *ahead);
 } skmbsgd_row_kernels;
-
-#define REAL double
-#define NAME(function) function##_double
-#include "row_kernels_variants.h"
-#undef REAL
-#undef NAME
-
-#define REAL float
-#define NAME(function) function##_float
-#include "row_kernels_variants.h"
-#undef REAL
-#undef NAME
 
 #endif

@@ -1,4 +1,4 @@
-/* Included by row_kernels.h once for each type REAL: the functions for each instruction
+/* Included by row_kernels_functions.h once for each type REAL: the functions for each instruction
    set, and the choice between them. */
 
 #define VARIANT(function) NAME(function##_baseline)

@@ -1,29 +1,12 @@
-"""Declarations of the targets and the rows; see rows.pyx."""
+"""Declarations of the rows; see rows.pyx."""
 
 from libc.stdint cimport uint32_t
 
 from skmbsgd._engine.models cimport Model
 from skmbsgd._engine.prefetch cimport RowPrefetch
 from skmbsgd._engine.row_order cimport RowOrder
+from skmbsgd._engine.targets cimport Targets
 from skmbsgd._engine.team cimport Member
-
-
-cdef class Targets:
-    cdef readonly Py_ssize_t n_outputs, n_samples
-    cdef readonly object single
-
-    cdef void load(
-        self, const uint32_t* rows, Py_ssize_t n_rows, double* y
-    ) noexcept nogil
-    cdef void prefetch(self, uint32_t row) noexcept nogil
-
-
-cdef class RealTargets(Targets):
-    cdef const double[:, ::1] values
-
-
-cdef class ClassTargets(Targets):
-    cdef const Py_ssize_t[::1] labels
 
 
 cpdef double cost_of_dense_row(

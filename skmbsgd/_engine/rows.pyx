@@ -1,4 +1,4 @@
-"""Rows of X, of the targets and of the weights, in a given order, block by block.
+"""Rows of X, with their targets and weights, in a given order, block by block.
 
 A batch is worked off in blocks of rows that fit into the fastest cache, so that a
 batch may be as large as the data without any copy of it. Rows to come are prefetched
@@ -18,24 +18,11 @@ from skmbsgd._engine.blas cimport (
     add_outer_products, floating, rows_times_weights,
 )
 from skmbsgd._engine.models cimport DenseModel, Model
-from skmbsgd._engine.prefetch cimport RowPrefetch, RowsAhead, prefetch
+from skmbsgd._engine.prefetch cimport RowPrefetch
+from skmbsgd._engine.row_kernels cimport RowKernels, row_kernels
 from skmbsgd._engine.row_order cimport RowOrder
+from skmbsgd._engine.targets cimport Targets
 from skmbsgd._engine.team cimport Member, Team
-
-cdef extern from "row_kernels.h":
-    ctypedef struct RowKernels "skmbsgd_row_kernels":
-        void (*dot_rows)(
-            const void* x, const uint32_t* rows,
-            Py_ssize_t n_rows, Py_ssize_t n_columns,
-            const void* w, const void* b, double* z, const RowsAhead* ahead
-        ) noexcept nogil
-        void (*add_rows)(
-            const void* x, const uint32_t* rows,
-            Py_ssize_t n_rows, Py_ssize_t n_columns,
-            const double* d, void* g, void* b_g, const RowsAhead* ahead
-        ) noexcept nogil
-    const RowKernels* row_kernels_double "skmbsgd_row_kernels_double" () noexcept nogil
-    const RowKernels* row_kernels_float "skmbsgd_row_kernels_float" () noexcept nogil
 
 
 cdef enum:
@@ -46,80 +33,6 @@ cdef enum:
     # Numbers of float32 are added up in parts of at most so many rows: the rounding
     # errors of equal numbers add up, and reach 3e-7 of their sum by then.
     MAX_PART_ROWS = 256
-
-
-cdef class Targets:
-    """The targets y of the rows of X.
-
-    Attributes
-    ----------
-    single : ndarray of shape (n_samples,), float64, or None
-        The targets of a single output; None for several.
-    """
-
-    cdef void load(
-        self, const uint32_t* rows, Py_ssize_t n_rows, double* y
-    ) noexcept nogil:
-        """Write the several targets of these rows, shape (n_rows, n_outputs)."""
-
-    cdef void prefetch(self, uint32_t row) noexcept nogil:
-        """Prefetch the several targets of a row to come."""
-
-
-cdef class RealTargets(Targets):
-    """Numbers: an array of shape (n_samples, n_outputs), float64."""
-
-    def __init__(self, const double[:, ::1] values):
-        self.values = values
-        self.n_samples = values.shape[0]
-        self.n_outputs = values.shape[1]
-        self.single = np.asarray(values).ravel() if self.n_outputs == 1 else None
-
-    cdef void load(
-        self, const uint32_t* rows, Py_ssize_t n_rows, double* y
-    ) noexcept nogil:
-        cdef Py_ssize_t i, k
-        for i in range(n_rows):
-            for k in range(self.n_outputs):
-                y[i * self.n_outputs + k] = self.values[rows[i], k]
-
-    cdef void prefetch(self, uint32_t row) noexcept nogil:
-        prefetch(&self.values[row, 0])
-
-
-cdef class ClassTargets(Targets):
-    """Classes: +1 in the output of the row's class, -1 in the others.
-
-    Two classes share one output, +1 for the second.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n_samples,), intp
-        Class numbers from 0 to n_classes - 1.
-    n_classes : int
-    """
-
-    def __init__(self, const Py_ssize_t[::1] labels, Py_ssize_t n_classes):
-        cdef Py_ssize_t i
-        for i in range(labels.shape[0]):
-            if not 0 <= labels[i] < n_classes:
-                raise ValueError("The labels do not fit classes_: was it changed?")
-        self.labels = labels
-        self.n_samples = labels.shape[0]
-        self.n_outputs = 1 if n_classes == 2 else n_classes
-        self.single = 2.0 * np.asarray(labels) - 1.0 if n_classes == 2 else None
-
-    cdef void load(
-        self, const uint32_t* rows, Py_ssize_t n_rows, double* y
-    ) noexcept nogil:
-        cdef Py_ssize_t i, k
-        for i in range(n_rows):
-            for k in range(self.n_outputs):
-                y[i * self.n_outputs + k] = -1.0
-            y[i * self.n_outputs + self.labels[rows[i]]] = 1.0
-
-    cdef void prefetch(self, uint32_t row) noexcept nogil:
-        prefetch(&self.labels[row])
 
 
 cdef class Rows:
@@ -309,8 +222,7 @@ cdef class ScatteredRows(DenseRows):
 
     def __init__(self, X, *args):
         super().__init__(X, *args)
-        single = X.dtype == np.float32
-        self.kernels = row_kernels_float() if single else row_kernels_double()
+        self.kernels = row_kernels(X.dtype == np.float32)
 
     cdef int begin_epoch(self, Py_ssize_t share_rows) except -1:
         DenseRows.begin_epoch(self, share_rows)

@@ -17,27 +17,21 @@ typedef void (*skmbsgd_step)(
     void *w, double *z, void *v, void *g, ptrdiff_t n,
     double eta, double mu, double lam2, double u);
 
-/* What standardised columns need: their means, the inverses of their variances, and the
-   gradient of the intercept; models.pyx explains it. */
-typedef struct {
-    const double *mean, *precision;
-    double intercept_gradient;
-} skmbsgd_columns;
-
+/* For standardised columns, with their means, the inverses of their variances, and the
+   gradient of the intercept; models.pyx explains it */
 typedef void (*skmbsgd_standardized_step)(
     void *w, double *z, void *v, void *g, ptrdiff_t n,
-    double eta, double mu, double lam2, double u, const skmbsgd_columns *columns);
+    double eta, double mu, double lam2, double u,
+    const double *mean, const double *precision, double b_g);
 
 #define DEFINE_STANDARDIZED_STEP(rule, map, REAL, POSITION, PENALISED) \
     SKMBSGD_MULTIVERSIONED \
     void skmbsgd_standardized_##rule##_##map##_##REAL( \
         void *weights, double *z, void *velocities, void *gradients, ptrdiff_t n, \
         double eta, double mu, double lam2, double threshold, \
-        const skmbsgd_columns *columns) \
+        const double *mean, const double *precision, double b_g) \
     { \
         REAL *w = (REAL *)weights, *v = (REAL *)velocities, *g = (REAL *)gradients; \
-        const double *mean = columns->mean, *precision = columns->precision; \
-        const double b_g = columns->intercept_gradient; \
         ptrdiff_t j; \
         (void)z, (void)threshold; \
         for (j = 0; j < n; j++) { \

@@ -39,8 +39,9 @@ cdef class Member:
     cdef Py_ssize_t position_ahead(
         self, Py_ssize_t position, Py_ssize_t n_positions) noexcept nogil
     cdef void send(self) noexcept nogil
-    cdef bint receive(self) noexcept nogil
-    cdef bint add_up(self, floating* sums) noexcept nogil
+    cdef bint receive(self) except -1 nogil
+    cdef bint add_up(self, floating* sums) except -1 nogil
     cdef bint add_numbers_of(
-        self, Py_ssize_t thread, floating* sums) noexcept nogil
-    cdef bint wait_for(self, const Packet* packet) noexcept nogil
+        self, Py_ssize_t thread, floating* sums) except -1 nogil
+    cdef bint wait_for(self, const Packet* packet) except -1 nogil
+    cdef bint wait_long_for(self, const Packet* packet) except -1 nogil

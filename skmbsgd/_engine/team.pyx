@@ -11,9 +11,10 @@ from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.prefetch cimport (
     CACHE_LINE, PACKETS_AHEAD, prefetch, prefetch_to_write,
 )
+from skmbsgd._engine.signals cimport check_signals
 from skmbsgd._engine.threads cimport (
     BYTES_OF_PACKET, Packet, add_packet_double, add_packet_float, fill_packet,
-    pause, publish, published, yield_processor,
+    milliseconds, pause, publish, published, yield_processor,
 )
 
 cdef enum:
@@ -139,13 +140,13 @@ cdef class Member:
         fill_packet(packets + n, self.numbers + n * BYTES_OF_PACKET,
                     self.team.bytes_of_rest, self.round)
 
-    cdef bint receive(self) noexcept nogil:
+    cdef bint receive(self) except -1 nogil:
         """Set the numbers to the sums over the team; tell whether nobody gave up."""
         if self.single_precision:
             return self.add_up(<float*>self.numbers)
         return self.add_up(<double*>self.numbers)
 
-    cdef bint add_up(self, floating* sums) noexcept nogil:
+    cdef bint add_up(self, floating* sums) except -1 nogil:
         cdef Py_ssize_t i, thread, n = self.team.n_full_packets
         cdef Packet* packets
         memset(sums, 0, n * BYTES_OF_PACKET + self.team.bytes_of_rest)
@@ -160,7 +161,7 @@ cdef class Member:
 
     cdef bint add_numbers_of(
         self, Py_ssize_t thread, floating* sums
-    ) noexcept nogil:
+    ) except -1 nogil:
         """Add the numbers of a thread; tell whether nobody gave up."""
         cdef const Packet* packets = self.team.slot(thread, self.round)
         cdef Py_ssize_t i, n = self.team.n_full_packets
@@ -176,9 +177,13 @@ cdef class Member:
         add_packet(sums, packets + n, self.team.bytes_of_rest)
         return True
 
-    cdef bint wait_for(self, const Packet* packet) noexcept nogil:
+    cdef inline bint wait_for(self, const Packet* packet) except -1 nogil:
         """Wait until a packet is here; tell whether it will be."""
+        return published(&packet.round) == self.round or self.wait_long_for(packet)
+
+    cdef bint wait_long_for(self, const Packet* packet) except -1 nogil:
         cdef Py_ssize_t n_checks = 0
+        cdef int64_t now, last = 0
         while published(&packet.round) != self.round:
             n_checks += 1
             if n_checks > CHECKS_BEFORE_PAUSE:
@@ -187,6 +192,10 @@ cdef class Member:
                 if published(self.team.given_up):
                     return False
                 yield_processor()
+                now = milliseconds()
+                if self.leads and last > 0 and now > last:
+                    check_signals()
+                last = now
         return True
 
 

@@ -15,8 +15,21 @@
 #define SKMBSGD_YIELD() ((void)SwitchToThread())
 #else
 #include <sched.h>
+#include <time.h>
 #define SKMBSGD_YIELD() ((void)sched_yield())
 #endif
+
+/* Of a clock that only goes forward: by 10 at a time or more on Windows */
+static inline int64_t skmbsgd_milliseconds(void)
+{
+#if defined(_WIN32)
+    return (int64_t)GetTickCount64();
+#else
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+#endif
+}
 
 /* Tells the processor that its thread waits in a loop. */
 #if defined(_MSC_VER)

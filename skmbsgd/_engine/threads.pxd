@@ -18,3 +18,4 @@ cdef extern from "threads.h":
     int64_t published "SKMBSGD_PUBLISHED" (const int64_t* address) noexcept nogil
     void pause "SKMBSGD_PAUSE" () noexcept nogil
     void yield_processor "SKMBSGD_YIELD" () noexcept nogil
+    int64_t milliseconds "skmbsgd_milliseconds" () noexcept nogil

@@ -1,0 +1,10 @@
+"""The products of row_kernels.h, which take long to compile, in a module of their own."""
+
+cdef extern from "row_kernels_functions.h":
+    const RowKernels* row_kernels_double "skmbsgd_row_kernels_double" () noexcept nogil
+    const RowKernels* row_kernels_float "skmbsgd_row_kernels_float" () noexcept nogil
+
+
+cdef const RowKernels* row_kernels(bint single_precision):
+    """Those for rows of float32 or float64, and for this processor."""
+    return row_kernels_float() if single_precision else row_kernels_double()
