@@ -559,8 +559,8 @@ def test_rates_too_small_for_a_number_are_zero(settings, unit, number):
     }
     X, y = np.ones((6, 1)), np.ones(6)
     model = MiniBatchSGDRegressor(
-        **settings, decay_unit=unit, eta0=number(0.25), batch_size=3, max_iter=20,
-        penalty=None, tol=None, shuffle=False,
+        **settings, decay_unit=unit, eta0=number(0.25), momentum=0.0, batch_size=3,
+        max_iter=20, penalty=None, tol=None, shuffle=False,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
