@@ -1,5 +1,6 @@
 """The parts that the docstrings of both estimators share, written once."""
 
+import re
 from textwrap import indent
 
 PENALTY = """\
@@ -215,9 +216,16 @@ SHARED = {
 
 
 def with_shared_parts(cls):
-    """Put the shared parts in place of their <NAME>s in a class's docstring."""
-    if cls.__doc__ is None:  # python -OO
-        return cls
-    for name, text in SHARED.items():
-        cls.__doc__ = cls.__doc__.replace(f"    <{name}>", indent(text, "    "))
+    """Put the shared parts in place of their <NAME>s in a class's docstring.
+
+    Each part is indented like its <NAME>: the compiler of Python 3.13 and newer takes
+    away the indentation that all lines share, older ones leave it.
+    """
+    if cls.__doc__ is not None:  # python -OO
+        cls.__doc__ = re.sub(
+            "^( *)<([A-Z_]+)>$",
+            lambda place: indent(SHARED[place[2]], place[1]),
+            cls.__doc__,
+            flags=re.MULTILINE,
+        )
     return cls
