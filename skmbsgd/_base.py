@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from functools import wraps
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -16,6 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skmbsgd._at_once import appears_at_once
 from skmbsgd._callbacks import begin_fit_task
 from skmbsgd._checks import are_epochs, check_indices, fits_float64
 from skmbsgd._engine.penalties import PENALTIES
@@ -30,7 +30,7 @@ from skmbsgd._sklearn import (
 )
 from skmbsgd._state import TrainingState
 from skmbsgd._trainer import Patience, Trainer
-from skmbsgd._typing import MatrixLike, Method
+from skmbsgd._typing import MatrixLike
 from skmbsgd._validation import Validation, warn_if_apart
 
 FLOAT_TYPES = [np.float64, np.float32]
@@ -39,39 +39,6 @@ MAX_ROWS = np.iinfo(np.uint32).max
 VALIDATION_CURVES = ("validation_scores_", "validation_losses_")
 HISTORIES = ("loss_curve_", "learning_rate_curve_", *VALIDATION_CURVES)
 VALIDATION_ATTRIBUTES = (*VALIDATION_CURVES, "best_validation_score_")
-
-
-def unchanged_on_error(method: Method) -> Method:
-    """Make a method give its estimator the attributes back if it fails.
-
-    An interrupt is a failure too. This relies on the habit of this package never to
-    write into the arrays of an attribute; lists of the history only grow, and are cut
-    back.
-    """
-
-    @wraps(method)
-    def guarded_method(estimator, *args, **kwargs):
-        attributes = vars(estimator).copy()
-        lengths = {
-            name: len(value)
-            for name, value in attributes.items()
-            if type(value) is list
-        }
-        generator: Any = getattr(estimator, "random_state", None)
-        draws = isinstance(generator, np.random.RandomState)
-        generator_state = generator.get_state() if draws else None
-        try:
-            return method(estimator, *args, **kwargs)
-        except BaseException:
-            vars(estimator).clear()
-            vars(estimator).update(attributes)
-            for name, length in lengths.items():
-                del attributes[name][length:]
-            if draws:
-                generator.set_state(generator_state)
-            raise
-
-    return guarded_method  # type: ignore[return-value]
 
 
 class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC):
@@ -172,7 +139,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     # Training
 
-    @unchanged_on_error  # outermost, for callbacks fail at their teardown as well
+    @appears_at_once  # outermost, for callbacks fail at their teardown as well
     @with_checked_parameters
     def fit(
         self,
@@ -225,6 +192,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         DivergenceError
             If weights or loss become infinite or NaN. After any error, as after an
             interrupt, the estimator is as it was before the call.
+        RuntimeError
+            If the estimator is in training already.
 
         Warns
         -----
@@ -292,8 +261,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
         trainer.store()
         self._publish(state)
-        self.loss_curve_.append(objective)
-        self.learning_rate_curve_.append(state.last_rate)
+        self._growth = (
+            (self.loss_curve_, [objective]),
+            (self.learning_rate_curve_, [state.last_rate]),
+        )
 
     def _begin_training(self, data, random_state, coef_init=None, intercept_init=None):
         """A trainer before the first update, on data with all weights of a fit."""
@@ -548,9 +519,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def __getstate__(self):
         """What a copy is made of: a shallow one too gets histories of its own."""
-        state = super().__getstate__()
-        histories = {name: list(state[name]) for name in HISTORIES if name in state}
-        return {**state, **histories}
+        while True:
+            model = self.__dict__
+            state = super().__getstate__()
+            histories = {name: list(state[name]) for name in HISTORIES if name in state}
+            # A call that ends in another thread lets the histories grow, and replaces
+            # the rest: as a whole.
+            if self.__dict__ is model:
+                return {**state, **histories}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -15,7 +15,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
-from skmbsgd._base import BaseMiniBatchSGD, unchanged_on_error
+from skmbsgd._at_once import appears_at_once, reads_one_model
+from skmbsgd._base import BaseMiniBatchSGD
 from skmbsgd._checks import check_labels
 from skmbsgd._data import TrainingData
 from skmbsgd._docstrings import with_shared_parts
@@ -232,7 +233,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         self.warm_start = warm_start
         self.average = average
 
-    @unchanged_on_error
+    @appears_at_once
     def partial_fit(
         self,
         X: MatrixLike,
@@ -271,6 +272,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         DivergenceError
             If the chunk would ruin the model. After any error, as after an interrupt,
             the estimator is as it was before the call: leave the chunk out, and go on.
+        RuntimeError
+            If the estimator is in training already.
 
         Examples
         --------
@@ -419,6 +422,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
     def _score_predictions(self, y, predictions, sample_weight):
         return accuracy_score(y, predictions, sample_weight=sample_weight)
 
+    @reads_one_model
     def decision_function(self, X: MatrixLike) -> np.ndarray:
         """Decisions X W^T + b.
 
@@ -434,6 +438,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         decisions = self._decisions(X)
         return decisions.ravel() if decisions.shape[1] == 1 else decisions
 
+    @reads_one_model
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predicted labels.
 
@@ -449,6 +454,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         return self.classes_[labels]
 
     @available_with_probabilities
+    @reads_one_model
     def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Probabilities of the classes; with "log_loss" or "modified_huber" only.
 
@@ -475,6 +481,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         return modified_huber_probabilities(decisions)
 
     @available_with_probabilities
+    @reads_one_model
     def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Logarithms of the probabilities; with "log_loss" or "modified_huber" only.
 

@@ -895,9 +895,7 @@ def test_a_failing_schedule_that_meddles_with_the_estimator_leaves_no_trace(
 
 @each_stage
 @each_method
-def test_a_schedule_that_trains_its_own_estimator_without_end_leaves_no_trace(
-    method, stage
-):
+def test_a_schedule_that_trains_its_own_estimator_is_refused(method, stage):
     holder = SimpleNamespace()
     epoch = 0 if method == "fit" else FIRST_EPOCHS[stage]
 
@@ -908,7 +906,7 @@ def test_a_schedule_that_trains_its_own_estimator_without_end_leaves_no_trace(
         "regressor", stage, learning_rate=FromEpoch(epoch, train_again)
     )
     before = snapshot(holder.estimator)
-    with pytest.raises(RecursionError):
+    with pytest.raises(RuntimeError, match="in training already"):
         call(holder.estimator, "regressor", method)
     assert snapshot(holder.estimator) == before
 
