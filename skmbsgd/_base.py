@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmbsgd._at_once import appears_at_once
 from skmbsgd._callbacks import begin_fit_task
-from skmbsgd._checks import are_epochs, check_indices, fits_float64
+from skmbsgd._checks import are_epochs, check_indices, fits_float64, read_numbers
 from skmbsgd._engine.penalties import PENALTIES
 from skmbsgd._schedules import SCHEDULES, make_schedule
 from skmbsgd._sklearn import (
@@ -28,7 +28,7 @@ from skmbsgd._sklearn import (
     check_sample_weight,
     with_checked_parameters,
 )
-from skmbsgd._state import TrainingState
+from skmbsgd._state import TrainingState, fault_of_stored
 from skmbsgd._trainer import Patience, Trainer
 from skmbsgd._typing import MatrixLike
 from skmbsgd._validation import Validation, warn_if_apart
@@ -459,13 +459,29 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     # Learnt attributes
 
+    def _check_learnt(self):
+        """Refuse what users have set if partial_fit cannot go on from it."""
+        fault = fault_of_stored(getattr(self, "_resumption", None))
+        if fault is not None:
+            raise ValueError(
+                f"_resumption, from which partial_fit goes on, is damaged: {fault}. "
+                "Load the estimator anew, or start anew with fit."
+            )
+        for name in ("loss_curve_", "learning_rate_curve_"):
+            curve = getattr(self, name, None)
+            if not isinstance(curve, list):
+                raise ValueError(
+                    f"{name} must be a list, to which partial_fit adds a number, got "
+                    f"{curve!r}. Give it back its list; it may be empty."
+                )
+
     def _resume(self, n_outputs):
         """The state to continue from, in arrays of its own."""
         if issparse(self.coef_):
             raise ValueError(
                 "coef_ is sparse after sparsify: call densify before partial_fit."
             )
-        stored = dict(self._resumption)
+        stored = self._resumption
         # They are the user's to change.
         public = {
             name: read_weights(
@@ -522,7 +538,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         while True:
             model = self.__dict__
             state = super().__getstate__()
-            histories = {name: list(state[name]) for name in HISTORIES if name in state}
+            histories = {
+                name: list(state[name])
+                for name in HISTORIES
+                if isinstance(state.get(name), list)
+            }
             # A call that ends in another thread lets the histories grow, and replaces
             # the rest: as a whole.
             if self.__dict__ is model:
@@ -541,7 +561,26 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         check_indices(X)
         X = validate_data(self, X, dtype=FLOAT_TYPES, accept_sparse="csr", reset=False)
         check_indices(X)
-        return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        coef, intercept = self._weights_to_predict_with(X.shape[1])
+        return safe_sparse_dot(X, coef.T, dense_output=True) + intercept
+
+    def _weights_to_predict_with(self, n_features):
+        """coef_ and intercept_, which users may have set."""
+        coef = read_numbers(self.coef_, "coef_")
+        intercept = read_numbers(self.intercept_, "intercept_")
+        may_be_vector = getattr(self, "_one_dimensional", False)
+        if coef.ndim != 2 and not (coef.ndim == 1 and may_be_vector):
+            raise ValueError(f"coef_ has {coef.ndim} dimensions, and needs 2.")
+        if coef.shape[-1] != n_features:
+            raise ValueError(
+                f"coef_ has weights of {coef.shape[-1]} features, but X has "
+                f"{n_features}."
+            )
+        if intercept.shape not in [coef.shape[:-1], (1,), ()]:
+            raise ValueError(
+                f"intercept_ has the shape {intercept.shape}, and coef_ {coef.shape}."
+            )
+        return coef, intercept
 
 
 def read_initial(values, name, shape, dtype):

@@ -106,6 +106,17 @@ def is_missing(label):
         return False
 
 
+def read_numbers(values, name):
+    """Learnt numbers, which users may have set, as an array or a sparse matrix."""
+    try:
+        array = values if issparse(values) else np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be an array of numbers, got {values!r}.")
+    return array
+
+
 def are_epochs(epochs_drop):
     """Whether they are a number > 0, or a sequence of numbers >= 0."""
     if np.iterable(epochs_drop):

@@ -291,10 +291,10 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         """
         if classes is not None:
             check_labels(classes, "classes")
+        if hasattr(self, "coef_"):
+            self._check_learnt()
         with refused_as_labels("classes"):
             check_partial_fit_first_call(self, classes)
-        if hasattr(self, "coef_"):
-            self._check_classes_are_those_trained()
         self._partial_fit(X, y, sample_weight, classes)
         return self
 
@@ -308,15 +308,26 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                         f"[0, inf), got {weight!r}."
                     )
 
-    def _check_classes_are_those_trained(self):
-        """Refuse classes_ overwritten by labels of another number."""
-        n_outputs = len(self._resumption["velocity"])
+    def _check_classes(self, n_outputs):
+        """Refuse classes_ set by users that are not those of so many outputs."""
         n_classes = 2 if n_outputs == 1 else n_outputs
-        if np.shape(self.classes_) != (n_classes,):
+        classes: Any = getattr(self, "classes_", None)
+        if not isinstance(classes, np.ndarray) or classes.shape != (n_classes,):
             raise ValueError(
                 f"classes_ must hold the labels of the {n_classes} classes that the "
-                f"model was trained on, got {self.classes_!r}. Give it back its "
+                f"model was trained on, in an array, got {classes!r}. Give it back its "
                 "labels, or start anew with fit."
+            )
+
+    def _check_learnt(self):
+        super()._check_learnt()
+        self._check_classes(len(self._resumption["velocity"]))
+        with refused_as_labels("classes_"):
+            is_sorted = np.array_equal(np.unique(self.classes_), self.classes_)
+        if not is_sorted:
+            raise ValueError(
+                "For partial_fit classes_ must hold each label once, in ascending "
+                f"order, got {self.classes_!r}."
             )
 
     def _read_X_y(self, X, y, reset, dtype=None):
@@ -421,6 +432,11 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
 
     def _score_predictions(self, y, predictions, sample_weight):
         return accuracy_score(y, predictions, sample_weight=sample_weight)
+
+    def _decisions(self, X):
+        decisions = super()._decisions(X)
+        self._check_classes(decisions.shape[1])
+        return decisions
 
     @reads_one_model
     def decision_function(self, X: MatrixLike) -> np.ndarray:
