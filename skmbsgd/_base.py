@@ -27,6 +27,7 @@ from skmbsgd._sklearn import (
     StrOptions,
     check_sample_weight,
     with_checked_parameters,
+    without_callbacks_of_fit,
 )
 from skmbsgd._state import TrainingState, fault_of_stored
 from skmbsgd._trainer import Patience, Trainer
@@ -546,7 +547,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             # A call that ends in another thread lets the histories grow, and replaces
             # the rest: as a whole.
             if self.__dict__ is model:
-                return {**state, **histories}
+                return without_callbacks_of_fit({**state, **histories})
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -185,7 +185,8 @@ extra "progress") or `set_callbacks(ScoringMonitor(scoring="accuracy"))`. Their 
 - `fitted_estimator`, a copy that predicts, and goes on with `partial_fit`, as if
   training had ended there. Its `loss_curve_`, and with validation its
   `validation_scores_` and `validation_losses_`, hold the epochs so far; with validation
-  its weights are those of this epoch, even if an earlier one was better;
+  its weights are those of this epoch, even if an earlier one was better. It carries no
+  callbacks, so that a callback can pickle it whatever it holds itself;
 - `X` and `y`, the rows trained on, without those that `early_stopping` holds out;
 - `metadata`, which is None or has the "sample_weight" of these rows.
 
