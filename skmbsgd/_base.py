@@ -191,8 +191,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ValueError
             If a parameter or an input is invalid.
         DivergenceError
-            If weights or loss become infinite or NaN. After any error, as after an
-            interrupt, the estimator is as it was before the call.
+            If weights or loss become infinite or NaN, or the objective ends above 1e9
+            times that of the best constant. After any error, as after an interrupt, the
+            estimator is as it was before the call.
         RuntimeError
             If the estimator is in training already.
 
