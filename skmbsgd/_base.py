@@ -17,7 +17,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmbsgd._at_once import appears_at_once
 from skmbsgd._callbacks import begin_fit_task
-from skmbsgd._checks import are_epochs, check_indices, fits_float64, read_numbers
+from skmbsgd._checks import (
+    are_epochs,
+    check_indices,
+    fits_float64,
+    float_types_for,
+    read_numbers,
+)
 from skmbsgd._engine.penalties import PENALTIES
 from skmbsgd._schedules import SCHEDULES, make_schedule
 from skmbsgd._sklearn import (
@@ -34,7 +40,6 @@ from skmbsgd._trainer import Patience, Trainer
 from skmbsgd._typing import MatrixLike
 from skmbsgd._validation import Validation, warn_if_apart
 
-FLOAT_TYPES = [np.float64, np.float32]
 MAX_ROWS = np.iinfo(np.uint32).max
 
 VALIDATION_CURVES = ("validation_scores_", "validation_losses_")
@@ -160,7 +165,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ----------
         X : array-like of shape (n_samples, n_features)
             Training data. A C-contiguous array of float32 or float64, a memory map
-            included, is not copied; float32 stays float32.
+            included, is not copied; float32 stays float32. Of types whose numbers
+            float32 holds exactly (bool, integers of 8 or 16 bits, float16) a copy in
+            float32 is made, and so the model is float32; of others one in float64.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Target values; two-dimensional ones for the regressor only.
         coef_init : array-like of the shape of ``coef_``, default=None
@@ -191,9 +198,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ValueError
             If a parameter or an input is invalid.
         DivergenceError
-            If weights or loss become infinite or NaN, or the objective ends above 1e9
-            times that of the best constant. After any error, as after an interrupt, the
-            estimator is as it was before the call.
+            If weights or loss become infinite or NaN. After any error, as after an
+            interrupt, the estimator is as it was before the call.
         RuntimeError
             If the estimator is in training already.
 
@@ -368,7 +374,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _read_X_y(self, X, y, reset, dtype=None):
         """Validated X and y; later chunks are read in the model's precision."""
         if dtype is None:
-            dtype = FLOAT_TYPES if reset else self._resumption["velocity"].dtype
+            dtype = float_types_for(X) if reset else self._resumption["velocity"].dtype
         check_indices(X)
         X, y = validate_data(
             self,
@@ -382,7 +388,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         )
         check_indices(X)  # again: not every format tells before it is converted
         if not issparse(X):
-            X = np.require(X, requirements=["C", "ALIGNED"])
+            # Of frames scikit-learn leaves the byte order as it is.
+            X = np.require(X, X.dtype.newbyteorder("="), ["C", "ALIGNED"])
         if X.shape[0] > MAX_ROWS:
             raise ValueError(
                 f"X has {X.shape[0]} rows, and one call takes at most {MAX_ROWS}: pass "
@@ -561,7 +568,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """X W^T + b, of shape (n_samples,) for a model of one output."""
         check_is_fitted(self)
         check_indices(X)
-        X = validate_data(self, X, dtype=FLOAT_TYPES, accept_sparse="csr", reset=False)
+        X = validate_data(
+            self, X, dtype=float_types_for(X), accept_sparse="csr", reset=False
+        )
         check_indices(X)
         coef, intercept = self._weights_to_predict_with(X.shape[1])
         return safe_sparse_dot(X, coef.T, dense_output=True) + intercept

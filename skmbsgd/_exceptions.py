@@ -6,9 +6,8 @@ class DivergenceError(ValueError):
 
     Raised by `fit` and `partial_fit` when the loss or a weight becomes infinite or NaN,
     and by `partial_fit` when the mean loss of the chunk, before or after it was learnt,
-    is more than 1e9 times both that of the model that is 0 and the highest so far. So
-    does a `fit` from 0 that ends with an objective of more than 1e9 times that of the
-    best constant prediction. In a grid search such a candidate gets the `error_score`.
+    is more than 1e9 times both that of the model that is 0 and the highest so far. A
+    `fit` that ends with such a loss gives a `ConvergenceWarning`.
 
     See Also
     --------

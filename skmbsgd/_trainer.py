@@ -18,8 +18,7 @@ from skmbsgd._threads import choose_n_threads, rows_of_threads, run_epoch_in_thr
 from skmbsgd._warnings import stack_level_of_caller
 
 EPOCHS_OF_A_DRAW = 64
-# A fit that ends with so many times the loss of the best constant has diverged. And a
-# chunk whose loss is so many times that of the model that is 0, and of all chunks
+# A chunk whose loss is so many times that of the model that is 0, and of all chunks
 # before, is no drift: a feature in other units, a thousand times as large, brings 1e6
 # with a squared loss, and so does a rate from which a linear loss recovers.
 RISE_OF_DIVERGENCE = 1e9
@@ -88,7 +87,6 @@ class Trainer:
         )
         self.shuffle = shuffle
         self.average = int(average)
-        self.starts_at_zero = not math.isinf(state.highest_loss)
         self.momentum = momentum
         self.fit_intercept = fit_intercept
         state.continue_under(penalty)
@@ -253,16 +251,6 @@ class Trainer:
     def _fault_of(self, state, patience, cut_short):
         """What is wrong with the end of a training, the worst first, or None."""
         history = self.history
-        # From far away a model may be on its way.
-        if self.starts_at_zero and self._is_worse_than_constant(
-            state, RISE_OF_DIVERGENCE
-        ):
-            raise DivergenceError(
-                "Training diverged: "
-                + worse_than_constant(
-                    history.loss_curve, self.constant_loss, self.schedule
-                )
-            )
         if self._is_worse_than_constant(state):
             return worse_than_constant(
                 history.loss_curve, self.constant_loss, self.schedule
@@ -276,9 +264,9 @@ class Trainer:
             return not_converged(len(history.loss_curve), patience)
         return None
 
-    def _is_worse_than_constant(self, state, times=WORSE_THAN_CONSTANT):
-        """Whether a model's objective is so many times that of the best constant."""
-        bound = times * self.constant_loss
+    def _is_worse_than_constant(self, state):
+        """Whether the objective of a model is above that of the best constant."""
+        bound = WORSE_THAN_CONSTANT * self.constant_loss
         # The mean over an epoch begins with weights that are not the last ones, so that
         # it is only a reason to look.
         if bound == 0.0 or not self.history.loss_curve[-1] > bound:
