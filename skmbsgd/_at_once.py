@@ -8,9 +8,10 @@ import numpy as np
 
 from skmbsgd._typing import Method
 
-# Who is in training, by process (a fork inherits marks that nobody would take away) and
-# id. A mark in the estimator would be copied and pickled with it.
-IN_TRAINING: dict[tuple[int, int], bool] = {}
+# The twins that are trained, by process (a fork inherits marks that nobody would take
+# away) and id, each for its estimator and for itself. A mark in the estimator would be
+# copied and pickled with it.
+IN_TRAINING: dict[tuple[int, int], Any] = {}
 # Of loss_curve_ and learning_rate_curve_: lists, and what they grow by
 NO_GROWTH: tuple[tuple[list, list], tuple[list, list]] = ([], []), ([], [])
 
@@ -43,16 +44,17 @@ def appears_at_once(method: Method) -> Method:
         twin = object.__new__(type(estimator))
         mark, mark_of_twin = ((os.getpid(), id(each)) for each in (estimator, twin))
         # CPython looks for signals, and lets other threads run, when a function has
-        # been called: none is called between the check and the marks, nor from the
-        # growth of the curves to the end.
-        if mark in IN_TRAINING:
-            raise RuntimeError(
-                f"This {type(estimator).__name__} is in training already, by another "
-                "thread or by the call from which this one comes (a callback, a "
-                "scorer or learning_rate): wait for its end, or train a clone."
-            )
-        IN_TRAINING[mark] = IN_TRAINING[mark_of_twin] = True
+        # been called: none is called from the growth of the curves to the end, nor
+        # where the marks are taken away.
         try:
+            if IN_TRAINING.setdefault(mark, twin) is not twin:
+                raise RuntimeError(
+                    f"This {type(estimator).__name__} is in training already, by "
+                    "another thread or by the call from which this one comes (a "
+                    "callback, a scorer or learning_rate): wait for its end, or train "
+                    "a clone."
+                )
+            IN_TRAINING[mark_of_twin] = twin
             backup = Backup(estimator)
             try:
                 vars(twin).update(backup.attributes)
@@ -68,7 +70,10 @@ def appears_at_once(method: Method) -> Method:
                 backup.restore(estimator)
                 raise
         finally:
-            del IN_TRAINING[mark], IN_TRAINING[mark_of_twin]
+            if mark_of_twin in IN_TRAINING:
+                del IN_TRAINING[mark_of_twin]
+            if mark in IN_TRAINING and IN_TRAINING[mark] is twin:
+                del IN_TRAINING[mark]
 
     return training_method  # type: ignore[return-value]
 
