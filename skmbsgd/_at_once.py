@@ -71,7 +71,7 @@ def appears_at_once(method: Method) -> Method:
                 raise
         finally:
             if mark_of_twin in IN_TRAINING:
-                del IN_TRAINING[mark_of_twin]
+                del IN_TRAINING[mark_of_twin]  # noqa: RUF051 (`pop` is a call)
             if mark in IN_TRAINING and IN_TRAINING[mark] is twin:
                 del IN_TRAINING[mark]
 
