@@ -1,6 +1,6 @@
-"""What is no test: a script that needs Keras, and a file for mypy. No screen either."""
+"""What is no test: a script that needs Keras, a file for mypy, the fuzzer. No screen."""
 
 import os
 
-collect_ignore = ["data/record_keras.py", "typed_use.py"]
+collect_ignore = ["data/record_keras.py", "fuzz", "typed_use.py"]
 os.environ["MPLBACKEND"] = "agg"
