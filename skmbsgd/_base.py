@@ -35,7 +35,8 @@ from skmbsgd._sklearn import (
     with_checked_parameters,
     without_callbacks_of_fit,
 )
-from skmbsgd._state import TrainingState, fault_of_stored
+from skmbsgd._state import TrainingState
+from skmbsgd._stored import fault_of_stored
 from skmbsgd._trainer import Patience, Trainer
 from skmbsgd._typing import MatrixLike
 from skmbsgd._validation import Validation, warn_if_apart

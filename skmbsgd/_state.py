@@ -1,9 +1,7 @@
 """What training moves: weights, velocities and clocks, and the model made of them."""
 
-import itertools
 import math
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -147,73 +145,6 @@ class TrainingState:
     def shows(self, coef, intercept):
         """Whether these are the weights to predict with."""
         return all(map(np.array_equal, self.weights(), (coef, intercept)))
-
-
-def fault_of_stored(stored):
-    """What is wrong with the attributes of a state, which users may have changed.
-
-    Parameters
-    ----------
-    stored : dict
-        `coef` and `intercept` may be missing.
-
-    Returns
-    -------
-    fault : str or None
-    """
-    if not isinstance(stored, dict):
-        return f"it is of type {type(stored).__name__}, and no dict"
-    unknown = stored.keys() - TrainingState.__dataclass_fields__.keys()
-    if unknown:
-        return f"it has entries that nobody knows, {unknown}"
-    velocity = stored.get("velocity")
-    if not isinstance(velocity, np.ndarray) or velocity.ndim != 2:
-        return "velocity is no array of 2 dimensions"
-    if velocity.dtype not in (np.float32, np.float64):
-        return f"velocity is of type {velocity.dtype}"
-    faults = itertools.chain(faults_of_numbers(stored), faults_of_arrays(stored))
-    return next(faults, None)
-
-
-def faults_of_numbers(stored):
-    """Those of `fault_of_stored` in what is not an array."""
-    for name in ("seed", "n_averaged", "n_epochs", "n_updates", "n_samples"):
-        count = stored.get(name)
-        if not isinstance(count, Integral) or count < 0:
-            yield f"{name} is {count!r}"
-    for name in ("adaptive_rate", "adaptive_eta0", "last_rate"):
-        number = stored.get(name)
-        if number is not None and not isinstance(number, Real):
-            yield f"{name} is {number!r}"
-    if not isinstance(stored.get("highest_loss", 0.0), Real):
-        yield f"highest_loss is {stored['highest_loss']!r}"
-    if np.shape(stored.get("penalty", (0.0, 0.0))) != (2,):
-        yield f"penalty is {stored['penalty']!r}"
-
-
-def faults_of_arrays(stored):
-    """Those of `fault_of_stored` in arrays, given the shape and type of velocity."""
-    dtype, double = stored["velocity"].dtype, np.dtype(np.float64)
-    matrix = stored["velocity"].shape
-    vector = matrix[:1]
-    optional = {"coef", "intercept", "positions"}
-    if stored["n_averaged"] == 0:
-        optional |= {"average_coef", "average_intercept"}
-    for name, shape, kind in (
-        ("intercept_velocity", vector, dtype),
-        ("threshold", (2,), double),
-        ("coef", matrix, dtype),
-        ("intercept", vector, dtype),
-        ("positions", matrix, double),
-        ("average_coef", matrix, double),
-        ("average_intercept", vector, double),
-    ):
-        array = stored.get(name)
-        if array is None and name in optional:
-            continue
-        is_array = isinstance(array, np.ndarray)
-        if not is_array or array.shape != shape or array.dtype != kind:
-            yield f"{name} is no array of shape {shape} and type {kind}"
 
 
 def make_model(state, penalty, *, sparse, momentum, nesterov, fit_intercept):

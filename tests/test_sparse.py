@@ -260,7 +260,7 @@ def problems(draw):
 
 
 @given(problems())
-@settings(max_examples=120, deadline=None, derandomize=True)
+@settings(max_examples=120)
 def test_a_sparse_matrix_gives_the_model_of_the_reference(problem):
     data, y, n_classes, params, weights = problem
     classes = np.arange(n_classes) if n_classes else None
@@ -462,7 +462,7 @@ def weights_without_data(draw):
 
 
 @given(weights_without_data())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_weights_without_data_move_as_if_there_were_some(problem):
     data, y, start, params, window = problem
     expected = train(data, y, loss="squared_error", coef_init=start, **params)
