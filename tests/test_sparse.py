@@ -740,12 +740,21 @@ def test_single_precision_stays_single(task, index_type):
     assert_close(values, actual.predict(X_single), 1e-4)
 
 
-@pytest.mark.parametrize("dtype", [bool, np.int32, np.int64, np.uint8])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint64])
 def test_other_numbers_become_float64(dtype):
     matrix = sparse.csr_array(X != 0.0).astype(dtype)
     actual = make("one target").fit(matrix, Z[:, 0])
     assert_same_model(actual, make("one target").fit(matrix.toarray(), Z[:, 0]))
     assert actual.coef_.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16])
+def test_numbers_that_float32_holds_exactly_become_float32(dtype):
+    matrix = sparse.csr_array(X != 0.0).astype(dtype)
+    actual = make("one target").fit(matrix, Z[:, 0])
+    expected = make("one target").fit(matrix.astype(np.float32), Z[:, 0])
+    assert_array_equal(actual.coef_, expected.coef_)
+    assert actual.coef_.dtype == np.float32
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, "full"])
