@@ -46,9 +46,9 @@ WATCHED = (OURS, sklearn.utils.validation.__file__)
 
 def trained(kind, **settings):
     """Return an estimator in mid-stream."""
-    estimator = KINDS[kind](
-        **{"max_iter": 3, "tol": None, "random_state": 0, "momentum": 0.5, **settings}
-    )
+    usual = {"eta0": 0.01, "learning_rate": "constant", "momentum": 0.5}
+    usual |= {"max_iter": 3, "tol": None, "random_state": 0}
+    estimator = KINDS[kind](**usual | settings)
     return train(train(estimator, kind, "fit"), kind, "partial_fit")
 
 
