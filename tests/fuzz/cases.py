@@ -217,7 +217,10 @@ def damaged_array(rng, array):
     if draw == 2:
         return array[..., None]
     if draw == 3:
-        return array.astype(choose(rng, [object, complex, str, "M8[s]", "S3"]))
+        kinds = [object, str, "S3"] + (
+            [complex, "M8[s]"] if array.dtype.kind == "f" else []
+        )
+        return array.astype(choose(rng, kinds))
     if draw == 4:
         return array.ravel()[:: choose(rng, [1, -1, 2])]
     if draw == 5 and array.ndim == 2:
