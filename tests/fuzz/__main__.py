@@ -79,7 +79,7 @@ def watch(seed, first, until):
                 words.append(line)
                 continue
             number, n_found = last + 1, n_found + (1 - is_well)
-        if time.monotonic() < until:
+        if words or time.monotonic() < until:
             process.kill()
             print(f"\nFOUND by --seed {seed} --case {number}: the process died")
             print("\n".join(words)[-6000:], flush=True)
