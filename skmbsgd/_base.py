@@ -390,7 +390,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         check_indices(X)  # again: not every format tells before it is converted
         if not issparse(X):
             # Of frames scikit-learn leaves the byte order as it is.
-            X = np.require(X, X.dtype.newbyteorder("="), ["C", "ALIGNED"])
+            native = None if X.dtype.isnative else X.dtype.newbyteorder()
+            X = np.require(X, native, ["C", "ALIGNED"])
         if X.shape[0] > MAX_ROWS:
             raise ValueError(
                 f"X has {X.shape[0]} rows, and one call takes at most {MAX_ROWS}: pass "
