@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from functools import wraps
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -16,6 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skmbsgd._at_once import appears_at_once
 from skmbsgd._automatic import (
     RECENCY_IN_STREAMS,
     Cycles,
@@ -27,7 +27,13 @@ from skmbsgd._automatic import (
     stream_schedule,
 )
 from skmbsgd._callbacks import begin_fit_task
-from skmbsgd._checks import are_epochs, check_indices, fits_float64
+from skmbsgd._checks import (
+    are_epochs,
+    check_indices,
+    fits_float64,
+    float_types_for,
+    read_numbers,
+)
 from skmbsgd._columns import learn_columns, standardization_of
 from skmbsgd._engine.penalties import PENALTIES
 from skmbsgd._schedules import SCHEDULES, make_schedule, uses_eta0
@@ -38,51 +44,19 @@ from skmbsgd._sklearn import (
     StrOptions,
     check_sample_weight,
     with_checked_parameters,
+    without_callbacks_of_fit,
 )
 from skmbsgd._state import TrainingState
+from skmbsgd._stored import fault_of_stored
 from skmbsgd._trainer import Patience, Trainer
-from skmbsgd._typing import MatrixLike, Method
+from skmbsgd._typing import MatrixLike
 from skmbsgd._validation import Validation, warn_if_apart
 
-FLOAT_TYPES = [np.float64, np.float32]
 MAX_ROWS = np.iinfo(np.uint32).max
 
 VALIDATION_CURVES = ("validation_scores_", "validation_losses_")
 HISTORIES = ("loss_curve_", "learning_rate_curve_", *VALIDATION_CURVES)
 VALIDATION_ATTRIBUTES = (*VALIDATION_CURVES, "best_validation_score_")
-
-
-def unchanged_on_error(method: Method) -> Method:
-    """Make a method give its estimator the attributes back if it fails.
-
-    An interrupt is a failure too. This relies on the habit of this package never to
-    write into the arrays of an attribute; lists of the history only grow, and are cut
-    back.
-    """
-
-    @wraps(method)
-    def guarded_method(estimator, *args, **kwargs):
-        attributes = vars(estimator).copy()
-        lengths = {
-            name: len(value)
-            for name, value in attributes.items()
-            if type(value) is list
-        }
-        generator: Any = getattr(estimator, "random_state", None)
-        draws = isinstance(generator, np.random.RandomState)
-        generator_state = generator.get_state() if draws else None
-        try:
-            return method(estimator, *args, **kwargs)
-        except BaseException:
-            vars(estimator).clear()
-            vars(estimator).update(attributes)
-            for name, length in lengths.items():
-                del attributes[name][length:]
-            if draws:
-                generator.set_state(generator_state)
-            raise
-
-    return guarded_method  # type: ignore[return-value]
 
 
 class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC):
@@ -185,7 +159,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     # Training
 
-    @unchanged_on_error  # outermost, for callbacks fail at their teardown as well
+    @appears_at_once  # outermost, for callbacks fail at their teardown as well
     @with_checked_parameters
     def fit(
         self,
@@ -205,7 +179,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ----------
         X : array-like of shape (n_samples, n_features)
             Training data. A C-contiguous array of float32 or float64, a memory map
-            included, is not copied; float32 stays float32.
+            included, is not copied; float32 stays float32. Of types whose numbers
+            float32 holds exactly (bool, integers of 8 or 16 bits, float16) a copy in
+            float32 is made, and so the model is float32; of others one in float64.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Target values; two-dimensional ones for the regressor only.
         coef_init : array-like of the shape of ``coef_``, default=None
@@ -238,6 +214,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         DivergenceError
             If weights or loss become infinite or NaN. After any error, as after an
             interrupt, the estimator is as it was before the call.
+        RuntimeError
+            If the estimator is in training already.
 
         Warns
         -----
@@ -310,8 +288,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
         trainer.store()
         self._publish(state)
-        self.loss_curve_.append(objective)
-        self.learning_rate_curve_.append(state.last_rate)
+        self._growth = (
+            (self.loss_curve_, [objective]),
+            (self.learning_rate_curve_, [state.last_rate]),
+        )
 
     def _begin_training(self, data, random_state, coef_init=None, intercept_init=None):
         """A trainer before the first update, on data with all weights of a fit."""
@@ -494,7 +474,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _read_X_y(self, X, y, reset, dtype=None):
         """Validated X and y; later chunks are read in the model's precision."""
         if dtype is None:
-            dtype = FLOAT_TYPES if reset else self._resumption["velocity"].dtype
+            dtype = float_types_for(X) if reset else self._resumption["velocity"].dtype
         check_indices(X)
         X, y = validate_data(
             self,
@@ -508,7 +488,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         )
         check_indices(X)  # again: not every format tells before it is converted
         if not issparse(X):
-            X = np.require(X, requirements=["C", "ALIGNED"])
+            # Of frames scikit-learn leaves the byte order as it is.
+            native = None if X.dtype.isnative else X.dtype.newbyteorder()
+            X = np.require(X, native, ["C", "ALIGNED"])
         if X.shape[0] > MAX_ROWS:
             raise ValueError(
                 f"X has {X.shape[0]} rows, and one call takes at most {MAX_ROWS}: pass "
@@ -587,13 +569,29 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     # Learnt attributes
 
+    def _check_learnt(self):
+        """Refuse what users have set if partial_fit cannot go on from it."""
+        fault = fault_of_stored(getattr(self, "_resumption", None))
+        if fault is not None:
+            raise ValueError(
+                f"_resumption, from which partial_fit goes on, is damaged: {fault}. "
+                "Load the estimator anew, or start anew with fit."
+            )
+        for name in ("loss_curve_", "learning_rate_curve_"):
+            curve = getattr(self, name, None)
+            if not isinstance(curve, list):
+                raise ValueError(
+                    f"{name} must be a list, to which partial_fit adds a number, got "
+                    f"{curve!r}. Give it back its list; it may be empty."
+                )
+
     def _resume(self, n_outputs):
         """The state to continue from, in arrays of its own."""
         if issparse(self.coef_):
             raise ValueError(
                 "coef_ is sparse after sparsify: call densify before partial_fit."
             )
-        stored = dict(self._resumption)
+        stored = self._resumption
         # They are the user's to change.
         public = {
             name: read_weights(
@@ -659,9 +657,18 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def __getstate__(self):
         """What a copy is made of: a shallow one too gets histories of its own."""
-        state = super().__getstate__()
-        histories = {name: list(state[name]) for name in HISTORIES if name in state}
-        return {**state, **histories}
+        while True:
+            model = self.__dict__
+            state = super().__getstate__()
+            histories = {
+                name: list(state[name])
+                for name in HISTORIES
+                if isinstance(state.get(name), list)
+            }
+            # A call that ends in another thread lets the histories grow, and replaces
+            # the rest: as a whole.
+            if self.__dict__ is model:
+                return without_callbacks_of_fit({**state, **histories})
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -674,9 +681,30 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """X W^T + b, of shape (n_samples,) for a model of one output."""
         check_is_fitted(self)
         check_indices(X)
-        X = validate_data(self, X, dtype=FLOAT_TYPES, accept_sparse="csr", reset=False)
+        X = validate_data(
+            self, X, dtype=float_types_for(X), accept_sparse="csr", reset=False
+        )
         check_indices(X)
-        return safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        coef, intercept = self._weights_to_predict_with(X.shape[1])
+        return safe_sparse_dot(X, coef.T, dense_output=True) + intercept
+
+    def _weights_to_predict_with(self, n_features):
+        """coef_ and intercept_, which users may have set."""
+        coef = read_numbers(self.coef_, "coef_")
+        intercept = read_numbers(self.intercept_, "intercept_")
+        may_be_vector = getattr(self, "_one_dimensional", False)
+        if coef.ndim != 2 and not (coef.ndim == 1 and may_be_vector):
+            raise ValueError(f"coef_ has {coef.ndim} dimensions, and needs 2.")
+        if coef.shape[-1] != n_features:
+            raise ValueError(
+                f"coef_ has weights of {coef.shape[-1]} features, but X has "
+                f"{n_features}."
+            )
+        if intercept.shape not in [coef.shape[:-1], (1,), ()]:
+            raise ValueError(
+                f"intercept_ has the shape {intercept.shape}, and coef_ {coef.shape}."
+            )
+        return coef, intercept
 
 
 def read_initial(values, name, shape, dtype):

@@ -75,6 +75,22 @@ def check_range(indices, n):
         )
 
 
+def float_types_for(X):
+    """Types to read X in: the first, if it is of neither.
+
+    That is float32 where it holds the numbers exactly, as those of images and one-hot
+    codes: a copy in float64 would take up to eight times their memory.
+    """
+    dtypes = [X.dtype] if hasattr(X, "dtype") else [*getattr(X, "dtypes", ())]
+    if (
+        dtypes
+        and all(isinstance(dtype, np.dtype) for dtype in dtypes)
+        and all(np.can_cast(dtype, np.float32) for dtype in set(dtypes))
+    ):
+        return [np.float32, np.float64]
+    return [np.float64, np.float32]
+
+
 def check_labels(labels, name):
     """Refuse labels in an array of objects that scikit-learn does not explain."""
     labels = np.asarray(labels)
@@ -104,6 +120,17 @@ def is_missing(label):
         return True
     except ValueError:  # an array
         return False
+
+
+def read_numbers(values, name):
+    """Learnt numbers, which users may have set, as an array or a sparse matrix."""
+    try:
+        array = values if issparse(values) else np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be an array of numbers, got {values!r}.")
+    return array
 
 
 def are_epochs(epochs_drop):

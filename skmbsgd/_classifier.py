@@ -15,7 +15,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
-from skmbsgd._base import BaseMiniBatchSGD, unchanged_on_error
+from skmbsgd._at_once import appears_at_once, reads_one_model
+from skmbsgd._base import BaseMiniBatchSGD
 from skmbsgd._checks import check_labels
 from skmbsgd._data import TrainingData
 from skmbsgd._docstrings import with_shared_parts
@@ -234,7 +235,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         self.warm_start = warm_start
         self.average = average
 
-    @unchanged_on_error
+    @appears_at_once
     def partial_fit(
         self,
         X: MatrixLike,
@@ -273,6 +274,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         DivergenceError
             If the chunk would ruin the model. After any error, as after an interrupt,
             the estimator is as it was before the call: leave the chunk out, and go on.
+        RuntimeError
+            If the estimator is in training already.
 
         Examples
         --------
@@ -290,10 +293,10 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         """
         if classes is not None:
             check_labels(classes, "classes")
+        if hasattr(self, "coef_"):
+            self._check_learnt()
         with refused_as_labels("classes"):
             check_partial_fit_first_call(self, classes)
-        if hasattr(self, "coef_"):
-            self._check_classes_are_those_trained()
         self._partial_fit(X, y, sample_weight, classes)
         return self
 
@@ -307,15 +310,26 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                         f"[0, inf), got {weight!r}."
                     )
 
-    def _check_classes_are_those_trained(self):
-        """Refuse classes_ overwritten by labels of another number."""
-        n_outputs = len(self._resumption["velocity"])
+    def _check_classes(self, n_outputs):
+        """Refuse classes_ set by users that are not those of so many outputs."""
         n_classes = 2 if n_outputs == 1 else n_outputs
-        if np.shape(self.classes_) != (n_classes,):
+        classes: Any = getattr(self, "classes_", None)
+        if not isinstance(classes, np.ndarray) or classes.shape != (n_classes,):
             raise ValueError(
                 f"classes_ must hold the labels of the {n_classes} classes that the "
-                f"model was trained on, got {self.classes_!r}. Give it back its "
+                f"model was trained on, in an array, got {classes!r}. Give it back its "
                 "labels, or start anew with fit."
+            )
+
+    def _check_learnt(self):
+        super()._check_learnt()
+        self._check_classes(len(self._resumption["velocity"]))
+        with refused_as_labels("classes_"):
+            is_sorted = np.array_equal(np.unique(self.classes_), self.classes_)
+        if not is_sorted:
+            raise ValueError(
+                "For partial_fit classes_ must hold each label once, in ascending "
+                f"order, got {self.classes_!r}."
             )
 
     def _read_X_y(self, X, y, reset, dtype=None):
@@ -427,6 +441,12 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
     def _score_predictions(self, y, predictions, sample_weight):
         return accuracy_score(y, predictions, sample_weight=sample_weight)
 
+    def _decisions(self, X):
+        decisions = super()._decisions(X)
+        self._check_classes(decisions.shape[1])
+        return decisions
+
+    @reads_one_model
     def decision_function(self, X: MatrixLike) -> np.ndarray:
         """Decisions X W^T + b.
 
@@ -442,6 +462,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         decisions = self._decisions(X)
         return decisions.ravel() if decisions.shape[1] == 1 else decisions
 
+    @reads_one_model
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predicted labels.
 
@@ -457,6 +478,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         return self.classes_[labels]
 
     @available_with_probabilities
+    @reads_one_model
     def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Probabilities of the classes; with "log_loss" or "modified_huber" only.
 
@@ -483,6 +505,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         return modified_huber_probabilities(decisions)
 
     @available_with_probabilities
+    @reads_one_model
     def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Logarithms of the probabilities; with "log_loss" or "modified_huber" only.
 

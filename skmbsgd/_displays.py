@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import tee
 from numbers import Integral, Real
@@ -288,7 +289,7 @@ class TrainingCurveDisplay:
             If the estimator is not fitted.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        model = linear_model_of(estimator)
+        model = copy(linear_model_of(estimator))  # of one moment, whoever trains it
         check_is_fitted(model)
         validation_scores = getattr(model, "validation_scores_", None)
         display = cls(

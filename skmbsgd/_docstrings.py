@@ -1,5 +1,6 @@
 """The parts that the docstrings of both estimators share, written once."""
 
+import re
 from textwrap import indent
 
 PENALTY = """\
@@ -220,7 +221,8 @@ extra "progress") or `set_callbacks(ScoringMonitor(scoring="accuracy"))`. Their 
 - `fitted_estimator`, a copy that predicts, and goes on with `partial_fit`, as if
   training had ended there. Its `loss_curve_`, and with validation its
   `validation_scores_` and `validation_losses_`, hold the epochs so far; with validation
-  its weights are those of this epoch, even if an earlier one was better;
+  its weights are those of this epoch, even if an earlier one was better. It carries no
+  callbacks, so that a callback can pickle it whatever it holds itself;
 - `X` and `y`, the rows trained on, without those that `early_stopping` holds out;
 - `metadata`, which is None or has the "sample_weight" of these rows.
 
@@ -253,9 +255,16 @@ SHARED = {
 
 
 def with_shared_parts(cls):
-    """Put the shared parts in place of their <NAME>s in a class's docstring."""
-    if cls.__doc__ is None:  # python -OO
-        return cls
-    for name, text in SHARED.items():
-        cls.__doc__ = cls.__doc__.replace(f"    <{name}>", indent(text, "    "))
+    """Put the shared parts in place of their <NAME>s in a class's docstring.
+
+    Each part is indented like its <NAME>: the compiler of Python 3.13 and newer takes
+    away the indentation that all lines share, older ones leave it.
+    """
+    if cls.__doc__ is not None:  # python -OO
+        cls.__doc__ = re.sub(
+            "^( *)<([A-Z_]+)>$",
+            lambda place: indent(SHARED[place[2]], place[1]),
+            cls.__doc__,
+            flags=re.MULTILINE,
+        )
     return cls

@@ -10,7 +10,8 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import ShuffleSplit
 from sklearn.utils.validation import check_is_fitted
 
-from skmbsgd._base import BaseMiniBatchSGD, unchanged_on_error
+from skmbsgd._at_once import appears_at_once, reads_one_model
+from skmbsgd._base import BaseMiniBatchSGD
 from skmbsgd._data import TrainingData
 from skmbsgd._docstrings import with_shared_parts
 from skmbsgd._engine.losses import (
@@ -173,7 +174,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         self.warm_start = warm_start
         self.average = average
 
-    @unchanged_on_error
+    @appears_at_once
     def partial_fit(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -204,6 +205,8 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         DivergenceError
             If the chunk would ruin the model. After any error, as after an interrupt,
             the estimator is as it was before the call: leave the chunk out, and go on.
+        RuntimeError
+            If the estimator is in training already.
 
         Examples
         --------
@@ -219,6 +222,8 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         >>> model.coef_.round(2)
         array([ 1., -2.])
         """
+        if hasattr(self, "coef_"):
+            self._check_learnt()
         self._partial_fit(X, y, sample_weight)
         return self
 
@@ -262,6 +267,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
     def _score_predictions(self, y, predictions, sample_weight):
         return r2_score(y, predictions, sample_weight=sample_weight)
 
+    @reads_one_model
     def predict(self, X: MatrixLike) -> np.ndarray:
         """Predicted target values X W^T + b.
 

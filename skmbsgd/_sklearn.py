@@ -51,6 +51,7 @@ __all__ = [
     "safe_indexing",
     "validate_parameter_constraints",
     "with_checked_parameters",
+    "without_callbacks_of_fit",
 ]
 
 
@@ -69,3 +70,20 @@ def check_sample_weight(sample_weight, X):
 def has_callbacks(estimator):
     """Whether callbacks are set on the estimator."""
     return hasattr(estimator, "_skl_callbacks")
+
+
+def without_callbacks_of_fit(attributes):
+    """The attributes of an estimator, without callbacks if it is being fitted.
+
+    What a hook is given is a copy of an estimator in training. It must not carry along
+    the callbacks themselves, for callbacks store what they are given.
+    """
+    if "_callback_fit_ctx" not in attributes:
+        return attributes
+    private = (
+        "_skl_callbacks",
+        "_skl_callbacks_to_teardown",
+        "_callback_fit_ctx",
+        "_parent_callback_ctx",
+    )
+    return {name: attributes[name] for name in attributes if name not in private}

@@ -128,8 +128,15 @@ def number_type(operator):
 
 def label_constants(classes):
     """The classes in one of the two types that ONNX has for labels."""
-    is_text = all(isinstance(label, str) for label in classes)
-    return classes.astype(str if is_text else np.int64)
+    if all(isinstance(label, str) for label in classes):
+        return classes.astype(str)
+    numbers = classes.astype(np.int64)
+    if not np.array_equal(numbers, classes):
+        raise ValueError(
+            f"ONNX has labels of type int64 or str, and int64 cannot hold {classes}: "
+            "train with smaller numbers, or with y.astype(str)."
+        )
+    return numbers
 
 
 def modified_huber_probabilities(scores, dtype, opset):

@@ -1,6 +1,16 @@
-"""What is no test: a script that needs Keras, and a file for mypy. No screen either."""
+"""What is no test, no screen, and Hypothesis's profile."""
 
 import os
 
-collect_ignore = ["data/record_keras.py", "typed_use.py"]
+from hypothesis import settings
+
+# A script that needs Keras, the fuzzer, and a file for mypy
+collect_ignore = ["data/record_keras.py", "fuzz", "typed_use.py"]
 os.environ["MPLBACKEND"] = "agg"
+
+# The same examples at each run, unless new ones are asked for
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("random", deadline=None, print_blob=True)
+settings.load_profile(
+    "random" if os.environ.get("SKMBSGD_RANDOM_EXAMPLES") == "1" else "same"
+)

@@ -896,9 +896,7 @@ def test_a_failing_schedule_that_meddles_with_the_estimator_leaves_no_trace(
 
 @each_stage
 @each_method
-def test_a_schedule_that_trains_its_own_estimator_without_end_leaves_no_trace(
-    method, stage
-):
+def test_a_schedule_that_trains_its_own_estimator_is_refused(method, stage):
     holder = SimpleNamespace()
     epoch = 0 if method == "fit" else FIRST_EPOCHS[stage]
 
@@ -909,7 +907,7 @@ def test_a_schedule_that_trains_its_own_estimator_without_end_leaves_no_trace(
         "regressor", stage, learning_rate=FromEpoch(epoch, train_again)
     )
     before = snapshot(holder.estimator)
-    with pytest.raises(RecursionError):
+    with pytest.raises(RuntimeError, match="in training already"):
         call(holder.estimator, "regressor", method)
     assert snapshot(holder.estimator) == before
 
@@ -1361,6 +1359,119 @@ def test_classes_overwritten_by_another_number_of_them_are_named(n_trained, clas
     with pytest.raises(ValueError, match=f"classes_ must hold.* {n_trained} classes"):
         estimator.partial_fit(X, LABELS * 0)
     assert snapshot(estimator) == before
+
+
+CLASSES_NO_ARRAY = [[0, 1, 2], (0, 1, 2), None, "abc", {0, 1, 2}]
+
+
+@pytest.mark.parametrize("classes", CLASSES_NO_ARRAY, ids=id_of)
+@pytest.mark.parametrize(
+    "method", ["predict", "predict_proba", "decision_function", "partial_fit"]
+)
+def test_classes_that_are_no_array_are_named(method, classes):
+    estimator = make("classifier", "mid-stream")
+    estimator.classes_ = classes
+    before = snapshot(estimator)
+    arguments = (X, LABELS) if method == "partial_fit" else (X,)
+    with pytest.raises(ValueError, match=r"classes_ must hold.* 3 classes"):
+        getattr(estimator, method)(*arguments)
+    assert snapshot(estimator) == before
+
+
+@pytest.mark.parametrize("classes", [[2, 1, 0], [0, 0, 1]], ids=id_of)
+def test_classes_in_disorder_are_no_basis_of_a_stream(classes):
+    # Labels are looked up by bisection, which would take one class for another.
+    estimator = make("classifier", "mid-stream")
+    estimator.classes_ = np.array(classes)
+    before = snapshot(estimator)
+    with pytest.raises(ValueError, match="classes_ must hold each label once"):
+        estimator.partial_fit(X, np.clip(LABELS, 0, 1))
+    assert snapshot(estimator) == before
+    np.testing.assert_array_equal(
+        estimator.predict(X),
+        estimator.classes_[make("classifier", "mid-stream").predict(X)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [("coef_", case) for case in BAD_COEF if case not in ("NaN", "too many rows")]
+    + [("intercept_", case) for case in BAD_INTERCEPT if case != "NaN"],
+)
+def test_prediction_names_weights_overwritten_by_nonsense(name, case):
+    estimator = make("classifier", "fitted")
+    bad = {"coef_": BAD_COEF, "intercept_": BAD_INTERCEPT}[name][case]
+    setattr(estimator, name, bad)
+    with pytest.raises(ValueError, match=name):
+        estimator.predict(X)
+
+
+@each_kind
+@pytest.mark.parametrize("value", [None, (1.0,), np.zeros(3), 5, "deleted"], ids=id_of)
+@pytest.mark.parametrize("name", ["loss_curve_", "learning_rate_curve_"])
+def test_a_curve_that_a_stream_cannot_continue_is_named(kind, name, value):
+    estimator = make(kind, "mid-stream")
+    setattr(estimator, name, value)
+    if isinstance(value, str):
+        delattr(estimator, name)
+    before = snapshot(estimator)
+    with pytest.raises(ValueError, match=f"{name} must be a list"):
+        call(estimator, kind, "partial_fit")
+    assert snapshot(estimator) == before
+    assert snapshot(pickle.loads(pickle.dumps(estimator))) == before
+    call(estimator, kind, "fit")
+
+
+DAMAGES = {
+    "deleted": lambda stored: None,
+    "a list": list,
+    "empty": lambda stored: {},
+    "one more": lambda stored: {**stored, "speed": 1.0},
+    **{
+        f"without {name}": lambda stored, name=name: {
+            key: value for key, value in stored.items() if key != name
+        }
+        for name in ("velocity", "intercept_velocity", "threshold", "seed", "n_epochs")
+    },
+    **{
+        f"{name} {value!r}": lambda stored, name=name, value=value: {
+            **stored,
+            name: value,
+        }
+        for name, value in {
+            "velocity": np.zeros(3),
+            "intercept_velocity": np.zeros((1, 1)),
+            "threshold": np.zeros(3),
+            "positions": np.zeros(2, dtype=np.float32),
+            "average_coef": None,
+            "average_intercept": [0.0],
+            "coef": "gone",
+            "seed": -1,
+            "n_averaged": 0.5,
+            "n_epochs": "3",
+            "n_samples": None,
+            "last_rate": "0.1",
+            "highest_loss": None,
+            "penalty": 3.0,
+        }.items()
+    },
+    "half precision": lambda stored: {
+        **stored,
+        "velocity": stored["velocity"].astype(np.float16),
+    },
+}
+
+
+@each_kind
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_resumption_is_named(kind, damage):
+    estimator = make(kind, "mid-stream")
+    estimator._resumption = DAMAGES[damage](estimator._resumption)
+    before = snapshot(estimator)
+    with pytest.raises(ValueError, match=r"_resumption.* is damaged"):
+        call(estimator, kind, "partial_fit")
+    assert snapshot(estimator) == before
+    call(estimator, kind, "fit")
 
 
 def test_classes_overwritten_by_other_names_are_taken_as_they_are():

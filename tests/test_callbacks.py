@@ -4,6 +4,7 @@ The reference for the state after epoch k is a fit of its own with `max_iter=k`,
 must have the same bits.
 """
 
+import pickle
 import threading
 import warnings
 
@@ -307,6 +308,50 @@ def test_partial_fit_calls_no_callback(kind):
     classes = {} if kind == "regressor" else {"classes": np.unique(y)}
     model.partial_fit(X, y, **classes).partial_fit(X, y)
     assert recorder.calls == []
+
+
+class Checkpoint(Recorder):
+    """Store the model after each epoch, and hold a file open, as for a log."""
+
+    def __init__(self, folder, store):
+        super().__init__()
+        self.folder, self.store = folder, store
+        self.log = open(folder / "log", "w")
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
+        if context.task_name == "epoch":
+            name = f"{context.task_id}.pickle"
+            (self.folder / name).write_bytes(self.store(fitted_estimator))
+
+    def teardown(self, estimator, context):
+        self.log.close()
+
+
+@each_kind
+@pytest.mark.parametrize("in_search", [False, True])
+def test_a_callback_may_store_the_model_of_each_epoch(kind, in_search, tmp_path):
+    X, y = data_of(kind)
+    model = make(kind).set_callbacks(Checkpoint(tmp_path, pickle.dumps))
+    # ProgressBar holds a thread, and comes down from the search.
+    search = make_pipeline(StandardScaler(), model)
+    if in_search:
+        pytest.importorskip("rich")
+        search.set_callbacks(ProgressBar())
+    fitted = search.fit(X, y) if in_search else model.fit(X, y)
+    scaled = StandardScaler().fit_transform(X) if in_search else X
+    assert fitted is (search if in_search else model)
+    for n_epochs in range(1, N_EPOCHS + 1):
+        stored = pickle.loads((tmp_path / f"{n_epochs - 1}.pickle").read_bytes())
+        shorter = make(kind, max_iter=n_epochs).fit(scaled, y)
+        assert_same_bits(stored, shorter, scaled, y)
+        assert not [name for name in vars(stored) if "callback" in name]
+
+
+@each_kind
+def test_the_callbacks_of_an_estimator_are_pickled_with_it(kind):
+    X, y = data_of(kind)
+    model = make(kind).set_callbacks(Stop(2)).fit(X, y)
+    assert pickle.loads(pickle.dumps(model)).fit(X, y).n_iter_ == 2
 
 
 # ---------------------------------------------------------------------------

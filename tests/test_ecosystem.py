@@ -11,16 +11,19 @@ import pandas as pd
 import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.exceptions import FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_selection import RFE, SelectFromModel
 from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import (
+    GridSearchCV,
     HalvingGridSearchCV,
     KFold,
     StratifiedKFold,
@@ -52,6 +55,26 @@ def classifier(**settings):
 
 def regressor(**settings):
     return MiniBatchSGDRegressor(**SETTINGS | settings)
+
+
+@pytest.mark.parametrize("eta0", [100.0, 1e300])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_candidates_that_diverge_get_the_error_score_of_a_search(eta0, sparse):
+    X = np.random.default_rng(0).normal(size=(90, 4))
+    y = X @ [1.0, 2.0, -1.0, 0.5]
+    search = GridSearchCV(
+        regressor(momentum=0.0, max_iter=1000),
+        {"eta0": [0.05, eta0]},
+        cv=KFold(3),
+        error_score=-7.0,
+    )
+    with pytest.warns(FitFailedWarning, match=r"3 fits failed[\s\S]*DivergenceError"):
+        search.fit(csr_array(X) if sparse else X, y)
+    splits = [search.cv_results_[f"split{i}_test_score"] for i in range(3)]
+    for good, diverged in splits:
+        assert diverged == -7.0
+        assert good > 0.0
+    assert search.best_params_ == {"eta0": 0.05}
 
 
 def binary_data():

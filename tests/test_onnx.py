@@ -125,6 +125,18 @@ def test_a_row_that_no_class_claims_belongs_to_each_equally():
     assert_array_equal(labels, (X @ model.coef_.T + model.intercept_).argmax(axis=1))
 
 
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_labels_beyond_int64_are_refused_and_the_largest_within_are_not(n_classes):
+    names = np.arange(2**63 - 4, 2**63, dtype=np.uint64)
+    y = names[CLASSES % n_classes]
+    model = classifier().fit(X, y)
+    labels, _ = run_classifier(model, X)
+    assert labels.tolist() == model.predict(X).tolist()  # exact, in Python's numbers
+    model = classifier().fit(X, y + np.uint64(4))
+    with pytest.raises(ValueError, match=r"(?s)int64 cannot hold.*y\.astype\(str\)"):
+        run_classifier(model, X)
+
+
 def test_a_decision_of_zero_is_the_first_class():
     model = classifier().fit(X, LABELS["2 strings"])
     model.coef_ *= 0.0

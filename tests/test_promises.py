@@ -1117,6 +1117,21 @@ def test_training_does_not_copy_the_data(kind, dtype, storage, task, tmp_path):
         assert peak < 90 * len(X) + 1e6, method.__name__
 
 
+@each_kind
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.float16])
+def test_small_numbers_are_copied_in_single_precision(kind, dtype):
+    X, y = problem(kind, 30_000, 60, 3)
+    X = (X > 0).astype(dtype)
+    estimator = kind(max_iter=1, tol=None, random_state=0)
+    for call in (
+        lambda: estimator.fit(X, y),
+        lambda: estimator.fit(X, y, X_val=X[:100], y_val=y[:100]),
+        lambda: estimator.partial_fit(X, y),
+        lambda: estimator.predict(X),
+    ):
+        assert peak_beyond_inputs(call) < 4 * X.size + 90 * len(X) + 1e6
+
+
 @pytest.mark.parametrize("settings", [{}, {"average": True}, {"early_stopping": True}])
 def test_training_does_not_copy_a_csr_matrix(settings):
     X, y = problem(MiniBatchSGDRegressor, 100_000, 5000, "sparse")

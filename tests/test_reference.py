@@ -29,7 +29,7 @@ RTOL = {np.float64: 1e-10, np.float32: 1e-4}
 MIN_DISTANCE = {np.float64: 1e-9, np.float32: 1e-4}
 FINER = {np.float64: np.longdouble, np.float32: np.float64}
 
-reproducible = settings(max_examples=16, deadline=None, derandomize=True)
+few_examples = settings(max_examples=16)
 
 
 # ---------------------------------------------------------------------------
@@ -694,21 +694,21 @@ def check_fit(problem, dtype):
 
 
 @each_loss
-@reproducible
+@few_examples
 @given(st.data())
 def test_fit_float64(classifier, loss, data):
     check_fit(data.draw(problems(classifier, loss, np.float64)), np.float64)
 
 
 @each_loss
-@settings(reproducible, max_examples=10)
+@settings(few_examples, max_examples=10)
 @given(st.data())
 def test_fit_float32(classifier, loss, data):
     check_fit(data.draw(problems(classifier, loss, np.float32)), np.float32)
 
 
 @each_loss
-@settings(reproducible, max_examples=6)
+@settings(few_examples, max_examples=6)
 @given(st.data(), st.integers(5, 60), st.integers(1, 4))
 def test_stopping(classifier, loss, data, max_iter, n_iter_no_change):
     learning_rates = ["adaptive", "adaptive", "time", "invscaling"]
@@ -755,7 +755,7 @@ def check_partial_fit(problem, n_chunks, dtype):
 
 
 @each_loss
-@settings(reproducible, max_examples=10)
+@settings(few_examples, max_examples=10)
 @given(st.data(), st.integers(1, 6))
 def test_partial_fit_float64(classifier, loss, data, n_chunks):
     problem = data.draw(problems(classifier, loss, np.float64, partial=True))
@@ -763,7 +763,7 @@ def test_partial_fit_float64(classifier, loss, data, n_chunks):
 
 
 @each_loss
-@settings(reproducible, max_examples=6)
+@settings(few_examples, max_examples=6)
 @given(st.data(), st.integers(1, 6))
 def test_partial_fit_float32(classifier, loss, data, n_chunks):
     problem = data.draw(problems(classifier, loss, np.float32, partial=True))

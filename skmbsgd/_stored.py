@@ -1,0 +1,87 @@
+"""The state that an estimator stores between calls, in the hands of users."""
+
+import itertools
+from numbers import Integral, Real
+
+import numpy as np
+
+from skmbsgd._state import TrainingState
+
+
+def fault_of_stored(stored):
+    """What is wrong with the attributes of a state, which users may have changed.
+
+    Parameters
+    ----------
+    stored : dict
+        `coef` and `intercept` may be missing.
+
+    Returns
+    -------
+    fault : str or None
+    """
+    if not isinstance(stored, dict):
+        return f"it is of type {type(stored).__name__}, and no dict"
+    unknown = stored.keys() - TrainingState.__dataclass_fields__.keys()
+    if unknown:
+        return f"it has entries that nobody knows, {unknown}"
+    velocity = stored.get("velocity")
+    if not isinstance(velocity, np.ndarray) or velocity.ndim != 2:
+        return "velocity is no array of 2 dimensions"
+    if velocity.dtype not in (np.float32, np.float64):
+        return f"velocity is of type {velocity.dtype}"
+    faults = itertools.chain(faults_of_numbers(stored), faults_of_arrays(stored))
+    return next(faults, None)
+
+
+def faults_of_numbers(stored):
+    """Those of `fault_of_stored` in what is not an array."""
+    for name in ("seed", "n_averaged", "n_epochs", "n_updates", "n_samples"):
+        count = stored.get(name)
+        if not isinstance(count, Integral) or count < 0:
+            yield f"{name} is {count!r}"
+    for name in ("adaptive_rate", "adaptive_eta0", "last_rate", "eta0"):
+        number = stored.get(name)
+        if number is not None and not isinstance(number, Real):
+            yield f"{name} is {number!r}"
+    for name in (
+        "highest_loss",
+        "recency",
+        "column_weight",
+        "largest_eigenvalue",
+        "automatic_rate",
+    ):
+        if not isinstance(stored.get(name, 0.0), Real):
+            yield f"{name} is {stored[name]!r}"
+    if np.shape(stored.get("penalty", (0.0, 0.0))) != (2,):
+        yield f"penalty is {stored['penalty']!r}"
+
+
+def faults_of_arrays(stored):
+    """Those of `fault_of_stored` in arrays, given the shape and type of velocity."""
+    dtype, double = stored["velocity"].dtype, np.dtype(np.float64)
+    matrix = stored["velocity"].shape
+    vector, row = matrix[:1], matrix[1:]
+    optional = {"coef", "intercept", "positions", "norm_sums", "direction"}
+    optional |= {"column_mean", "column_variance"}
+    if stored["n_averaged"] == 0:
+        optional |= {"average_coef", "average_intercept"}
+    for name, shape, kind in (
+        ("intercept_velocity", vector, dtype),
+        ("threshold", (2,), double),
+        ("coef", matrix, dtype),
+        ("intercept", vector, dtype),
+        ("positions", matrix, double),
+        ("average_coef", matrix, double),
+        ("average_intercept", vector, double),
+        ("column_mean", row, double),
+        ("column_variance", row, double),
+        ("norm_sums", (2,), double),
+        ("direction", (row[0] + 1,), double),
+    ):
+        array = stored.get(name)
+        if array is None and name in optional:
+            continue
+        is_array = isinstance(array, np.ndarray)
+        if not is_array or array.shape != shape or array.dtype != kind:
+            yield f"{name} is no array of shape {shape} and type {kind}"
