@@ -6,7 +6,9 @@ Each schedule is a pure function of a clock that starts at 0: the epoch, or the 
 one of its lines what training asks for rates.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -143,7 +145,7 @@ def optimal_start(alpha, derivative):
 # name: the function, its clock, and the parameters that it takes. The clock is the
 # epoch, the update, or that of the two which decay_unit says; with "standstill" the
 # rate stays until training would stop.
-SCHEDULES = {
+SCHEDULES: dict[str, tuple[Callable[..., Any], str, list[str]]] = {
     "time": (time_based, "decay_unit", ["eta0", "decay"]),
     "step": (step, "epoch", ["eta0", "drop", "epochs_drop"]),
     "constant": (constant, "epoch", ["eta0"]),
