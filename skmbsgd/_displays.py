@@ -93,7 +93,10 @@ class LearningRateDisplay:
     ) -> Self:
         """Draw the schedule of an estimator, fitted or not.
 
-        The rates come from the code that training uses. The estimator is not changed.
+        The rates come from the code that training uses. Of a fitted estimator the
+        schedule starts from its `eta0_` with `eta0="auto"`, and rates that came about
+        in training, in cycles or with "adaptive", are those of its
+        `learning_rate_curve_`. The estimator is not changed.
 
         Parameters
         ----------
@@ -125,10 +128,9 @@ class LearningRateDisplay:
         ------
         ValueError
             If a parameter of the estimator is invalid, if the schedule counts updates
-            and `n_samples` is missing, or if the rates come about in training: with
-            `learning_rate="adaptive"`, and with `eta0="auto"` unless the estimator is
-            fitted and `learning_rate` names a schedule, which then starts from its
-            `eta0_`. :class:`TrainingCurveDisplay` shows them after a fit.
+            and `n_samples` is missing, or if the rates come about in training, with
+            `eta0="auto"` or `learning_rate="adaptive"`, and the estimator is not
+            fitted.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         positive = [Interval(Integral, 1, None, closed="left"), None]
@@ -719,18 +721,16 @@ def updates_per_epoch(model, schedule, n_samples):
 
 def scheduled_rates(model, n_epochs, n_samples):
     """The rate of the first update of each epoch, as training would compute it."""
-    if model.learning_rate == "adaptive":
+    has_cycles = model._finds_rate and model.learning_rate == "auto"
+    comes_about = has_cycles or model.learning_rate == "adaptive"
+    if not hasattr(model, "eta0_") and (comes_about or model._finds_rate):
         raise ValueError(
-            "The rates of learning_rate='adaptive' come about in training: fit the "
-            "estimator and draw them with TrainingCurveDisplay.from_estimator."
+            f"The rates of learning_rate={model.learning_rate!r} with "
+            f"eta0={model.eta0!r} come about in training: fit the estimator first, or "
+            "choose another schedule and a number for eta0."
         )
-    unknown = model.learning_rate == "auto" or not hasattr(model, "eta0_")
-    if model._finds_rate and unknown:
-        raise ValueError(
-            f"The rates of learning_rate={model.learning_rate!r} with eta0='auto' are "
-            "found in training: fit the estimator and draw its learning_rate_curve_ "
-            "with TrainingCurveDisplay.from_estimator, or set eta0 to a number."
-        )
+    if comes_about:
+        return np.array(model.learning_rate_curve_[:n_epochs])
     schedule = model._make_schedule(model.eta0_ if model._finds_rate else model.eta0)
     n_updates = updates_per_epoch(model, schedule, n_samples)
     weights, intercepts = np.zeros((1, 0)), np.zeros(1)

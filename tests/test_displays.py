@@ -146,12 +146,12 @@ def test_display_without_name_has_no_legend():
 @pytest.mark.parametrize(
     "settings, arguments, message",
     [
-        ({"learning_rate": "adaptive"}, {}, "adaptive.*TrainingCurveDisplay"),
+        ({"learning_rate": "adaptive", "eta0": 0.1}, {}, "'adaptive'.*fit the"),
         ({"learning_rate": "invscaling", "eta0": 0.1}, {}, "pass n_samples"),
         ({"learning_rate": "optimal"}, {}, "pass n_samples"),
         ({"eta0": 0.1, "decay_unit": "update"}, {}, "pass n_samples"),
-        ({}, {}, "'auto'.*fit the estimator.*TrainingCurveDisplay.*eta0"),
-        ({"learning_rate": "step"}, {}, "'step'.*eta0='auto'.*TrainingCurveDisplay"),
+        ({}, {}, "'auto'.*fit the estimator first.*eta0"),
+        ({"learning_rate": "step"}, {}, "'step'.*eta0='auto'.*fit the estimator"),
         ({"learning_rate": "optimal", "alpha": 0.0}, {"n_samples": 9}, "alpha must"),
         ({"eta0": -1.0}, {}, "eta0"),
         ({}, {"n_epochs": 0}, "n_epochs"),
@@ -167,6 +167,16 @@ def test_schedule_that_cannot_be_drawn(settings, arguments, message):
     assert plt.get_fignums() == []
 
 
+@pytest.mark.parametrize("settings", [{}, {"learning_rate": "adaptive", "eta0": 0.1}])
+def test_rates_that_came_about_in_training_are_those_that_were_used(diabetes, settings):
+    model = MiniBatchSGDRegressor(random_state=0, **settings).fit(*diabetes)
+    for n_epochs in (None, 4):
+        display = LearningRateDisplay.from_estimator(model, n_epochs=n_epochs)
+        assert_array_equal(
+            display.learning_rates, model.learning_rate_curve_[:n_epochs]
+        )
+
+
 def test_schedule_of_a_fitted_estimator_starts_from_the_rate_that_it_found(diabetes):
     X, y = diabetes
     model = MiniBatchSGDRegressor(
@@ -174,8 +184,6 @@ def test_schedule_of_a_fitted_estimator_starts_from_the_rate_that_it_found(diabe
     ).fit(X, y)
     display = LearningRateDisplay.from_estimator(model)
     assert_array_equal(display.learning_rates, model.learning_rate_curve_)
-    with pytest.raises(ValueError, match=r"'auto'.*TrainingCurveDisplay"):
-        LearningRateDisplay.from_estimator(model.set_params(learning_rate="auto"))
 
 
 # Training

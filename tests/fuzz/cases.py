@@ -63,6 +63,7 @@ VALUES: dict[str, list[Any]] = {
     "power_t": [0.0, 0.25, 0.5, 3.0],
     "momentum": [0.0, 0.5, 0.9, 0.999],
     "nesterov": [True, False],
+    "standardize": ["auto", True, False],
     "shuffle": [True, False, "blocks"],
     "epsilon": [0.0, 0.1, 1.0],
     "early_stopping": [True, False],
