@@ -581,7 +581,7 @@ def above_best(patience, schedule):
 def not_converged(max_iter, patience):
     """That training was cut short, and what to do."""
     return (
-        f"max_iter={max_iter} epochs ended before the improvement per epoch fell below "
+        f"max_iter={max_iter} epochs ended before progress fell below "
         f"tol={patience.tol}. Increase max_iter, scale the features, or set tol=None "
         "to always run max_iter epochs."
     )
