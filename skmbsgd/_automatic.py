@@ -48,8 +48,9 @@ UPDATES_OF_A_LONG_EPOCH = 1000
 MOMENTUM_OF_FIRST_UPDATES = 0.9
 GROWTH_OF_CYCLES = 1.5
 FEWEST_CYCLES = 3
-# A cycle that gained less than so many times tol of all progress was the last one.
-TOLERANCE_OF_CYCLE = 5.0
+# A cycle that gained less than so many times tol of all progress was the last one, if
+# the one before gained less than the second.
+TOLERANCE_OF_CYCLE, TOLERANCE_BEFORE = 5.0, 15.0
 # Rises of the objective, as shares of all progress, above which the peak of the next
 # cycle is halved, and below which it is doubled, up to so many times the initial rate.
 HIGH_RISE, LOW_RISE = 0.05, 0.01
@@ -310,8 +311,8 @@ class Cycles:
 
     A cycle is `GROWTH_OF_CYCLES` times as long as the one before. How high the
     objective rises in a cycle above the end of the one before shows the noise at the
-    peak, which is halved or doubled by it. A cycle that gains too little is the last
-    one, but never the first or the second.
+    peak, which is halved or doubled by it. After two cycles that gained too little
+    training ends, but never with the first or the second.
 
     Parameters
     ----------
@@ -323,8 +324,9 @@ class Cycles:
         Updates in an epoch.
     momentum : float
     tol : float or None
-        `TOLERANCE_OF_CYCLE` times this share of all progress is too little; None for
-        one cycle that takes all epochs.
+        `TOLERANCE_OF_CYCLE` times this share of all progress is too little, and
+        `TOLERANCE_BEFORE` times in the cycle before; None for one cycle that takes all
+        epochs.
     n_epochs : int
         All the epochs there are: the last cycle ends with them.
     """
@@ -400,16 +402,18 @@ class Cycles:
         return False
 
     def is_converged(self, start):
-        """Whether the last cycle gained too little."""
+        """Whether the last two cycles gained too little."""
         if self.tol is None or len(self.judged) < FEWEST_CYCLES:
             return False
         # A score has no start to be compared with.
         first = max(self.judged)
         if self.judged == self.ends:
             first = max(first, start)
-        progress = first - min(self.judged)
-        gain = self.judged[-2] - self.judged[-1]
-        return gain <= TOLERANCE_OF_CYCLE * self.tol * progress
+        unit = self.tol * (first - min(self.judged))
+        gain_before, gain = -np.diff(self.judged[-3:])
+        return bool(
+            gain <= TOLERANCE_OF_CYCLE * unit and gain_before <= TOLERANCE_BEFORE * unit
+        )
 
     def adjust_peak(self, rise, progress):
         """Choose the peak of the next cycle by this one's rise."""

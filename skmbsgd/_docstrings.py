@@ -27,9 +27,9 @@ tol : float or None, default=1e-3
     `tol` means the same for any unit of y and any frequency of a class. A validation
     score, if there is one, must rise by `tol` itself. With cycles of rates
     (`learning_rate="auto"` and `eta0="auto"`) training stops when a cycle, the third or
-    a later one, has gained less than 5 times `tol` of all progress so far. With 0 an
-    epoch as good as the best one is progress. In [0, inf); None always runs `max_iter`
-    epochs.
+    a later one, has gained less than 5 times `tol` of all progress so far, and the one
+    before less than 15 times. With 0 an epoch as good as the best one is progress. In
+    [0, inf); None always runs `max_iter` epochs.
 batch_size : int or "full", default=32
     Rows per update, at least 1. 1 is classical stochastic gradient descent; "full",
     or any number from n_samples on, is batch gradient descent. The last batch of

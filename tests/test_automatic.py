@@ -344,6 +344,25 @@ def test_the_peak_follows_the_rise(highest, peak):
     assert (cycles.peak, cycles.length) == (peak, 8)
 
 
+@pytest.mark.parametrize(
+    ("ends", "finished"),
+    [
+        ([0.5, 0.4], False),  # never with the second
+        ([0.408, 0.4, 0.3975], True),
+        ([0.408, 0.4, 0.396], False),
+        ([0.41, 0.4, 0.3975], False),
+        ([0.408, 0.4, 0.42], True),  # A rise is no gain.
+    ],
+)
+def test_two_cycles_that_gain_little_are_the_end(ends, finished):
+    # Progress from 1 to 0.4: 5 tol are 0.003 of it, 15 tol 0.009.
+    cycles = Cycles(1.0, 1.0, n_updates=100, momentum=0.9, tol=1e-3, n_epochs=1000)
+    *earlier, last = ends
+    for end in earlier:
+        assert not cycles.is_finished_by(end, end, start=1.0)
+    assert cycles.is_finished_by(last, last, start=1.0) == finished
+
+
 @pytest.mark.parametrize("max_iter", [1, 2, 3, 5, 6, 7, 20, 50])
 def test_cycles_end_with_the_budget(max_iter):
     X, y = load_iris(return_X_y=True)

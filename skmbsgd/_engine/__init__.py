@@ -9,7 +9,9 @@ rows, csr_rows     blocks of rows of X with targets and weights: decisions, grad
 targets            the targets of rows: numbers, or classes as -1 and +1
 row_kernels        products of scattered rows with one vector
 csr_model          weights, velocities, means and gradients in a record per coordinate
-models             the same in arrays as X has columns; what all models have
+models             the same in arrays as X has columns, which may be standardised; what
+                   all models have
+steps              updates of all the weights of a dense model
 catch_up           many updates at once, for a coordinate that no row has touched
 losses             value and derivative of a loss at a block of decisions
 penalties          value of a penalty, its gradient, its map from positions to weights

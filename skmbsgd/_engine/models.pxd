@@ -1,19 +1,9 @@
 """Declarations of the models in training; see models.pyx."""
 
-from libc.stddef cimport ptrdiff_t
-
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.penalties cimport Penalty
 from skmbsgd._engine.rules cimport Rule
-
-# As in steps.h, which whoever cimports this need not compile
-ctypedef void (*Step)(
-    void* w, double* z, void* v, void* g, ptrdiff_t n,
-    double eta, double mu, double lam2, double u) noexcept nogil
-ctypedef void (*StandardizedStep)(
-    void* w, double* z, void* v, void* g, ptrdiff_t n,
-    double eta, double mu, double lam2, double u,
-    const double* mean, const double* precision, double b_g) noexcept nogil
+from skmbsgd._engine.steps cimport Dot, StandardizedStep, Step
 
 
 cdef class Model:
@@ -71,6 +61,7 @@ cdef class StandardizedModel(DenseModel):
     cdef const double* m
     cdef const double* p
     cdef StandardizedStep step_standardized
+    cdef Dot dot
     # The intercepts for centred columns
     cdef void* centred_b
 

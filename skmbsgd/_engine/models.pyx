@@ -6,22 +6,13 @@ The rules that move them are explained in rules.pxd, the penalties in penalties.
 import numpy as np
 
 from libc.math cimport fabs, isfinite
-from libc.stddef cimport ptrdiff_t
 from libc.string cimport memset
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.penalties cimport Penalty
 from skmbsgd._engine.rules cimport Rule
 from skmbsgd._engine.signals cimport check_signals
-
-cdef extern from "steps.h":
-    Step step_for "skmbsgd_step_for" (
-        ptrdiff_t rule, ptrdiff_t map, bint single_precision) noexcept nogil
-    StandardizedStep standardized_step_for "skmbsgd_standardized_step_for" (
-        ptrdiff_t rule, ptrdiff_t map, bint single_precision) noexcept nogil
-    double dot "skmbsgd_dot" (
-        const void* w, const double* x, ptrdiff_t n, bint single_precision
-    ) noexcept nogil
+from skmbsgd._engine.steps cimport dot_for, standardized_step_for, step_for
 
 cdef enum:
     # Weights that are moved between two checks for signals
@@ -253,6 +244,7 @@ cdef class StandardizedModel(DenseModel):
         self.p = <double*>writable_memory(precision, shape, np.float64)
         self.step_standardized = standardized_step_for(
             rule.number, penalty.map_number, self.single_precision)
+        self.dot = dot_for(self.single_precision)
         self.centred_intercept = self.intercept.copy()
         self.centred_b = <void*><size_t>self.centred_intercept.ctypes.data
         for output in range(self.n_outputs):
@@ -299,9 +291,9 @@ cdef class StandardizedModel(DenseModel):
     cdef double shift(self, Py_ssize_t output) noexcept nogil:
         """w m, what the means of the columns add to a decision."""
         cdef Py_ssize_t place = output * self.n_features
-        return dot(
+        return self.dot(
             <char*>self.w + place * (4 if self.single_precision else 8),
-            self.m, self.n_features, self.single_precision)
+            self.m, self.n_features)
 
 
 cdef void average_each(

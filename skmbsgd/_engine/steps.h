@@ -67,10 +67,11 @@ DEFINE_DOT(double)
 DEFINE_DOT(float)
 #undef DEFINE_DOT
 
-static inline double skmbsgd_dot(
-    const void *w, const double *x, ptrdiff_t n, int single_precision)
+typedef double (*skmbsgd_dot)(const void *w, const double *x, ptrdiff_t n);
+
+static inline skmbsgd_dot skmbsgd_dot_for(int single_precision)
 {
-    return (single_precision ? skmbsgd_dot_float : skmbsgd_dot_double)(w, x, n);
+    return single_precision ? skmbsgd_dot_float : skmbsgd_dot_double;
 }
 
 #define DEFINE_STEP(rule, map, REAL, POSITION, PENALISED) \
