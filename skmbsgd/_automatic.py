@@ -51,10 +51,17 @@ FEWEST_CYCLES = 3
 # A cycle that gained less than so many times tol of all progress was the last one, if
 # the one before gained less than the second.
 TOLERANCE_OF_CYCLE, TOLERANCE_BEFORE = 5.0, 15.0
+# More than so many times that much is not to be left, where that can be told.
+GAIN_LEFT = 2.0
 # Rises of the objective, as shares of all progress, above which the peak of the next
 # cycle is halved, and below which it is doubled, up to so many times the initial rate.
 HIGH_RISE, LOW_RISE = 0.05, 0.01
 MAX_PEAK = 64.0
+
+# How many rows times outputs are worked on at a time, for the proof that a gain is left
+ROWS_TIMES_OUTPUTS = 2**17
+# A variance below this share of the squared mean is rounding.
+CERTAIN_DIGITS = 1e-10
 
 # When training begins anew, the rate is divided by this ...
 RATE_DIVISOR = 4.0
@@ -87,29 +94,64 @@ def factor_of(loss, momentum):
     return factor * (FACTOR_WITHOUT_MOMENTUM if momentum == 0.0 else 1.0)
 
 
-def curvature_of(loss, data):
+def curvature_of(loss, size):
     """kappa: a bound of the curvature, or the slope over the size of the residuals.
 
     A loss of bounded slope is as steep for targets of any unit: that its steps have the
     size of the targets asks for a rate that grows with them.
     """
-    if loss.max_curvature is not None:
-        return loss.max_curvature
-    if not is_regression_loss(loss):
-        return 1.0
-    size = typical_residual(data)
+    if not depends_on_targets(loss):
+        return loss.max_curvature or 1.0
     return (loss.derivative(0.0, size) / size if size > 0.0 else 0.0) or 1.0
 
 
+def depends_on_targets(loss):
+    """Whether its rate depends on the size of the targets."""
+    return is_regression_loss(loss) and loss.max_curvature is None
+
+
+def learn_targets(state, data):
+    """Let the targets of a chunk join the size of the residuals of a stream.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Its `target_mean` and `target_sums` are replaced.
+    data : TrainingData
+        Rows count by their weights.
+
+    Returns
+    -------
+    size : float
+        The mean distance from what was the mean then, over all outputs.
+    """
+    y, weights = data.target_matrix(), data.weights()
+    total, distances = state.target_sums.tolist()
+    if weights.any():
+        weight = float(weights.sum())
+        total += weight
+        mean = 0.0 if state.target_mean is None else state.target_mean
+        mean = mean + (np.average(y, axis=0, weights=weights) - mean) * weight / total
+        distances += float(weights @ np.abs(y - mean).mean(axis=1))
+        state.target_mean, state.target_sums = mean, np.array([total, distances])
+    return distances / total if total > 0.0 else 0.0
+
+
 def typical_residual(data):
-    """The mean distance of the targets from their median, over all outputs."""
+    """The distance of the targets from their median, the mean over all outputs."""
     with np.errstate(over="ignore", invalid="ignore"):
         distances = [
-            np.average(np.abs(y - weighted_median(y, weights)), weights=weights)
+            typical_distance(y, weights)
             for y, weights in data.distributions()
             if weights.any()
         ]
     return float(np.mean(distances)) if distances else 0.0
+
+
+def typical_distance(y, weights):
+    """The median distance from the median; where that is 0, the mean one."""
+    distances = np.abs(y - weighted_median(y, weights))
+    return weighted_median(distances, weights) or np.average(distances, weights=weights)
 
 
 def initial_intercepts(loss, data):
@@ -270,16 +312,15 @@ def transposed_times(X, z):
     return X.T @ z if issparse(X) else np.einsum("ij,i->j", X, z)
 
 
-def initial_rate(state, data, loss, alpha, batch_size, momentum, *, streaming=False):
+def initial_rate(state, loss, size, n_rows, alpha, batch_size, momentum):
     """The formula above, for what a state has learnt of the rows.
 
-    The rows of a stream are without number.
+    `size` is that of the residuals; `n_rows` is inf in a stream.
     """
-    kappa = curvature_of(loss, data)
+    kappa = curvature_of(loss, size)
     sum_of_norms, sum_of_squares = state.norm_sums.tolist()
     mean_norm = sum_of_squares / sum_of_norms if sum_of_norms > 0.0 else 0.0
-    n_rows = math.inf if streaming else data.n_rows
-    if streaming:
+    if math.isinf(n_rows):
         share_of_noise = 1.0 / batch_size
     else:
         share_of_noise = (n_rows - batch_size) / max(1.0, batch_size * (n_rows - 1.0))
@@ -289,6 +330,43 @@ def initial_rate(state, data, loss, alpha, batch_size, momentum, *, streaming=Fa
     if not bound > 0.0:
         return factor
     return factor / bound if math.isfinite(bound) else np.finfo(np.float64).tiny
+
+
+def certain_gain(data, loss, coef, intercept, l2, fit_intercept):
+    """What the objective can fall by at least, by one weight alone.
+
+    With an intercept that keeps the mean decision, a weight has the derivative
+    g - mean * g_b, and a curvature of kappa * variance + l2 at most: so much is left of
+    the objective as the parabola of both can fall. For losses of bounded curvature;
+    infinite numbers are no gain.
+
+    Parameters
+    ----------
+    data : TrainingData
+    loss : Loss
+    coef, intercept : ndarray of shape (n_outputs, n_features) and (n_outputs,)
+    l2 : float
+    fit_intercept : bool
+    """
+    gradient, of_intercepts = l2 * coef.astype(np.float64), np.zeros(len(coef))
+    mean = square = np.zeros(coef.shape[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for part in data.parts(max(1, ROWS_TIMES_OUTPUTS // len(coef))):
+            X, share = part.select(part.X), part.weights() / data.n_rows
+            z = np.ascontiguousarray(X @ coef.T + intercept, dtype=np.float64)
+            d = loss.derivatives(part.target_matrix(), z) * share[:, None]
+            gradient = gradient + (X.T @ d).T
+            of_intercepts += d.sum(axis=0)
+            mean = mean + X.T @ share
+            square = square + (X.multiply(X) if issparse(X) else X**2).T @ share
+        if fit_intercept:
+            gradient = gradient - np.outer(of_intercepts, mean)
+            square = square - mean**2
+        curvature = loss.max_curvature * np.maximum(square, 0.0) + l2
+        # Constant columns have neither.
+        certain = curvature > CERTAIN_DIGITS * loss.max_curvature * mean**2
+        gains = gradient**2 / (2.0 * np.where(certain, curvature, np.inf))
+        return float(np.nan_to_num(gains, nan=0.0, posinf=0.0).max(initial=0.0))
 
 
 def highest_peak(loss):
@@ -301,9 +379,24 @@ def stream_rate(update, eta0):
     return eta0 / np.sqrt(1.0 + update / STREAM_UPDATES)
 
 
-def stream_schedule(eta0):
-    """The schedule of a stream for an initial rate."""
-    return UpdateSchedule(stream_rate, {"eta0": eta0})
+class StreamSchedule(UpdateSchedule):
+    """The rates of a stream, smaller where the last batch of a chunk is.
+
+    Parameters
+    ----------
+    eta0 : float
+    last_share : float
+        As for `Cycles`.
+    """
+
+    def __init__(self, eta0, last_share):
+        super().__init__(stream_rate, {"eta0": eta0})
+        self.last_share = last_share
+
+    def rates(self, state, n_updates):
+        rates = super().rates(state, n_updates)
+        rates[-1] *= self.last_share
+        return rates
 
 
 class Cycles:
@@ -329,11 +422,17 @@ class Cycles:
         epochs.
     n_epochs : int
         All the epochs there are: the last cycle ends with them.
+    last_share : float, default=1.0
+        The size of an epoch's last batch, as a share of the others. Its rate is as much
+        smaller, for a mean over few rows has more noise.
     """
 
     counts_updates = True
 
-    def __init__(self, eta0, max_peak, n_updates, momentum, tol, n_epochs):
+    def __init__(
+        self, eta0, max_peak, n_updates, momentum, tol, n_epochs, last_share=1.0
+    ):
+        self.last_share = last_share
         self.parameters = {"eta0": eta0}
         self.peak, self.max_peak = eta0, max_peak
         self.n_updates = n_updates
@@ -366,7 +465,9 @@ class Cycles:
     def rates(self, state, n_updates):
         """Rates of the next epoch's updates."""
         update = self.epoch * n_updates + np.arange(n_updates)
-        return self.peak * (1.0 - update / (self.length * n_updates))
+        rates = self.peak * (1.0 - update / (self.length * n_updates))
+        rates[-1] *= self.last_share
+        return rates
 
     def count_epoch(self, objective):
         """Take one epoch's objective; tell whether it was the last of its cycle."""
@@ -375,7 +476,7 @@ class Cycles:
         self.n_left -= 1
         return self.epoch == self.length
 
-    def is_finished_by(self, end, judged, start):
+    def is_finished_by(self, end, judged, start, gain_left=lambda: 0.0):
         """Tell at the end of a cycle whether training has come to its end with it.
 
         Parameters
@@ -386,13 +487,15 @@ class Cycles:
             What is to fall: the same, or what validation makes of the model.
         start : float
             The training objective before the first cycle; inf if that is no measure.
+        gain_left : callable
+            ``gain_left()`` is what is still to be gained for certain.
         """
         before = self.ends[-1] if self.ends else start
         self.ends.append(end)
         self.judged.append(judged)
         if not math.isfinite(start):
             start = max(self.ends)
-        if self.is_converged(start):
+        if self.is_converged(start) and not gain_left() > self.unit_of_gain(start):
             return True
         if self.n_left <= 0:
             return False
@@ -414,6 +517,11 @@ class Cycles:
         return bool(
             gain <= TOLERANCE_OF_CYCLE * unit and gain_before <= TOLERANCE_BEFORE * unit
         )
+
+    def unit_of_gain(self, start):
+        """A gain that is too much to be left."""
+        progress = start - min(self.ends)
+        return GAIN_LEFT * TOLERANCE_OF_CYCLE * self.tol * progress
 
     def adjust_peak(self, rise, progress):
         """Choose the peak of the next cycle by this one's rise."""

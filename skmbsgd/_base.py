@@ -1,7 +1,9 @@
 """What the two estimators share: parameters, input, learnt attributes, prediction."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -20,11 +22,14 @@ from skmbsgd._automatic import (
     RECENCY_IN_STREAMS,
     Cycles,
     Standardized,
+    StreamSchedule,
+    depends_on_targets,
     highest_peak,
     initial_intercepts,
     initial_rate,
     learn_smoothness,
-    stream_schedule,
+    learn_targets,
+    typical_residual,
 )
 from skmbsgd._callbacks import begin_fit_task
 from skmbsgd._checks import (
@@ -187,7 +192,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         coef_init : array-like of the shape of ``coef_``, default=None
             Initial weights; 0 by default.
         intercept_init : array-like of the shape of ``intercept_``, default=None
-            Initial intercepts; 0 by default.
+            Initial intercepts; 0 by default, or with ``eta0="auto"`` and without
+            `coef_init` those of the best constant.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights >= 0. They are rescaled to a mean of 1 over the training rows: only
             their ratios matter.
@@ -274,6 +280,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         data = self._weigh_classes(self._make_data(X, y, weights), streaming=True)
         if resumed:
             state = self._resume(data.n_outputs)
+            # All chunks so far may have been without weights.
+            constants = self._constants_to_start_from(data)
+            if state.n_samples == 0 and constants is not None:
+                state.intercept[:] = constants
         else:
             state = self._initial_state(
                 data,
@@ -367,39 +377,57 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _find_rate(self, state, data, loss, columns, streaming):
         """The initial rate for what the state has seen, with these data now."""
+        alpha = self.alpha if self.penalty is not None else 0.0
+        state.seek_rate_for(
+            alpha=alpha,
+            momentum=self.momentum,
+            batch_size=0 if self.batch_size == "full" else self.batch_size,
+            is_standardized=columns is not None,
+            is_sparse=issparse(data.X),
+        )
         seen = Standardized(columns, self.fit_intercept)
         learn_smoothness(state, data, seen)
         if state.norm_sums[0] == 0.0:  # No row has had a weight yet.
             return 0.0
         batch_size = data.n_rows if self.batch_size == "full" else self.batch_size
+        size, n_rows = 0.0, data.n_rows
+        if streaming:
+            n_rows = math.inf
+        if depends_on_targets(loss):
+            size = learn_targets(state, data) if streaming else typical_residual(data)
+            if streaming:
+                # As little as the first rows differ, so little the rate may be.
+                state.automatic_rate = math.inf
+                if size == 0.0:
+                    return 0.0
         rate = initial_rate(
-            state,
-            data,
-            loss,
-            self.alpha if self.penalty is not None else 0.0,
-            min(batch_size, data.n_rows),
-            self.momentum,
-            streaming=streaming,
+            state, loss, size, n_rows, alpha, min(batch_size, n_rows), self.momentum
         )
         state.automatic_rate = min(state.automatic_rate, rate)
+        if streaming:
+            state.eta0 = state.automatic_rate
         return state.automatic_rate
 
     def _schedule_maker(self, data, loss, streaming):
         """A function that makes the schedule for an initial rate."""
         if self.learning_rate != "auto" or not self._finds_rate:
             return self._make_schedule
+        n_rows = data.n_rows
+        batch_size = n_rows if self.batch_size == "full" else self.batch_size
         if streaming:
-            return stream_schedule
-        batch_size = data.n_rows if self.batch_size == "full" else self.batch_size
+            last_share = ((n_rows - 1) % batch_size + 1) / batch_size
+            return partial(StreamSchedule, last_share=last_share)
+        batch_size = min(batch_size, n_rows)
 
         def make_cycles(eta0):
             return Cycles(
                 eta0,
                 eta0 * highest_peak(loss),
-                -(-data.n_rows // batch_size),
+                -(-n_rows // batch_size),
                 self.momentum,
                 self.tol,
                 self.max_iter,
+                last_share=((n_rows - 1) % batch_size + 1) / batch_size,
             )
 
         return make_cycles

@@ -4,6 +4,8 @@ import numpy as np
 
 from skmbsgd._sklearn import is_constant_feature
 
+# A variance is rounding error below so many times that of the mean.
+ROUNDING_ERRORS = 10
 # Rows are worked on in parts of so many numbers, which stay in the cache.
 NUMBERS_PER_PART = 2**15
 
@@ -63,9 +65,10 @@ def mean_and_variance(X, weights, weight):
 def standardization_of(state, fit_intercept):
     """What is subtracted from the columns, and the inverses of their variances.
 
-    Columns are centred if there is an intercept. The inverse is 0 for a column that is
-    constant but for rounding, as `sklearn.preprocessing.StandardScaler` decides it, and
-    for one whose weight the type of X could not hold.
+    Columns are centred if there is an intercept. For a column that is constant but for
+    rounding, as `sklearn.preprocessing.StandardScaler` decides it, and for one whose
+    weight the type of X could not hold, the inverse is 0. Without an intercept a
+    constant column is one, and its inverse that of its square.
 
     Returns
     -------
@@ -73,7 +76,10 @@ def standardization_of(state, fit_intercept):
     """
     mean, variance = state.column_mean, state.column_variance
     with np.errstate(over="ignore", invalid="ignore"):
-        constant = is_constant_feature(variance, mean, state.column_weight)
+        constant = is_constant_feature(variance, mean, ROUNDING_ERRORS)
+    if not fit_intercept:
+        variance = np.where(constant, mean**2, variance)
+        constant[:] = False
     constant |= variance < np.finfo(state.coef.dtype).tiny
     precision = np.divide(1.0, variance, out=np.zeros_like(mean), where=~constant)
     return (mean.copy() if fit_intercept else np.zeros_like(mean)), precision

@@ -62,11 +62,15 @@ learning_rate : str or callable, default="auto"
     - a callable f(e) that returns the rate, a finite float >= 0; `eta0` is not used.
 eta0 : float or "auto", default="auto"
     The initial learning rate, in [0, inf). "auto" works it out from the data by
-    expected smoothness [5]_, and starts the intercepts at the best constant. If the
+    expected smoothness [5]_, and starts the intercepts at the best constant (that of
+    the first chunk in `partial_fit`) unless `fit` is given initial weights. If the
     objective of the first epoch is then more than twice that of the start, or that of
     a later one more than 1.1 times, or if anything becomes infinite, `fit` begins anew
     with a quarter of the rate. In `partial_fit` it is the smallest rate of all chunks
-    so far. `LearningRateRangeDisplay` suggests a number for given data.
+    so far with the same settings, and `eta0_` falls with it; a chunk with much longer
+    rows than the others makes it small for good. With `learning_rate="auto"` the last
+    batch of an epoch or a chunk has a rate smaller by its share of `batch_size`.
+    `LearningRateRangeDisplay` suggests a number for given data.
 standardize : bool or "auto", default="auto"
     Whether to train as if each column of X had been centred (if there is an intercept)
     and divided by its standard deviation, without a copy of X. `coef_`, `intercept_`
@@ -112,7 +116,8 @@ random_state : int, RandomState instance or None, default=None
     bit for bit at each call with as many threads, for any number of BLAS threads.
 early_stopping : bool, default=False
     Whether `fit` holds out `validation_fraction` of the rows to score the model after
-    each epoch, and keeps the weights of the best epoch, the later one of equals. With
+    each epoch, and keeps the weights of the best epoch, the later one of equals; with
+    cycles of rates, of the best end of a cycle. With
     `X_val` nothing is held out: that is scored instead, and its use does not depend on
     this parameter.
 scoring : str, callable or None, default="loss"
@@ -125,7 +130,8 @@ scoring : str, callable or None, default="loss"
 validation_fraction : float, default=0.1
     Fraction held out by `early_stopping`, in (0, 1).
 n_iter_no_change : int, default=5
-    Number of epochs without progress after which training stops, at least 1. If they
+    Number of epochs without progress after which training stops, at least 1; cycles of
+    rates find their end without it. If they
     hold fewer than 3 / (1 - `momentum`) updates, as many epochs as hold these; and
     without validation data not while the objective swings clearly above its best."""
 
@@ -160,7 +166,8 @@ validation_losses_ : list of float
     Mean loss of each of these epochs on the validation data, whatever `scoring` says.
     Only with validation.
 best_validation_score_ : float
-    The best of them, which is the score of the weights that `fit` kept; `partial_fit`
+    The score of the weights that `fit` kept, the best of all epochs or, with cycles of
+    rates, of the ends of cycles; `partial_fit`
     leaves it as it is. Only with validation.
 n_features_in_ : int
     Number of features seen in `fit`.

@@ -59,6 +59,12 @@ class TrainingState:
         What the automatic rate is made of (skmbsgd/_automatic.py).
     automatic_rate : float
         The smallest rate that any rows have asked for; inf before the first.
+    rate_settings : tuple of numbers, or None
+        The settings that these four are for.
+    target_mean : ndarray of shape (n_outputs,), or None
+        The mean of the targets of a stream, for losses whose rate depends on them.
+    target_sums : ndarray of shape (2,)
+        The sums of the weights and of the distances from that mean.
     """
 
     coef: np.ndarray
@@ -88,6 +94,9 @@ class TrainingState:
     direction: np.ndarray | None = None
     largest_eigenvalue: float = 0.0
     automatic_rate: float = math.inf
+    rate_settings: tuple[float, ...] | None = None
+    target_mean: np.ndarray | None = None
+    target_sums: np.ndarray = field(default_factory=lambda: np.zeros(2))
 
     @classmethod
     def start(cls, coef, intercept, seed, averaged=False):
@@ -121,6 +130,22 @@ class TrainingState:
             return False
         weights = penalty.weights(self.positions, self.threshold[0])
         return np.array_equal(weights.astype(self.coef.dtype), self.coef)
+
+    def seek_rate_for(self, *, alpha, momentum, batch_size, is_standardized, is_sparse):
+        """Forget what the automatic rate is made of if it was for other settings."""
+        before = self.rate_settings
+        settings = alpha, momentum, batch_size, int(is_standardized), int(is_sparse)
+        self.rate_settings = settings
+        if before in (None, settings):
+            return
+        self.norm_sums = np.zeros(2)
+        self.direction = None
+        self.largest_eigenvalue = 0.0
+        self.automatic_rate = math.inf
+        if before[3] != settings[3]:
+            # That of the intercept is one for centred columns, or for others.
+            self.velocity[:] = 0.0
+            self.intercept_velocity[:] = 0.0
 
     def begin_anew(self, coef, intercept):
         """Go back to before the first update, at rest at the given weights."""

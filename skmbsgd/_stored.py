@@ -55,6 +55,8 @@ def faults_of_numbers(stored):
             yield f"{name} is {stored[name]!r}"
     if np.shape(stored.get("penalty", (0.0, 0.0))) != (2,):
         yield f"penalty is {stored['penalty']!r}"
+    if np.shape(stored.get("rate_settings") or (0.0,) * 5) != (5,):
+        yield f"rate_settings is {stored['rate_settings']!r}"
 
 
 def faults_of_arrays(stored):
@@ -63,7 +65,7 @@ def faults_of_arrays(stored):
     matrix = stored["velocity"].shape
     vector, row = matrix[:1], matrix[1:]
     optional = {"coef", "intercept", "positions", "norm_sums", "direction"}
-    optional |= {"column_mean", "column_variance"}
+    optional |= {"column_mean", "column_variance", "target_mean", "target_sums"}
     if stored["n_averaged"] == 0:
         optional |= {"average_coef", "average_intercept"}
     for name, shape, kind in (
@@ -77,6 +79,8 @@ def faults_of_arrays(stored):
         ("column_mean", row, double),
         ("column_variance", row, double),
         ("norm_sums", (2,), double),
+        ("target_mean", vector, double),
+        ("target_sums", (2,), double),
         ("direction", (row[0] + 1,), double),
     ):
         array = stored.get(name)

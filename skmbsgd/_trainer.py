@@ -17,6 +17,7 @@ from skmbsgd._automatic import (
     MAX_RESTARTS,
     RATE_DIVISOR,
     Cycles,
+    certain_gain,
 )
 from skmbsgd._baseline import loss_of_best_constant, loss_of_zero
 from skmbsgd._engine.epoch import compute_loss
@@ -110,6 +111,7 @@ class Trainer:
         self.momentum = momentum
         self.fit_intercept = fit_intercept
         self.guard = Guard(state) if begins_anew else None
+        self.is_standardized = columns is not None
         self.make_model = partial(
             make_model,
             penalty=penalty,
@@ -177,6 +179,7 @@ class Trainer:
         else:
             cut_short = patience.tol is not None
         self.store()
+        self._keep_last_if_none()
         state = self.state
         if self.best_state is not None:
             state = state.with_weights_of(self.best_state)
@@ -211,6 +214,7 @@ class Trainer:
                 return objective
             self.guard.begin_anew(self.state)
             self.eta0 /= RATE_DIVISOR
+            self.state.automatic_rate = self.eta0
             self.schedule = self.make_schedule(self.eta0)
             self.best_state = None
             self._begin_history()
@@ -227,6 +231,11 @@ class Trainer:
         if self.history.add_score(score, loss, is_candidate):
             self.best_state = self.state.copy()
         return -score
+
+    def _keep_last_if_none(self):
+        """Let the weights be the best that a first cycle cut short has left."""
+        if self.validation is not None and self.best_state is None:
+            self.history.best_validation_score = self.history.validation_scores[-1]
 
     def _is_finished(self, patience, objective, to_minimise):
         """Whether training has come to its end by itself."""
@@ -247,7 +256,18 @@ class Trainer:
         end = self._objective_now()
         patience.is_exhausted_by(end)
         judged = end if self.validation is None else to_minimise
-        return self.schedule.is_finished_by(end, judged, self.start)
+        return self.schedule.is_finished_by(end, judged, self.start, self._gain_left)
+
+    def _gain_left(self):
+        """What there is to gain for certain, in columns of any scale; 0 if unknown."""
+        has_parabola = self.loss.max_curvature is not None and self.penalty.l1 == 0.0
+        if self.is_standardized or not has_parabola or self.validation is not None:
+            return 0.0
+        self.store()
+        coef, intercept = self.state.weights()
+        return certain_gain(
+            self.data, self.loss, coef, intercept, self.penalty.l2, self.fit_intercept
+        )
 
     @property
     def _has_cycles(self):

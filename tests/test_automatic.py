@@ -21,7 +21,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler, scale
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _automatic
-from skmbsgd._automatic import Cycles
+from skmbsgd._automatic import Cycles, certain_gain
+from skmbsgd._data import TrainingData
+from skmbsgd._engine.losses import SquaredError
 
 ALPHA = 1e-4
 RULES = [
@@ -649,11 +651,12 @@ def test_a_stream_resumes_to_the_same_bits(as_rows):
 
 def test_the_rate_of_a_stream_falls_from_the_smallest_of_all_chunks():
     X, y = load_real("iris", standardised=False)
+    X, y = X[11:139], y[11:139]  # four chunks of one full batch each
     model = stream(MiniBatchSGDClassifier(random_state=0), X, y, 32, n_passes=3)
     updates = np.arange(model.t_)
     found = np.array(model.learning_rate_curve_) * np.sqrt(1 + updates / 200)
     assert (np.diff(found) <= 1e-12 * found[1:]).all()
-    assert_allclose(model.eta0_, found[0], rtol=1e-12)
+    assert_allclose(model.eta0_, found[-1], rtol=1e-12)
 
 
 def test_the_weights_of_a_stream_favour_later_updates():
@@ -674,3 +677,122 @@ def test_a_stream_goes_on_after_fit():
     model = MiniBatchSGDClassifier(random_state=0).fit(X, y)
     stream(model, X, y, 64)
     assert gap_of(model, X, y, optimum_of("breast cancer", False)) < 0.02
+
+
+def test_the_rate_of_a_stream_is_found_anew_for_other_settings():
+    X, y = load_real("iris", standardised=False)
+    model = MiniBatchSGDClassifier(random_state=0)
+    model.partial_fit(X[::2], y[::2], classes=[0, 1, 2])
+    rate = model.eta0_
+    model.set_params(alpha=1e4).partial_fit(X[::2], y[::2])
+    assert model.eta0_ < 1e-3 * rate
+    model.set_params(alpha=ALPHA).partial_fit(X[::2], y[::2])
+    assert_allclose(model.eta0_, rate, rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["huber", "epsilon_insensitive", "squared_error"])
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize("n_rows", [1, 2, 33])
+def test_chunks_of_any_size_learn_targets_of_any_unit(loss, unit, n_rows):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 5))
+    y = X @ rng.normal(size=5) + 0.1 * rng.normal(size=500)
+    model = MiniBatchSGDRegressor(
+        loss, epsilon=0.1 * unit, penalty=None, random_state=0
+    )
+    assert stream(model, X, unit * y, n_rows, n_passes=4).score(X, unit * y) > 0.99
+
+
+def test_the_first_chunk_with_a_weight_sets_the_intercept():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3))
+    y = X.sum(axis=1) + 1e6
+    model = MiniBatchSGDRegressor(random_state=0)
+    model.partial_fit(X, y, sample_weight=np.zeros(500)).partial_fit(X, y)
+    assert model.score(X, y) > 0.9
+
+
+def test_dense_and_sparse_chunks_by_turns_ruin_nothing():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 3)) * [1e3, 1.0, 1e-3] + [0.0, 5.0, 0.0]
+    y = X @ [1e-3, 1.0, 1e3]
+    model = MiniBatchSGDRegressor(random_state=0)
+    for _ in range(20):
+        for start in range(0, 500, 100):
+            rows = slice(start, start + 50)
+            model.partial_fit(X[rows], y[rows])
+            rows = slice(start + 50, start + 100)
+            model.partial_fit(csr_array(X[rows]), y[rows])
+    # The sparse ones, which are not scaled, learn next to nothing.
+    assert model.score(X, y) > 0.5
+
+
+# ---------------------------------------------------------------------------
+# Odd columns and batches
+# ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(1001, 1000), (129, 128), (513, 32)])
+def test_a_last_batch_of_one_row_does_no_harm(n, batch_size):
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(n, 20))
+    y = X @ rng.normal(size=20) + 3.0 * rng.normal(size=n)
+    model = MiniBatchSGDRegressor(batch_size=batch_size, random_state=0).fit(X, y)
+    best = Ridge(ALPHA * n).fit(X, y)
+    errors = [((each.predict(X) - y) ** 2).mean() for each in (model, best)]
+    assert errors[0] < 1.01 * errors[1]
+
+
+def test_the_rate_of_the_last_batch_is_smaller_by_its_share():
+    # Two updates by the same row, once in a batch of one: b moves by eta * slope each.
+    X, y = np.zeros((3, 1)), np.array([0.0, 0.0, 1e6])
+    model = MiniBatchSGDRegressor(
+        "epsilon_insensitive", epsilon=0.0, penalty=None, batch_size=2, momentum=0.0,
+        shuffle=False, max_iter=1, tol=None, standardize=False,
+    ).fit(X, y, intercept_init=[-1e6], coef_init=[0.0])  # fmt: skip
+    first, last = model.eta0_, model.eta0_ * (1 - 1 / 2) / 2
+    assert_allclose(model.intercept_, -1e6 + first + last, rtol=1e-12)
+
+
+def test_without_an_intercept_a_column_of_ones_is_one():
+    X, y = load_real("diabetes", standardised=True)
+    ones = np.c_[np.ones(len(X)), X]
+    model = MiniBatchSGDRegressor(fit_intercept=False, random_state=0).fit(ones, y)
+    assert_allclose(model.coef_[0], y.mean(), rtol=1e-2)
+    assert model.score(ones, y) > 0.51
+
+
+def test_large_weights_of_chunks_make_no_column_constant():
+    X, y = load_real("breast cancer", standardised=True)
+    model, weighted = (MiniBatchSGDClassifier(random_state=0) for _ in range(2))
+    model.partial_fit(X + 100.0, y, classes=[0, 1])
+    weighted.partial_fit(X + 100.0, y, classes=[0, 1], sample_weight=np.full(569, 1e9))
+    assert (weighted.coef_ != 0.0).all()
+
+
+@pytest.mark.parametrize("make", [MiniBatchSGDRegressor, MiniBatchSGDClassifier])
+@pytest.mark.parametrize("change", ["one long column", "means"])
+def test_a_fit_on_raw_sparse_columns_ends_short_with_a_word(make, change):
+    X, y = load_real("breast cancer", standardised=True)
+    X = X + 1000.0 if change == "means" else X * np.where(np.arange(30) == 0, 1e3, 1.0)
+    with pytest.warns(ConvergenceWarning, match="max_iter=200 epochs ended"):
+        make(max_iter=200, random_state=0).fit(csr_array(X), y.astype(float))
+
+
+def test_a_gain_that_is_certain_is_one():
+    # Of a parabola: (100 w - 1)^2 / 2 + l2 w^2 / 2 falls from 1 / 2 to nearly 0.
+    data = TrainingData.of_numbers(np.full((4, 1), 100.0), np.ones((4, 1)), None)
+    coef, intercept = np.zeros((1, 1)), np.zeros(1)
+    for l2 in (0.0, 30.0):
+        gain = certain_gain(data, SquaredError(), coef, intercept, l2, False)
+        assert_allclose(gain, 100.0**2 / (2 * (100.0**2 + l2)), rtol=1e-12)
+    # An intercept makes the column one of no variance.
+    assert certain_gain(data, SquaredError(), coef, intercept, 0.0, True) == 0.0
+
+
+def test_robust_losses_find_a_rate_in_spite_of_outliers():
+    X, y = load_real("diabetes", standardised=True)
+    y[::50] = 1e9
+    model = MiniBatchSGDRegressor("huber", epsilon=10.0, random_state=0).fit(X, y)
+    kept = y < 1e8
+    assert model.score(X[kept], y[kept]) > 0.45
