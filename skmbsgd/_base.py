@@ -39,7 +39,11 @@ from skmbsgd._checks import (
     float_types_for,
     read_numbers,
 )
-from skmbsgd._columns import learn_columns, standardization_of
+from skmbsgd._columns import (
+    learn_columns,
+    learn_columns_of_chunk,
+    standardization_of,
+)
 from skmbsgd._engine.penalties import PENALTIES
 from skmbsgd._schedules import SCHEDULES, make_schedule, uses_eta0
 from skmbsgd._sklearn import (
@@ -335,7 +339,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         penalty = PENALTIES[self.penalty](self.alpha, self.l1_ratio)
         columns = None
         if self._standardizes(data.X):
-            learn_columns(state, data)
+            (learn_columns_of_chunk if streaming else learn_columns)(state, data)
             columns = standardization_of(state, self.fit_intercept)
         eta0 = self.eta0
         if self._finds_rate:

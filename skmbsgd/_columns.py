@@ -4,6 +4,8 @@ import numpy as np
 
 from skmbsgd._sklearn import is_constant_feature
 
+# A chunk in which the variance of a column grows by more is no ordinary one.
+LARGEST_GROWTH = 4.0
 # A variance is rounding error below so many times that of the mean.
 ROUNDING_ERRORS = 10
 # Rows are worked on in parts of so many numbers, which stay in the cache.
@@ -49,6 +51,34 @@ def learn_columns(state, data):
         )
     state.column_mean, state.column_variance = mean, variance
     state.column_weight = float(total)
+
+
+def learn_columns_of_chunk(state, data):
+    """The same for a stream: nothing is extrapolated beyond what the columns were.
+
+    A weight that was learnt while a column moved little says nothing of a chunk that
+    goes far beyond, and would ruin the decisions there. Where the variance grows by
+    more than LARGEST_GROWTH, the weight shrinks with the deviation, and the intercept
+    keeps the decision at the mean before.
+    """
+    mean, variance = state.column_mean, state.column_variance
+    learn_columns(state, data)
+    if variance is None:
+        return
+    growth = np.divide(
+        state.column_variance, variance, out=np.ones_like(mean), where=variance > 0.0
+    )
+    factor = np.where(growth > LARGEST_GROWTH, 1.0 / np.sqrt(growth), 1.0)
+    if (factor == 1.0).all():
+        return
+    state.velocity *= factor
+    for coef, intercept in (
+        (state.coef, state.intercept),
+        (state.average_coef, state.average_intercept),
+    ):
+        if coef is not None:
+            intercept += (coef * (1.0 - factor)) @ mean
+            coef *= factor
 
 
 def mean_and_variance(X, weights, weight):

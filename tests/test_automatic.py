@@ -18,6 +18,7 @@ from sklearn.datasets import (
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler, scale
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, _automatic
@@ -710,6 +711,22 @@ def test_the_first_chunk_with_a_weight_sets_the_intercept():
     model = MiniBatchSGDRegressor(random_state=0)
     model.partial_fit(X, y, sample_weight=np.zeros(500)).partial_fit(X, y)
     assert model.score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("settings", [{}, {"average": True}, {"penalty": "l1"}])
+def test_a_chunk_far_beyond_the_others_ruins_nothing(settings):
+    # One row has 1e6 in a column that was between -4 and 4, as a code for "missing".
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 3)) + 2.0
+    y = (X[:, 0] + 0.5 * X[:, 1] + rng.normal(size=2000) > 3.0).astype(int)
+    X[1000, 0] = 1e6
+    model = MiniBatchSGDClassifier(random_state=0, **settings)
+    for start in range(0, 2000, 50):
+        rows = slice(start, start + 50)
+        model.partial_fit(X[rows], y[rows], classes=[0, 1])
+        constant = np.full(2000, y.mean())
+        loss = log_loss(y[: start + 50], model.predict_proba(X[: start + 50])[:, 1])
+        assert loss < 1.5 * log_loss(y, constant)
 
 
 def test_dense_and_sparse_chunks_by_turns_ruin_nothing():
