@@ -1067,7 +1067,7 @@ def test_velocities_beyond_single_precision_are_divergence():
     # A step there and one back: v = 1e39 and w = 1e39, then v = -1e39 and w = 0
     options = {"shuffle": False, "batch_size": 1, "momentum": 0.5, "eta0": 1.0}
     model = MiniBatchSGDRegressor(
-        alpha=0.0, fit_intercept=False, max_iter=1, tol=None, **options
+        alpha=0.0, nesterov=False, fit_intercept=False, max_iter=1, tol=None, **options
     )
     X, y = column([1.0, 1.0]), [1e39, 0.5e39 - 1e39]
     with pytest.raises(DivergenceError):
@@ -1081,7 +1081,7 @@ def test_velocities_beyond_single_precision_are_divergence():
 def test_means_beyond_single_precision_are_divergence():
     options = {"shuffle": False, "batch_size": 1, "eta0": 1.0, "average": True}
     model = MiniBatchSGDRegressor(
-        alpha=0.0, fit_intercept=False, max_iter=1, tol=None, **options
+        alpha=0.0, momentum=0.0, fit_intercept=False, max_iter=1, tol=None, **options
     )
     X, y = column([1.0, 1.0]), [1e39, 0.0]  # weights of 1e39 and 0: their mean is 5e38
     with pytest.raises(DivergenceError):
@@ -1095,8 +1095,9 @@ def test_many_weights_within_single_precision_may_have_a_sum_beyond():
     X = sparse.identity(n, dtype=np.float32, format="csr")
     y = np.full(n, 0.9 * LARGEST)
     model = MiniBatchSGDRegressor(
-        eta0=1.0, alpha=0.0, batch_size=1, max_iter=1, tol=None, fit_intercept=False
-    ).fit(X, y)
+        eta0=1.0, alpha=0.0, momentum=0.0, batch_size=1, max_iter=1, tol=None,
+        fit_intercept=False,
+    ).fit(X, y)  # fmt: skip
     assert_array_equal(model.coef_, y.astype(np.float32))
 
 

@@ -138,7 +138,7 @@ def test_a_copy_of_a_state_shares_no_memory_with_it(averaged):
     state = TrainingState.start(np.ones((2, 3)), np.ones(2), 0, averaged)
     state.continue_under(L1(0.1))
     arrays = {name: a for name, a in vars(state).items() if isinstance(a, np.ndarray)}
-    assert len(arrays) == (9 if averaged else 7)
+    assert len(arrays) == (10 if averaged else 8)
     for name, array in arrays.items():
         copy = getattr(state.copy(), name)
         assert not np.shares_memory(copy, array)
