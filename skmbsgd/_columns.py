@@ -4,8 +4,9 @@ import numpy as np
 
 from skmbsgd._sklearn import is_constant_feature
 
-# A chunk in which the variance of a column grows by more is no ordinary one.
-LARGEST_GROWTH = 4.0
+# A chunk with which the variance of a column grows by more is no ordinary one, and by
+# far more one in other units, which training is to refuse for its loss.
+LARGEST_GROWTH, ABSURD_GROWTH = 4.0, 1e12
 # A variance is rounding error below so many times that of the mean.
 ROUNDING_ERRORS = 10
 # Rows are worked on in parts of so many numbers, which stay in the cache.
@@ -68,7 +69,8 @@ def learn_columns_of_chunk(state, data):
     growth = np.divide(
         state.column_variance, variance, out=np.ones_like(mean), where=variance > 0.0
     )
-    factor = np.where(growth > LARGEST_GROWTH, 1.0 / np.sqrt(growth), 1.0)
+    grown = (growth > LARGEST_GROWTH) & (growth < ABSURD_GROWTH)
+    factor = np.where(grown, 1.0 / np.sqrt(growth), 1.0)
     if (factor == 1.0).all():
         return
     state.velocity *= factor
