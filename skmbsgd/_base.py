@@ -418,10 +418,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             return self._make_schedule
         n_rows = data.n_rows
         batch_size = n_rows if self.batch_size == "full" else self.batch_size
+        if not streaming:  # Chunks may be smaller than a batch.
+            batch_size = min(batch_size, n_rows)
+        last_share = ((n_rows - 1) % batch_size + 1) / batch_size
         if streaming:
-            last_share = ((n_rows - 1) % batch_size + 1) / batch_size
             return partial(StreamSchedule, last_share=last_share)
-        batch_size = min(batch_size, n_rows)
 
         def make_cycles(eta0):
             return Cycles(
@@ -431,7 +432,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 self.momentum,
                 self.tol,
                 self.max_iter,
-                last_share=((n_rows - 1) % batch_size + 1) / batch_size,
+                last_share,
             )
 
         return make_cycles
