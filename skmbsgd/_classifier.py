@@ -363,17 +363,19 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
 
     def _make_data(self, X, y, sample_weight):
         with refused_as_labels("y"):
-            unknown = np.setdiff1d(y, self.classes_)
+            labels = np.searchsorted(self.classes_, y).astype(np.intp, copy=False)
+            labels[labels == len(self.classes_)] = 0
+            are_known = np.array_equal(self.classes_[labels], y)
             # It takes as long as the training on a small chunk: not for known labels of
             # the same type.
-            if len(unknown) > 0 or np.asarray(y).dtype != self.classes_.dtype:
+            if not are_known or np.asarray(y).dtype != self.classes_.dtype:
                 check_classification_targets(y)
-        if len(unknown) > 0:
+        if not are_known:
             raise ValueError(
                 f"y has labels that are not among the classes {self.classes_}: "
-                f"{unknown}. Leave them out, or start anew with all the classes."
+                f"{np.setdiff1d(y, self.classes_)}. Leave them out, or start anew with "
+                "all the classes."
             )
-        labels = np.searchsorted(self.classes_, y).astype(np.intp, copy=False)
         return TrainingData.of_classes(X, labels, len(self.classes_), sample_weight)
 
     def _weigh_classes(self, data, streaming=False, training_data=None):

@@ -38,11 +38,11 @@ def faults_of_numbers(stored):
     """Those of `fault_of_stored` in what is not an array."""
     for name in ("seed", "n_averaged", "n_epochs", "n_updates", "n_samples"):
         count = stored.get(name)
-        if not isinstance(count, Integral) or count < 0:
+        if not is_a(Integral, int, count) or count < 0:
             yield f"{name} is {count!r}"
     for name in ("adaptive_rate", "adaptive_eta0", "last_rate", "eta0"):
         number = stored.get(name)
-        if number is not None and not isinstance(number, Real):
+        if number is not None and not is_a(Real, float, number):
             yield f"{name} is {number!r}"
     for name in (
         "highest_loss",
@@ -51,12 +51,22 @@ def faults_of_numbers(stored):
         "largest_eigenvalue",
         "automatic_rate",
     ):
-        if not isinstance(stored.get(name, 0.0), Real):
+        if not is_a(Real, float, stored.get(name, 0.0)):
             yield f"{name} is {stored[name]!r}"
-    if np.shape(stored.get("penalty", (0.0, 0.0))) != (2,):
+    if n_entries(stored.get("penalty", (0.0, 0.0))) != 2:
         yield f"penalty is {stored['penalty']!r}"
-    if np.shape(stored.get("rate_settings") or (0.0,) * 5) != (5,):
+    if n_entries(stored.get("rate_settings") or (0.0,) * 5) != 5:
         yield f"rate_settings is {stored['rate_settings']!r}"
+
+
+def is_a(kind, usual_type, value):
+    """Whether a value is of an abstract class, which takes a while to tell."""
+    return type(value) is usual_type or isinstance(value, kind)
+
+
+def n_entries(value):
+    """The length of a tuple, or of what is none."""
+    return len(value) if isinstance(value, tuple) else np.size(value)
 
 
 def faults_of_arrays(stored):
