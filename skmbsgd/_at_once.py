@@ -14,6 +14,8 @@ from skmbsgd._typing import Method
 IN_TRAINING: dict[tuple[int, int], Any] = {}
 # Of loss_curve_ and learning_rate_curve_: lists, and what they grow by
 NO_GROWTH: tuple[tuple[list, list], tuple[list, list]] = ([], []), ([], [])
+# Of the stream of CSR chunks, which changes in its place
+NO_CHANGE: tuple[Any, Any] = ([], [])
 
 
 def reads_one_model(method: Method) -> Method:
@@ -35,8 +37,9 @@ def appears_at_once(method: Method) -> Method:
     it was before the call until it takes over what the twin has learnt. If the method
     fails, the estimator is given back what others have changed meanwhile. An interrupt
     is a failure too. This relies on the habit of this package never to write into the
-    arrays or lists of an attribute. Only the curves of a stream, too long to be copied
-    for each chunk, grow: the method leaves them as `_growth` in the twin.
+    arrays or lists of an attribute. Only what is too long to be copied for each chunk
+    of a stream changes in its place, its curves and the weights of CSR chunks: the
+    method leaves them as `_growth` and `_change` in the twin.
     """
 
     @wraps(method)
@@ -61,9 +64,11 @@ def appears_at_once(method: Method) -> Method:
                 method(twin, *args, **kwargs)
                 growth = vars(twin).pop("_growth", NO_GROWTH)
                 (losses, new_losses), (rates, new_rates) = growth
+                stream, change = vars(twin).pop("_change", NO_CHANGE)
                 attributes = backup.with_changes_of(twin, vars(estimator).copy())
                 losses += new_losses
                 rates += new_rates
+                stream += change
                 estimator.__dict__ = attributes
                 return estimator
             except BaseException:

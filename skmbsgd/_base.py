@@ -45,6 +45,7 @@ from skmbsgd._columns import (
     learn_columns_of_chunk,
     standardization_of,
 )
+from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.penalties import PENALTIES
 from skmbsgd._schedules import SCHEDULES, make_schedule, uses_eta0
 from skmbsgd._sklearn import (
@@ -56,13 +57,24 @@ from skmbsgd._sklearn import (
     with_checked_parameters,
     without_callbacks_of_fit,
 )
-from skmbsgd._state import TrainingState
+from skmbsgd._state import TrainingState, rule_name
 from skmbsgd._stored import fault_of_stored
+from skmbsgd._stream import (
+    CSRChunk,
+    WholeModel,
+    begin_csr_stream,
+    compressed,
+    whole_state,
+    without_columns,
+)
 from skmbsgd._trainer import Patience, Trainer
 from skmbsgd._typing import MatrixLike
 from skmbsgd._validation import Validation, warn_if_apart
 
 MAX_ROWS = np.iinfo(np.uint32).max
+
+# In the place of a stream of CSR chunks and of its intercepts
+NOT_STREAMED = (None, None)
 
 # Types of parameters that only a new object can change
 UNCHANGEABLE = {bool, int, float, str, type(None)}
@@ -113,7 +125,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         "average": [Interval(Integral, 1, None, closed="left"), "boolean"],
     }
 
-    coef_: np.ndarray
     intercept_: np.ndarray
     n_iter_: int
     t_: int
@@ -128,6 +139,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     # Those of the last check that has passed
     _checked_parameters: list[Any] = []
+    # What holds the weights between CSR chunks, with the intercepts shown
+    _streamed: tuple[Any, Any] = NOT_STREAMED
 
     # What the two estimators do each in its way
 
@@ -286,33 +299,78 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 "early_stopping=True needs all the data: use it with fit, and "
                 "early_stopping=False with partial_fit."
             )
-        resumed = hasattr(self, "coef_")
+        resumed = self._is_trained()
         X, y, weights = self._read(X, y, sample_weight, classes, reset=not resumed)
         data = self._weigh_classes(self._make_data(X, y, weights), streaming=True)
-        if resumed:
-            state = self._resume(data.n_outputs)
-            # All chunks so far may have been without weights.
-            constants = self._constants_to_start_from(data)
-            if state.n_samples == 0 and constants is not None:
-                state.intercept[:] = constants
-        else:
-            state = self._initial_state(
+        if not resumed:
+            self._forget_validation()
+            self.loss_curve_, self.learning_rate_curve_ = [], []
+        chunk = (self._csr_chunk if issparse(X) else self._dense_chunk)(data)
+        trainer = self._make_trainer(chunk.state, chunk.data, streaming=True)
+        weighted = data.sample_weight is None or data.sample_weight.any()
+        objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
+        objective += chunk.penalty_of_rest(trainer)
+        trainer.store()
+        self._publish_chunk(chunk, trainer, objective)
+
+    def _dense_chunk(self, data):
+        """A chunk that moves all weights."""
+        state = self._state_to_go_on_from(data)
+        self._average_stream(state, data.X)
+        return WholeModel(state, data)
+
+    def _csr_chunk(self, data):
+        """A chunk that moves the weights of the columns that it holds."""
+        stream, _ = self._streamed
+        penalty = self._make_penalty()
+        if not self._goes_on(stream, penalty, data):
+            state = self._state_to_go_on_from(data)
+            self._average_stream(state, data.X)
+            state.continue_under(penalty)
+            if self._finds_rate:
+                self._seek_rate(state, data.X, is_standardized=False)
+            stream = begin_csr_stream(state, penalty, self.momentum, self.nesterov)
+            return CSRChunk(stream, without_columns(state), data)
+        chunk = CSRChunk(stream, self._resumption, data)
+        self._start_from_constants(chunk.state, data)
+        return chunk
+
+    def _goes_on(self, stream, penalty, data):
+        """Whether the stream is as this estimator's settings and attributes ask."""
+        return (
+            stream is not None
+            and "coef_" not in vars(self)
+            and (stream.shown is None or stream.shows_what_it_is())
+            and np.array_equal(self.intercept_, stream.intercept)
+            and stream.n_outputs == data.n_outputs
+            and (stream.penalty.l1, stream.penalty.l2) == (penalty.l1, penalty.l2)
+            and stream.rule.momentum == self.momentum
+            and stream.rule.name == rule_name(self.nesterov)
+            and stream.averaged == bool(self.average)
+            and not 0
+            < stream.n_averaged
+            <= self._resumption["n_samples"]
+            < self.average
+        )
+
+    def _state_to_go_on_from(self, data):
+        """The state of the last chunk, or before the first one."""
+        if not self._is_trained():
+            return self._initial_state(
                 data,
                 check_random_state(self.random_state),
                 intercept_init=self._constants_to_start_from(data),
             )
-            self._forget_validation()
-            self.loss_curve_, self.learning_rate_curve_ = [], []
-        self._average_stream(state, data.X)
-        trainer = self._make_trainer(state, data, streaming=True)
-        weighted = data.sample_weight is None or data.sample_weight.any()
-        objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
-        trainer.store()
-        self._publish(state)
-        self._growth = (
-            (self.loss_curve_, [objective]),
-            (self.learning_rate_curve_, [state.last_rate]),
-        )
+        state = self._resume(data.n_outputs)
+        self._start_from_constants(state, data)
+        return state
+
+    def _start_from_constants(self, state, data):
+        """Let intercepts start as in a first chunk if all so far had no weights."""
+        if state.n_samples == 0:
+            constants = self._constants_to_start_from(data)
+            if constants is not None:
+                state.intercept[:] = constants
 
     def _begin_training(self, data, random_state, coef_init=None, intercept_init=None):
         """A trainer before the first update, on data with all weights of a fit."""
@@ -326,7 +384,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _starts_from(self, *initial_values):
         """Whether there are weights to start from."""
-        warm = self.warm_start and hasattr(self, "coef_")
+        warm = self.warm_start and self._is_trained()
         return warm or any(values is not None for values in initial_values)
 
     def _constants_to_start_from(self, data):
@@ -343,7 +401,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _make_trainer(self, state, data, streaming=False):
         loss = self._make_loss(data.n_outputs)
-        penalty = PENALTIES[self.penalty](self.alpha, self.l1_ratio)
+        penalty = self._make_penalty()
         columns = None
         if self._standardizes(data.X):
             (learn_columns_of_chunk if streaming else learn_columns)(state, data)
@@ -369,6 +427,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             n_jobs=self.n_jobs,
         )
 
+    def _make_penalty(self):
+        return PENALTIES[self.penalty](self.alpha, self.l1_ratio)
+
     @property
     def _finds_rate(self):
         """Whether the initial rate is to be found."""
@@ -389,13 +450,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _find_rate(self, state, data, loss, columns, streaming):
         """The initial rate for what the state has seen, with these data now."""
         alpha = self.alpha if self.penalty is not None else 0.0
-        state.seek_rate_for(
-            alpha=alpha,
-            momentum=self.momentum,
-            batch_size=0 if self.batch_size == "full" else self.batch_size,
-            is_standardized=columns is not None,
-            is_sparse=issparse(data.X),
-        )
+        self._seek_rate(state, data.X, is_standardized=columns is not None)
         seen = Standardized(columns, self.fit_intercept)
         learn_smoothness(state, data, seen)
         if state.norm_sums[0] == 0.0:  # No row has had a weight yet.
@@ -418,6 +473,16 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if streaming:
             state.eta0 = state.automatic_rate
         return state.automatic_rate
+
+    def _seek_rate(self, state, X, is_standardized):
+        """Forget what the rate so far was found by, if that was for other settings."""
+        state.seek_rate_for(
+            alpha=self.alpha if self.penalty is not None else 0.0,
+            momentum=self.momentum,
+            batch_size=0 if self.batch_size == "full" else self.batch_size,
+            is_standardized=is_standardized,
+            is_sparse=issparse(X),
+        )
 
     def _schedule_maker(self, data, loss, streaming):
         """A function that makes the schedule for an initial rate."""
@@ -525,7 +590,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _read_X_y(self, X, y, reset, dtype=None):
         """Validated X and y; later chunks are read in the model's precision."""
         if dtype is None:
-            dtype = float_types_for(X) if reset else self._resumption["velocity"].dtype
+            dtype = (
+                float_types_for(X)
+                if reset
+                else self._resumption["intercept_velocity"].dtype
+            )
         if not reset and self._needs_no_validation(X, y, dtype):
             return X, y
         check_indices(X)
@@ -622,7 +691,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """The state before the first update, in arrays of its own."""
         shape, dtype = (data.n_outputs, data.X.shape[1]), data.X.dtype
         name = "{}_init"
-        if self.warm_start and hasattr(self, "coef_"):
+        if self.warm_start and self._is_trained():
             if coef_init is None:
                 coef_init, name = self._dense_coef(), "{}_ (because of warm_start=True)"
             if intercept_init is None:
@@ -634,6 +703,26 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         return TrainingState.start(coef, intercept, seed, bool(self.average))
 
+    @property
+    def coef_(self):
+        """Weights of the features."""
+        stream, _ = self._streamed
+        if "coef_" in vars(self):
+            return vars(self)["coef_"]
+        if stream is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no coef_: it is not fitted."
+            )
+        return self._public_coef(stream.show()[0])
+
+    @coef_.setter
+    def coef_(self, coef):
+        vars(self)["coef_"] = coef
+
+    @coef_.deleter
+    def coef_(self):
+        del vars(self)["coef_"]
+
     def _dense_coef(self):
         coef: Any = self.coef_
         return coef.toarray() if issparse(coef) else coef
@@ -642,7 +731,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _check_learnt(self):
         """Refuse what users have set if partial_fit cannot go on from it."""
-        fault = fault_of_stored(getattr(self, "_resumption", None))
+        stream, _ = self._streamed
+        fault = fault_of_stored(getattr(self, "_resumption", None), stream)
         if fault is not None:
             raise ValueError(
                 f"_resumption, from which partial_fit goes on, is damaged: {fault}. "
@@ -663,6 +753,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 "coef_ is sparse after sparsify: call densify before partial_fit."
             )
         stored = self._resumption
+        stream, _ = self._streamed
+        if stream is not None:
+            stored = vars(whole_state(stream, stored))
+            if stream.n_averaged == 0:
+                stored = {**stored}
+                del stored["coef"], stored["intercept"]
         # They are the user's to change.
         public = {
             name: read_weights(
@@ -699,9 +795,32 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ):
             state.begin_average(recency)
 
+    def _is_trained(self):
+        """Whether there are weights."""
+        return "coef_" in vars(self) or self._streamed is not NOT_STREAMED
+
     def _publish(self, state, history=None):
         """Make the state's weights, and a history, the estimator's own."""
         self.__dict__.update(self._attributes_of(state, history))
+        self.__dict__.pop("_streamed", None)
+
+    def _publish_chunk(self, chunk, trainer, objective):
+        """The same after a chunk of a stream."""
+        state = chunk.state
+        if isinstance(chunk, WholeModel):
+            self._publish(state)
+        else:
+            intercept = state.weights()[1]
+            self.__dict__.update(self._clocks_of(state))
+            self.__dict__.pop("coef_", None)
+            self.intercept_ = intercept
+            self._resumption = chunk.stored_after()
+            self._streamed = chunk.stream, intercept
+            self._change = chunk.stream, chunk.change(trainer, intercept)
+        self._growth = (
+            (self.loss_curve_, [objective]),
+            (self.learning_rate_curve_, [state.last_rate]),
+        )
 
     def _attributes_of(self, state, history=None):
         """The learnt attributes that show a state and a history."""
@@ -709,9 +828,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return {
             "coef_": self._public_coef(coef),
             "intercept_": intercept,
-            "n_iter_": state.n_epochs,
-            "t_": state.n_updates,
-            **({} if state.eta0 is None else {"eta0_": state.eta0}),
+            **self._clocks_of(state),
             # A plain dict of arrays and numbers can be stored by any safe persistence.
             # The weights go with it only where coef_ shows running means instead.
             "_resumption": {
@@ -722,6 +839,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             **({} if history is None else history.attributes()),
         }
 
+    def _clocks_of(self, state):
+        """The learnt attributes that are numbers."""
+        clocks = {"n_iter_": state.n_epochs, "t_": state.n_updates}
+        return clocks if state.eta0 is None else {**clocks, "eta0_": state.eta0}
+
     def _forget_validation(self):
         for name in VALIDATION_ATTRIBUTES:
             self.__dict__.pop(name, None)
@@ -731,6 +853,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         while True:
             model = self.__dict__
             state = super().__getstate__()
+            stream, _ = self._streamed
+            if stream is not None:
+                state["_streamed"] = stream.arrays()
+                if stream.shown is not None and not stream.shows_what_it_is():
+                    state["coef_"] = self.coef_.copy()
             histories = {
                 name: list(state[name])
                 for name in HISTORIES
@@ -740,6 +867,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             # the rest: as a whole.
             if self.__dict__ is model:
                 return without_callbacks_of_fit({**state, **histories})
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        arrays = vars(self).get("_streamed")
+        if arrays is not None:
+            self._streamed = CSRStream.of_arrays(arrays), self.intercept_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -756,10 +889,30 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             self, X, dtype=float_types_for(X), accept_sparse="csr", reset=False
         )
         check_indices(X)
-        coef, intercept = self._weights_to_predict_with(X.shape[1])
+        X, coef, intercept = self._weights_to_predict_with(X)
         return safe_sparse_dot(X, coef.T, dense_output=True) + intercept
 
-    def _weights_to_predict_with(self, n_features):
+    def _weights_to_predict_with(self, X):
+        """X, weights and intercepts, all in the columns that X holds if these are few.
+
+        Of other columns weights are neither brought up to date nor copied, as SciPy
+        does for its product.
+        """
+        stream, shown_intercept = self._streamed
+        is_shown = "coef_" in vars(self) or self.intercept_ is not shown_intercept
+        if stream is None or is_shown:
+            coef, intercept = self._given_weights(X.shape[1])
+            if issparse(X) and not issparse(coef) and X.nnz < X.shape[1]:
+                columns, numbers = np.unique(X.indices, return_inverse=True)
+                X = type(X)((X.data, numbers, X.indptr), (X.shape[0], len(columns)))
+                coef = np.atleast_2d(coef)[:, columns]
+            return X, coef, intercept
+        if stream.shown is None and issparse(X):
+            columns, X = compressed(X, stream)
+            return X, *stream.weights_of(columns)
+        return X, *stream.show()
+
+    def _given_weights(self, n_features):
         """coef_ and intercept_, which users may have set."""
         coef = read_numbers(self.coef_, "coef_")
         intercept = read_numbers(self.intercept_, "intercept_")

@@ -293,7 +293,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         """
         if classes is not None:
             check_labels(classes, "classes")
-        if hasattr(self, "coef_"):
+        if self._is_trained():
             self._check_learnt()
         with refused_as_labels("classes"):
             check_partial_fit_first_call(self, classes)
@@ -323,7 +323,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
 
     def _check_learnt(self):
         super()._check_learnt()
-        self._check_classes(len(self._resumption["velocity"]))
+        self._check_classes(len(self._resumption["intercept_velocity"]))
         with refused_as_labels("classes_"):
             is_sorted = np.array_equal(np.unique(self.classes_), self.classes_)
         if not is_sorted:
@@ -345,7 +345,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             self.classes_ = np.unique(y if classes is None else classes)
         if (
             self.warm_start
-            and hasattr(self, "coef_")
+            and self._is_trained()
             and not np.array_equal(self.classes_, former_classes)
         ):
             raise ValueError(

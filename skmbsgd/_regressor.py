@@ -222,7 +222,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         >>> model.coef_.round(2)
         array([ 1., -2.])
         """
-        if hasattr(self, "coef_"):
+        if self._is_trained():
             self._check_learnt()
         self._partial_fit(X, y, sample_weight)
         return self

@@ -8,13 +8,15 @@ import numpy as np
 from skmbsgd._state import TrainingState
 
 
-def fault_of_stored(stored):
+def fault_of_stored(stored, stream=None):
     """What is wrong with the attributes of a state, which users may have changed.
 
     Parameters
     ----------
     stored : dict
         `coef` and `intercept` may be missing.
+    stream : CSRStream, default=None
+        What has the arrays of all columns in their place.
 
     Returns
     -------
@@ -25,6 +27,11 @@ def fault_of_stored(stored):
     unknown = stored.keys() - TrainingState.__dataclass_fields__.keys()
     if unknown:
         return f"it has entries that nobody knows, {unknown}"
+    if stream is not None:
+        shape = stream.n_outputs, stream.n_features
+        stored = {**stored, "velocity": np.broadcast_to(stream.dtype.type(0), shape)}
+        if stream.averaged:
+            stored["average_coef"] = np.broadcast_to(0.0, shape)
     velocity = stored.get("velocity")
     if not isinstance(velocity, np.ndarray) or velocity.ndim != 2:
         return "velocity is no array of 2 dimensions"

@@ -75,7 +75,14 @@ class Trainer:
     ----------
     history : History
         Of the epochs of `train`.
+    rates : ndarray of shape (n_updates,)
+        Of the updates of the last epoch.
+    first_averaged_batch : int
+        Of the last epoch, the one from which on updates are averaged; -1 for none.
     """
+
+    rates = np.empty(0)
+    first_averaged_batch = -1
 
     def __init__(
         self,
@@ -334,9 +341,10 @@ class Trainer:
         """Have the engine run an epoch, and set the clocks forward."""
         state, n_rows = self.state, rows[0].order.n_rows
         n_batches = -(-n_rows // batch_size)
-        first_averaged_batch = self._first_averaged_batch(batch_size, n_rows)
+        self.rates = np.broadcast_to(rates, n_batches)
+        self.first_averaged_batch = self._first_averaged_batch(batch_size, n_rows)
         data_loss = run_epoch_in_threads(
-            rows, self.loss, rates, batch_size, first_averaged_batch
+            rows, self.loss, rates, batch_size, self.first_averaged_batch
         )
         objective = data_loss + self.model.penalty_value
         with np.errstate(over="ignore"):  # numbers of float64 stored in float32

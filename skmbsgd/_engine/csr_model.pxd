@@ -48,3 +48,6 @@ cdef class CSRModel(Model):
     cdef int bring_all_up_to_date(self) except -1 nogil
     cdef void catch_up_active(
         self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+
+
+cdef Py_ssize_t record_stride(Py_ssize_t n_numbers) noexcept

@@ -45,6 +45,8 @@ cdef enum:
     NUMBERS_PER_LINE = 8
     # Weights that are brought up to date between two checks for signals
     WEIGHTS_OF_PART = 16384
+    # Records that stay in the cache while each of their numbers is passed over
+    RECORDS_OF_PART = 256
 
 
 @cython.final
@@ -84,39 +86,78 @@ cdef class CSRModel(Model):
 
     def read(self):
         """Make a record of each coordinate that is not at rest at 0."""
-        parts = {
-            POSITION: self.positions if self.penalty.has_positions else self.coef,
-            VELOCITY: self.velocity,
-        }
-        if self.average_coef is not None:
-            parts[SUM] = self.average_coef * self.n_averaged
-            self.b_array[3] = self.average_intercept
-        moving = np.any([part.any(axis=0) for part in parts.values()], axis=0)
-        columns = np.flatnonzero(moving)
+        is_moving = np.zeros(self.n_features, dtype=np.uint8)
+        parts = self.parts_of_state()
+        for values in parts.values():
+            find_nonzero(values, is_moving)
+        columns = np.flatnonzero(is_moving)
         self.n_active = len(columns)
         self.active_array[: self.n_active] = columns
         self.active_sorted = True
-        records = self.view_of_records()
-        records[columns, 0] = 1.0
-        for number, part in parts.items():
-            records[columns, self.place_of(number)] = part[:, columns].T
+        for part, values in parts.items():
+            self.read_part(values, part, self.n_averaged if part == SUM else 1.0)
         self.b_array[0] = self.intercept
         self.b_array[1] = self.intercept_velocity
+        if self.average_coef is not None:
+            self.b_array[3] = self.average_intercept
+
+    def parts_of_state(self):
+        """The arrays of the state that are kept in the records."""
+        positions = self.positions if self.penalty.has_positions else self.coef
+        parts = {POSITION: positions, VELOCITY: self.velocity}
+        if self.average_coef is not None:
+            parts[SUM] = self.average_coef
+        return parts
+
+    def read_part(self, const floating[:, ::1] values, Py_ssize_t part, double factor):
+        """Let the records have a part of the state, times a factor."""
+        cdef Py_ssize_t first = 0, stop, i, k, column
+        cdef double* record
+        while first < self.n_active:
+            stop = min(first + RECORDS_OF_PART, self.n_active)
+            for k in range(self.n_outputs):
+                for i in range(first, stop):
+                    column = self.active[i]
+                    record = self.records + column * self.stride
+                    record[0] = 1.0
+                    record[1 + part * self.n_outputs + k] = factor * values[k, column]
+            first = stop
 
     def store(self):
-        columns = self.active_array[: self.n_active]
-        records = self.view_of_records()
-        positions = records[columns, self.place_of(POSITION)].T
-        self.coef[:, columns] = self.penalty.weights(positions, self.threshold[0])
+        for part, values in self.parts_of_state().items():
+            if part != SUM:
+                self.store_part(values, part, 1.0)
+            elif self.n_averaged > 0:
+                self.store_part(values, part, self.n_averaged)
+                self.average_intercept[:] = self.b_array[3]
         if self.penalty.has_positions:
-            self.positions[:, columns] = positions
-        self.velocity[:, columns] = records[columns, self.place_of(VELOCITY)].T
+            self.store_weights(self.coef)
         self.intercept[:] = self.b_array[0]
         self.intercept_velocity[:] = self.b_array[1]
-        if self.average_coef is not None and self.n_averaged > 0:
-            sums = records[columns, self.place_of(SUM)].T
-            self.average_coef[:, columns] = sums / self.n_averaged
-            self.average_intercept[:] = self.b_array[3]
+
+    def store_part(self, floating[:, ::1] values, Py_ssize_t part, double divisor):
+        """Let the state have a part of the records, divided by a number."""
+        cdef Py_ssize_t first = 0, stop, i, k
+        cdef const double* numbers = self.records + 1 + part * self.n_outputs
+        while first < self.n_active:
+            stop = min(first + RECORDS_OF_PART, self.n_active)
+            for k in range(self.n_outputs):
+                for i in range(first, stop):
+                    values[k, self.active[i]] = <floating>(
+                        numbers[self.active[i] * self.stride + k] / divisor)
+            first = stop
+
+    def store_weights(self, floating[:, ::1] coef):
+        """Let the state have what the penalty makes of the positions."""
+        cdef Py_ssize_t first = 0, stop, i, k
+        cdef double u = self.threshold[0]
+        while first < self.n_active:
+            stop = min(first + RECORDS_OF_PART, self.n_active)
+            for k in range(self.n_outputs):
+                for i in range(first, stop):
+                    coef[k, self.active[i]] = <floating>soft_threshold(
+                        self.records[self.active[i] * self.stride + 1 + k], u)
+            first = stop
 
     def is_finite(self):
         # What is added up is finite in the precision of the state if the sums are.
@@ -132,16 +173,6 @@ cdef class CSRModel(Model):
             if array is not None and not np.isfinite(array.astype(dtype)).all():
                 return False
         return True
-
-    def place_of(self, part):
-        """Where a record has the numbers of a part."""
-        return slice(1 + part * self.n_outputs, 1 + (part + 1) * self.n_outputs)
-
-    def view_of_records(self):
-        """The records as an array of shape (n_features, stride)."""
-        start = (<size_t>self.records - <size_t>self.records_array.ctypes.data) // 8
-        size = self.n_features * self.stride
-        return self.records_array[start : start + size].reshape(-1, self.stride)
 
     # The epoch
 
@@ -269,6 +300,14 @@ cdef class CSRModel(Model):
             catch_up_and_sum(self, updates, first, stop, self.n_outputs)
 
 
+def find_nonzero(const floating[:, ::1] values, unsigned char[::1] is_nonzero):
+    """Mark the columns that are not 0."""
+    cdef Py_ssize_t j, k
+    for k in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            is_nonzero[j] |= values[k, j] != 0
+
+
 cdef inline void add_row(
     CSRModel model, AnyUpdates updates, const floating* data, const index* columns,
     Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
@@ -382,7 +421,7 @@ cdef void add_multiple(
             z[k] += x * soft_threshold(positions[k], u)
 
 
-cdef Py_ssize_t record_stride(Py_ssize_t n_numbers):
+cdef Py_ssize_t record_stride(Py_ssize_t n_numbers) noexcept:
     """Size of a record: one that crosses as few cache lines as can be."""
     cdef Py_ssize_t stride = 4
     while stride < n_numbers and stride < NUMBERS_PER_LINE:
