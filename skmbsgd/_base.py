@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
+from scipy.sparse import csr_matrix, issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
@@ -625,15 +625,18 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
         scikit-learn takes ten times as long to find out.
         """
+        check_indices(X)
+        is_csr = issparse(X) and X.format == "csr"
+        values = X.data if is_csr else X
         return (
-            is_array_of_finite(X)
+            is_array_of_finite(values)
             and is_array_of_finite(y)
-            and X.dtype == dtype
-            and X.flags.aligned
-            and X.flags.c_contiguous
+            and values.dtype == dtype
+            and values.flags.aligned
+            and values.flags.c_contiguous
             and X.ndim == 2
             and X.shape[1] == self.n_features_in_
-            and 0 < len(X) == len(y) <= MAX_ROWS
+            and 0 < X.shape[0] == len(y) <= MAX_ROWS
             and y.ndim == (1 if getattr(self, "_one_dimensional", True) else 2)
             and not hasattr(self, "feature_names_in_")
         )
@@ -731,8 +734,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _check_learnt(self):
         """Refuse what users have set if partial_fit cannot go on from it."""
-        stream, _ = self._streamed
-        fault = fault_of_stored(getattr(self, "_resumption", None), stream)
+        if issparse(vars(self).get("coef_")):
+            raise ValueError(
+                "coef_ is sparse after sparsify: call densify before partial_fit."
+            )
+        fault = fault_of_stored(
+            getattr(self, "_resumption", None),
+            self.n_features_in_,
+            without_columns=self._streamed is not NOT_STREAMED,
+        )
         if fault is not None:
             raise ValueError(
                 f"_resumption, from which partial_fit goes on, is damaged: {fault}. "
@@ -748,27 +758,19 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _resume(self, n_outputs):
         """The state to continue from, in arrays of its own."""
-        if issparse(self.coef_):
-            raise ValueError(
-                "coef_ is sparse after sparsify: call densify before partial_fit."
-            )
         stored = self._resumption
         stream, _ = self._streamed
         if stream is not None:
-            stored = vars(whole_state(stream, stored))
-            if stream.n_averaged == 0:
-                stored = {**stored}
-                del stored["coef"], stored["intercept"]
+            stored = self._stored_of(whole_state(stream, stored))
         # They are the user's to change.
+        dtype = stored["intercept_velocity"].dtype
+        shape = len(stored["intercept_velocity"]), self.n_features_in_
         public = {
-            name: read_weights(
-                getattr(self, name + "_"), name + "_", velocity.shape, velocity.dtype
-            )
-            for name, velocity in (
-                ("coef", stored["velocity"]),
-                ("intercept", stored["intercept_velocity"]),
-            )
+            "coef": read_weights(self.coef_, "coef_", shape, dtype),
+            "intercept": read_weights(self.intercept_, "intercept_", shape[:1], dtype),
         }
+        if "velocity" not in stored:
+            stored = {**stored, "velocity": np.zeros(shape, dtype)}
         state = TrainingState(**{**public, **stored}).copy()
         if not state.shows(**public):
             state = replace(state, **public)
@@ -802,7 +804,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _publish(self, state, history=None):
         """Make the state's weights, and a history, the estimator's own."""
         self.__dict__.update(self._attributes_of(state, history))
-        self.__dict__.pop("_streamed", None)
+        vars(self).pop("_streamed", None)
 
     def _publish_chunk(self, chunk, trainer, objective):
         """The same after a chunk of a stream."""
@@ -812,7 +814,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         else:
             intercept = state.weights()[1]
             self.__dict__.update(self._clocks_of(state))
-            self.__dict__.pop("coef_", None)
+            vars(self).pop("coef_", None)
             self.intercept_ = intercept
             self._resumption = chunk.stored_after()
             self._streamed = chunk.stream, intercept
@@ -830,19 +832,65 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             "intercept_": intercept,
             **self._clocks_of(state),
             # A plain dict of arrays and numbers can be stored by any safe persistence.
-            # The weights go with it only where coef_ shows running means instead.
-            "_resumption": {
-                name: value
-                for name, value in vars(state).items()
-                if state.n_averaged > 0 or name not in ("coef", "intercept")
-            },
+            "_resumption": self._stored_of(state),
             **({} if history is None else history.attributes()),
+        }
+
+    def _stored_of(self, state):
+        """What of a state is stored beside coef_ and intercept_."""
+        # These may show running means instead of the weights.
+        unused = set() if state.n_averaged > 0 else {"coef", "intercept"}
+        if self.momentum == 0.0:
+            unused.add("velocity")
+        return {
+            name: value for name, value in vars(state).items() if name not in unused
         }
 
     def _clocks_of(self, state):
         """The learnt attributes that are numbers."""
         clocks = {"n_iter_": state.n_epochs, "t_": state.n_updates}
         return clocks if state.eta0 is None else {**clocks, "eta0_": state.eta0}
+
+    def sparsify(self) -> Self:
+        """Convert the coefficients, and what belongs to them, to sparse matrices.
+
+        Predictions are the same; before ``partial_fit``, call ``densify``.
+
+        Returns
+        -------
+        self : object
+            The estimator with sparse `coef_`.
+        """
+        check_is_fitted(self)
+        coef = np.atleast_2d(self._dense_coef())
+        stored = dict(getattr(self, "_resumption", {}))
+        stream, _ = self._streamed
+        if stream is not None:
+            stored = self._stored_of(whole_state(stream, stored))
+        for name, value in stored.items():
+            if isinstance(value, np.ndarray) and value.ndim == 2:
+                stored[name] = csr_matrix(value)
+        self.coef_ = csr_matrix(coef)
+        self._resumption = stored
+        vars(self).pop("_streamed", None)
+        return self
+
+    def densify(self) -> Self:
+        """Convert the coefficients back to an array, after `sparsify`.
+
+        Returns
+        -------
+        self : object
+            The estimator with dense `coef_`.
+        """
+        check_is_fitted(self)
+        stored = getattr(self, "_resumption", {})
+        self._resumption = {
+            name: value.toarray() if issparse(value) else value
+            for name, value in stored.items()
+        }
+        self.coef_ = self._public_coef(np.atleast_2d(self._dense_coef()))
+        return self
 
     def _forget_validation(self):
         for name in VALIDATION_ATTRIBUTES:

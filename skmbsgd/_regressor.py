@@ -8,7 +8,6 @@ from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.model_selection import ShuffleSplit
-from sklearn.utils.validation import check_is_fitted
 
 from skmbsgd._at_once import appears_at_once, reads_one_model
 from skmbsgd._base import BaseMiniBatchSGD
@@ -283,30 +282,6 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         decisions = self._decisions(X)
         # After sparsify, coef_ has two dimensions even if y had one.
         return decisions.ravel() if self._one_dimensional else decisions
-
-    def sparsify(self) -> Self:
-        """Convert the coefficients to a sparse matrix with two dimensions.
-
-        Returns
-        -------
-        self : object
-            The estimator with sparse `coef_`.
-        """
-        check_is_fitted(self)
-        self.coef_ = np.atleast_2d(self._dense_coef())
-        return super().sparsify()
-
-    def densify(self) -> Self:
-        """Convert the coefficients back to an array, after `sparsify`.
-
-        Returns
-        -------
-        self : object
-            The estimator with dense `coef_`.
-        """
-        super().densify()
-        self.coef_ = self._public_coef(np.atleast_2d(self.coef_))
-        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,15 +8,16 @@ import numpy as np
 from skmbsgd._state import TrainingState
 
 
-def fault_of_stored(stored, stream=None):
+def fault_of_stored(stored, n_features, *, without_columns=False):
     """What is wrong with the attributes of a state, which users may have changed.
 
     Parameters
     ----------
     stored : dict
-        `coef` and `intercept` may be missing.
-    stream : CSRStream, default=None
-        What has the arrays of all columns in their place.
+        `coef`, `intercept` and `velocity` may be missing.
+    n_features : int
+    without_columns : bool, default=False
+        Whether what a state has for each column is elsewhere.
 
     Returns
     -------
@@ -27,17 +28,15 @@ def fault_of_stored(stored, stream=None):
     unknown = stored.keys() - TrainingState.__dataclass_fields__.keys()
     if unknown:
         return f"it has entries that nobody knows, {unknown}"
-    if stream is not None:
-        shape = stream.n_outputs, stream.n_features
-        stored = {**stored, "velocity": np.broadcast_to(stream.dtype.type(0), shape)}
-        if stream.averaged:
-            stored["average_coef"] = np.broadcast_to(0.0, shape)
-    velocity = stored.get("velocity")
-    if not isinstance(velocity, np.ndarray) or velocity.ndim != 2:
-        return "velocity is no array of 2 dimensions"
+    velocity = stored.get("intercept_velocity")
+    if not isinstance(velocity, np.ndarray) or velocity.ndim != 1:
+        return "intercept_velocity is no array of 1 dimension"
     if velocity.dtype not in (np.float32, np.float64):
-        return f"velocity is of type {velocity.dtype}"
-    faults = itertools.chain(faults_of_numbers(stored), faults_of_arrays(stored))
+        return f"intercept_velocity is of type {velocity.dtype}"
+    faults = itertools.chain(
+        faults_of_numbers(stored),
+        faults_of_arrays(stored, (len(velocity), n_features), without_columns),
+    )
     return next(faults, None)
 
 
@@ -76,16 +75,18 @@ def n_entries(value):
     return len(value) if isinstance(value, tuple) else np.size(value)
 
 
-def faults_of_arrays(stored):
-    """Those of `fault_of_stored` in arrays, given the shape and type of velocity."""
-    dtype, double = stored["velocity"].dtype, np.dtype(np.float64)
-    matrix = stored["velocity"].shape
+def faults_of_arrays(stored, matrix, without_columns):
+    """Those of `fault_of_stored` in arrays, given the shape of the weights."""
+    dtype, double = stored["intercept_velocity"].dtype, np.dtype(np.float64)
     vector, row = matrix[:1], matrix[1:]
-    optional = {"coef", "intercept", "positions", "norm_sums", "direction"}
+    optional = {"coef", "intercept", "velocity", "positions", "norm_sums", "direction"}
     optional |= {"column_mean", "column_variance", "target_mean", "target_sums"}
+    if without_columns:
+        optional.add("average_coef")
     if stored["n_averaged"] == 0:
         optional |= {"average_coef", "average_intercept"}
     for name, shape, kind in (
+        ("velocity", matrix, dtype),
         ("intercept_velocity", vector, dtype),
         ("threshold", (2,), double),
         ("coef", matrix, dtype),

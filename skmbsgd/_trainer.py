@@ -341,7 +341,7 @@ class Trainer:
         """Have the engine run an epoch, and set the clocks forward."""
         state, n_rows = self.state, rows[0].order.n_rows
         n_batches = -(-n_rows // batch_size)
-        self.rates = np.broadcast_to(rates, n_batches)
+        self.rates = rates if len(rates) > 1 else np.full(n_batches, rates[0])
         self.first_averaged_batch = self._first_averaged_batch(batch_size, n_rows)
         data_loss = run_epoch_in_threads(
             rows, self.loss, rates, batch_size, self.first_averaged_batch

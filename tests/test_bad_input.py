@@ -1434,7 +1434,7 @@ DAMAGES = {
         f"without {name}": lambda stored, name=name: {
             key: value for key, value in stored.items() if key != name
         }
-        for name in ("velocity", "intercept_velocity", "threshold", "seed", "n_epochs")
+        for name in ("intercept_velocity", "threshold", "seed", "n_epochs")
     },
     **{
         f"{name} {value!r}": lambda stored, name=name, value=value: {

@@ -90,7 +90,7 @@ cdef class CSRModel(Model):
         parts = self.parts_of_state()
         for values in parts.values():
             find_nonzero(values, is_moving)
-        columns = np.flatnonzero(is_moving)
+        columns = np.flatnonzero(is_moving.view(bool))
         self.n_active = len(columns)
         self.active_array[: self.n_active] = columns
         self.active_sorted = True
