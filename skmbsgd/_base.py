@@ -329,7 +329,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             state.continue_under(penalty)
             if self._finds_rate:
                 self._seek_rate(state, data.X, is_standardized=False)
-            stream = begin_csr_stream(state, penalty, self.momentum, self.nesterov)
+            stream = begin_csr_stream(
+                state, data.X.shape[1], penalty, self.momentum, self.nesterov
+            )
             return CSRChunk(stream, without_columns(state), data)
         chunk = CSRChunk(stream, self._resumption, data)
         self._start_from_constants(chunk.state, data)
@@ -360,6 +362,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 data,
                 check_random_state(self.random_state),
                 intercept_init=self._constants_to_start_from(data),
+                # A stream of CSR chunks begins without any.
+                n_columns=0 if issparse(data.X) else None,
             )
         state = self._resume(data.n_outputs)
         self._start_from_constants(state, data)
@@ -690,9 +694,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             )
         return validation.with_weights_of_mean_one()
 
-    def _initial_state(self, data, random_state, coef_init=None, intercept_init=None):
+    def _initial_state(
+        self, data, random_state, coef_init=None, intercept_init=None, n_columns=None
+    ):
         """The state before the first update, in arrays of its own."""
-        shape, dtype = (data.n_outputs, data.X.shape[1]), data.X.dtype
+        n_columns = data.X.shape[1] if n_columns is None else n_columns
+        shape, dtype = (data.n_outputs, n_columns), data.X.dtype
         name = "{}_init"
         if self.warm_start and self._is_trained():
             if coef_init is None:
@@ -900,7 +907,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """What a copy is made of: a shallow one too gets histories of its own."""
         while True:
             model = self.__dict__
-            state = super().__getstate__()
+            state = dict(super().__getstate__())  # which may be that of the model
             stream, _ = self._streamed
             if stream is not None:
                 state["_streamed"] = stream.arrays()

@@ -135,8 +135,8 @@ def without_columns(state):
     }
 
 
-def begin_csr_stream(state, penalty, momentum, nesterov):
-    """A stream of CSR chunks that goes on from a state.
+def begin_csr_stream(state, n_features, penalty, momentum, nesterov):
+    """A stream of CSR chunks that goes on from a state, of all columns or of none.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def begin_csr_stream(state, penalty, momentum, nesterov):
     stream = CSRStream(
         rule_of(momentum, nesterov),
         penalty,
-        state.coef.shape,
+        (len(state.coef), n_features),
         state.coef.dtype,
         state.average_coef is not None,
         state.threshold,
