@@ -31,7 +31,7 @@ def learn_columns(state, data):
     if mean is None:
         mean = variance = np.zeros(data.X.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
-        for X, weights in parts_of(data):
+        for X, weights in data.blocks(rows_of_part(data.X.shape[1])):
             weight = len(X) if weights is None else weights.sum()
             if weight == 0.0:
                 continue
@@ -117,12 +117,6 @@ def standardization_of(state, fit_intercept):
     return (mean.copy() if fit_intercept else np.zeros_like(mean)), precision
 
 
-def parts_of(data):
-    """Parts of the rows and of their weights, or None for these, that fit the cache."""
-    n_rows = max(1, NUMBERS_PER_PART // max(1, data.X.shape[1]))
-    for start in range(0, data.n_rows, n_rows):
-        rows = slice(start, start + n_rows)
-        if data.rows is not None:
-            rows = data.rows[rows]
-        weights = data.sample_weight
-        yield data.X[rows], None if weights is None else weights[rows]
+def rows_of_part(n_features):
+    """How many rows are worked on at a time."""
+    return max(1, NUMBERS_PER_PART // max(1, n_features))
