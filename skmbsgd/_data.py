@@ -129,6 +129,12 @@ class TrainingData:
         """The number of rows of a batch, `batch_size` as in the estimators."""
         return self.n_rows if batch_size == "full" else min(batch_size, self.n_rows)
 
+    def batches(self, batch_size):
+        """The number of batches of an epoch, and the share of the others the last has.
+        """
+        n_rows = self.rows_of_batch(batch_size)
+        return -(-self.n_rows // n_rows), ((self.n_rows - 1) % n_rows + 1) / n_rows
+
     def blocks(self, n_rows=None):
         """X and weights, or None for these, of so many rows at a time, or of all."""
         if n_rows is None:

@@ -381,8 +381,12 @@ class Trainer:
 
     def epochs_of_patience(self, n_iter_no_change):
         """So many epochs without progress that momentum cannot explain them."""
-        n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         n_batches = -(-self.data.n_rows // self.batch_size)
+        return self.epochs_of_updates(n_iter_no_change, n_batches)
+
+    def epochs_of_updates(self, n_iter_no_change, n_batches):
+        """The same for epochs of so many batches."""
+        n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         return max(n_iter_no_change, math.ceil(n_updates / n_batches))
 
     def _fault_of(self, state, patience, cut_short):
