@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmbsgd._sklearn import without_context_of_fit
 from skmbsgd._typing import Method
 
 # The calls that train, by process (a fork inherits marks that nobody would take away)
@@ -108,7 +109,9 @@ class Call:
 
     def let_appear(self):
         """Make what the twin has learnt appear; a failure leaves it there."""
-        attributes = self.with_changes(vars(self.estimator).copy())
+        attributes = without_context_of_fit(
+            self.with_changes(vars(self.estimator).copy())
+        )
         known, after_failure = vars(self.twin).copy(), attributes.copy()
         self.draws = False
         # From here on no function is called.

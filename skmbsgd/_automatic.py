@@ -255,9 +255,9 @@ def rows_of_block(data):
 
 def norm_sums(data, blocks, standardized):
     """The sums of s and of s^2 over the rows, which come in blocks."""
-    norms = (weighted_norms(*block, standardized) for block in blocks)
+    norms = (weighted_norms(X, weights, standardized) for X, weights in blocks)
     if rows_of_block(data) is None:
-        norms = iter([np.concatenate(list(norms))])
+        norms = (s for s in [np.concatenate(list(norms))])
     sums = np.zeros(2)
     for s in norms:
         sums += s.sum(), np.einsum("i,i", s, s)
@@ -400,8 +400,8 @@ class StreamSchedule(UpdateSchedule):
         super().__init__(stream_rate, {"eta0": eta0})
         self.last_share = last_share
 
-    def rates(self, state, n_updates):
-        rates = super().rates(state, n_updates)
+    def rates(self, state, n_updates, first=0):
+        rates = super().rates(state, n_updates, first)
         rates[-1] *= self.last_share
         return rates
 

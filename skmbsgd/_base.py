@@ -308,7 +308,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         )
 
     def _fit_chunks(self, chunks, X_val, y_val, sample_weight_val, resume, classes):
-        """Train in passes over chunks, from the start or from where a training ended."""
+        """Train in passes over chunks, from the start or from where training ended."""
         self._check_parameters()
         self._check_settings_of_chunks(X_val)
         data = ChunkedData(self, Source(chunks), self.batch_size)
@@ -379,14 +379,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 )
                 + REREADABLE
             )
+        sees_windows = data.is_sparse and not data.source.is_iterator
         if (
             is_unknown
             or to_measure
             or data.weighted
-            or (data.is_sparse and self._has_varied_epochs)
-            and not data.source.is_iterator
+            or (sees_windows and self._has_varied_epochs)
         ):
-            data.survey()
+            data.survey(with_columns=self._standardizes(data.X))
 
     @property
     def _has_varied_epochs(self):
@@ -396,16 +396,18 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _check_iterator(self, classes_are_unknown):
         """Refuse an iterator if the parameters ask for more than one pass."""
-        reasons = {
-            f"max_iter={self.max_iter}: set max_iter=1": self.max_iter > 1,
-            "the classes are not known: pass classes": classes_are_unknown,
-            "eta0='auto': set a number": self._finds_rate,
+        reasons: dict[str, bool] = {
+            f"max_iter={self.max_iter} asks for more (set max_iter=1)": (
+                self.max_iter > 1
+            ),
+            "the classes must be known beforehand (pass classes)": classes_are_unknown,
+            "eta0='auto' reads them beforehand (set a number)": self._finds_rate,
         }
-        reasons = [reason for reason, holds in reasons.items() if holds]
-        if reasons:
+        needed = [reason for reason, holds in reasons.items() if holds]
+        if needed:
             raise ValueError(
-                "chunks is an iterator, which can be read once only, and more is "
-                f"needed because of {'; '.join(reasons)}. {REREADABLE}"
+                "chunks is an iterator, which can be read once only, and "
+                f"{', and '.join(needed)}. {REREADABLE}"
             )
 
     def _begin_passes(self, data):
@@ -416,6 +418,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         state = self._initial_state(
             data, check_random_state(self.random_state), intercept_init=intercept_init
         )
+        vars(state).update(data.columns)
         return self._make_trainer(state, data, make=PassTrainer)
 
     def _publish_pass(self, state, history, unfinished):
@@ -559,14 +562,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         loss = self._make_loss(data.n_outputs)
         columns = None
         if self._standardizes(data.X):
-            (learn_columns_of_chunk if streaming else learn_columns)(state, data)
+            if streaming:
+                learn_columns_of_chunk(state, data)
+            elif state.column_mean is None:
+                learn_columns(state, data)
             columns = standardization_of(state, self.fit_intercept)
         eta0 = self.eta0
         if self._finds_rate:
             eta0 = self._find_rate(state, data, loss, columns, streaming)
-        return self._assemble_trainer(
-            make, state, data, loss, eta0, columns, streaming
-        )
+        return self._assemble_trainer(make, state, data, loss, eta0, columns, streaming)
 
     def _assemble_trainer(self, make, state, data, loss, eta0, columns, streaming):
         """A trainer with the settings of the parameters."""
@@ -631,9 +635,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 state.automatic_rate = math.inf
                 if size == 0.0:
                     return 0.0
-        rate = initial_rate(
-            state, loss, size, n_rows, alpha, batch_size, self.momentum
-        )
+        rate = initial_rate(state, loss, size, n_rows, alpha, batch_size, self.momentum)
         state.automatic_rate = min(state.automatic_rate, rate)
         if streaming:
             state.eta0 = state.automatic_rate

@@ -1,7 +1,7 @@
 """Training data in chunks, which are read anew in each pass."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -9,13 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse, vstack
+from scipy.sparse import csr_array, issparse, vstack
 from sklearn.base import is_classifier
 
-from skmbsgd._data import TrainingData, rescaled, scale_of
+from skmbsgd._columns import learn_blocks, rows_of_part
+from skmbsgd._data import TrainingData, rescaled, rows_of_batch, scale_of
 from skmbsgd._validation import some_rows
 
 UNSCALED = (1.0, 1.0)
+NO_COLUMNS = {"column_mean": None, "column_variance": None, "column_weight": 0.0}
 
 
 class Source:
@@ -160,6 +162,8 @@ class ChunkedData:
         None until the classes are known.
     weighted : bool
         Whether rows have weights, their own or those of their classes.
+    columns : dict
+        Attributes of a TrainingState: statistics of the columns, as far as known.
     first_pass : FirstPass or None
         None before the chunks have been read once.
     targets : TrainingData or None
@@ -172,9 +176,12 @@ class ChunkedData:
     def __init__(self, estimator, source, batch_size):
         self.estimator, self.source = estimator, source
         self.batch_size = batch_size
-        self.first_pass = self.targets = self.opened = None
+        self.first_pass: Any = None
+        self.targets: Any = None
+        self.opened: Any = None
         self.weighted = getattr(estimator, "class_weight", None) is not None
         self.has_weights = False
+        self.columns = NO_COLUMNS
         self.n_outputs: Any = None
 
     def look(self, classes=None):
@@ -206,7 +213,8 @@ class ChunkedData:
         self.dtype = state.coef.dtype
         self.n_outputs, n_features = state.coef.shape
         self.is_sparse = unfinished["is_sparse"]
-        self.X = np.empty((0, n_features), self.dtype)
+        make = csr_array if self.is_sparse else np.empty
+        self.X = make((0, n_features), dtype=self.dtype)
         self.has_weights = unfinished["has_weights"]
 
     # Reading
@@ -271,16 +279,20 @@ class ChunkedData:
         known = self.first_pass
         if weights is not None and known is not None:
             weights = rescaled(weights, *known.given_scale)
+        data = self._data_as_given(X, y, weights)
+        data = self.estimator._weigh_classes(data, training_data=self.classes_alone)
+        if data.sample_weight is None or known is None:
+            return data
+        return data.with_weights(rescaled(data.sample_weight, *known.scale))
+
+    def _data_as_given(self, X, y, weights):
         data = self.estimator._make_data(X, y, weights)
         if data.n_outputs != self.n_outputs:
             raise ValueError(
                 f"y has {data.n_outputs} targets, and that of the first chunk "
                 f"{self.n_outputs}."
             )
-        data = self.estimator._weigh_classes(data, training_data=self.classes_alone)
-        if data.sample_weight is None or known is None:
-            return data
-        return data.with_weights(rescaled(data.sample_weight, *known.scale))
+        return data
 
     @property
     def classes_alone(self):
@@ -288,17 +300,31 @@ class ChunkedData:
         n_classes = len(getattr(self.estimator, "classes_", ()))
         return TrainingData(np.empty((n_classes, 0)), np.arange(n_classes), None)
 
-    def survey(self):
-        """Read the chunks once, without training, to know what FirstPass has."""
+    def survey(self, with_columns=False):
+        """Read the chunks once, without training, to know what FirstPass has.
+
+        At the same time, learn the statistics of the columns if that is asked for; with
+        weights, these must be known before.
+        """
         survey = Survey(self)
+        rows = self._surveyed(survey)
+        if with_columns and not self.weighted:
+            columns, n_features = SimpleNamespace(**NO_COLUMNS), self.X.shape[1]
+            learn_blocks(columns, recut(rows, rows_of_part(n_features)), n_features)
+            self.columns = vars(columns)
+        for _ in rows:
+            pass
+        survey.end()
+
+    def _surveyed(self, survey):
+        """X of each chunk, and no weights, once the survey has seen it."""
         for number, X, y, weights in self._read(0):
             with naming(number, 0):
                 if self.n_outputs is None:
                     survey.add_labels(y, weights)
                 else:
-                    data = self.estimator._make_data(X, y, None)
-                    survey.add(data.y, weights)
-        survey.end()
+                    survey.add(self._data_as_given(X, y, None).y, weights)
+            yield X, None
 
     # As TrainingData
 
@@ -313,9 +339,7 @@ class ChunkedData:
         return self.first_pass.longest
 
     def rows_of_batch(self, batch_size):
-        return TrainingData.rows_of_batch(
-            SimpleNamespace(n_rows=self.n_rows_at_once), batch_size
-        )
+        return rows_of_batch(batch_size, self.n_rows_at_once)
 
     def batches(self, batch_size):
         # The last batches of all chunks are weighed as they come.
@@ -355,8 +379,8 @@ class ChunkedData:
                 first = stop
 
         def sample():
-            X, weights = zip(*picked, strict=True)
-            X = vstack(X, format="csr") if self.is_sparse else np.concatenate(X)
+            rows, weights = zip(*picked, strict=True)
+            X = vstack(rows, format="csr") if self.is_sparse else np.concatenate(rows)
             return X, np.concatenate(weights)
 
         return (chunks() if n_rows is None else recut(chunks(), n_rows)), sample
@@ -430,7 +454,7 @@ class Survey:
         targets = TrainingData(
             np.empty((sum(lengths), 0)),
             np.concatenate(self.targets),
-            SimpleNamespace(n_outputs=data.n_outputs),  # type: ignore[arg-type]
+            SimpleNamespace(n_outputs=data.n_outputs),
             np.concatenate(self.weights) if self.weights else None,
         )
         targets, data.first_pass.given_scale = with_scale(targets)
@@ -470,7 +494,7 @@ def is_empty(chunk):
     return n_rows == (0,)
 
 
-def recut(chunks: Iterable[tuple], n_rows):
+def recut(chunks, n_rows):
     """X and weights in blocks of so many rows, whatever the chunks they come in."""
     pieces: list[tuple] = []
     n_missing = n_rows
@@ -485,7 +509,9 @@ def recut(chunks: Iterable[tuple], n_rows):
                 yield joined([*pieces, piece])
                 pieces, n_missing = [], n_rows
             else:  # Users may write the next chunk over it.
-                pieces.append(tuple(part if part is None else part.copy() for part in piece))
+                pieces.append(
+                    tuple(part if part is None else part.copy() for part in piece)
+                )
     if pieces:
         yield joined(pieces)
 

@@ -127,11 +127,10 @@ class TrainingData:
 
     def rows_of_batch(self, batch_size):
         """The number of rows of a batch, `batch_size` as in the estimators."""
-        return self.n_rows if batch_size == "full" else min(batch_size, self.n_rows)
+        return rows_of_batch(batch_size, self.n_rows)
 
     def batches(self, batch_size):
-        """The number of batches of an epoch, and the share of the others the last has.
-        """
+        """The number of batches, and the last one's size as a share of the others'."""
         n_rows = self.rows_of_batch(batch_size)
         return -(-self.n_rows // n_rows), ((self.n_rows - 1) % n_rows + 1) / n_rows
 
@@ -141,7 +140,7 @@ class TrainingData:
             yield self.select(self.X), self.select(self.sample_weight)
             return
         for start in range(0, self.n_rows, n_rows):
-            rows = slice(start, start + n_rows)
+            rows: Any = slice(start, start + n_rows)
             if self.rows is not None:
                 rows = self.rows[rows]
             weights = self.sample_weight
@@ -186,6 +185,11 @@ class TrainingData:
         order = self.order() if order is None else order
         parts = (self.X, order, self.targets, self.sample_weight, model)
         return CSRRows(*parts) if issparse(self.X) else dense_rows(*parts, member)
+
+
+def rows_of_batch(batch_size, n_rows):
+    """The number of rows of a batch, of so many that are at hand."""
+    return n_rows if batch_size == "full" else min(batch_size, n_rows)
 
 
 def scale_of(weights):

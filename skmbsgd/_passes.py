@@ -1,6 +1,5 @@
 """Training in passes over chunks, and what it takes to resume it."""
 
-import math
 import zlib
 from numbers import Integral, Real
 from typing import Any
@@ -10,10 +9,10 @@ import numpy as np
 from skmbsgd._baseline import loss_of_best_constant, loss_of_constant, loss_of_zero
 from skmbsgd._chunks import FirstPass
 from skmbsgd._engine.epoch import begin_epoch, compute_loss, end_epoch, run_part
-from skmbsgd._state import TrainingState, make_model_at_rest
+from skmbsgd._state import make_model_at_rest
 from skmbsgd._stored import fault_of_stored
 from skmbsgd._threads import members_of_threads, rows_of_members, run_in_threads
-from skmbsgd._trainer import History, Trainer, seed_of_epoch
+from skmbsgd._trainer import Trainer, seed_of_epoch
 
 # Attributes that a later pass depends on
 OF_CYCLES = ("peak", "length", "epoch", "highest", "ends", "judged")
@@ -37,6 +36,8 @@ class PassTrainer(Trainer):
         before `train`. See `unfinished`.
     """
 
+    make_patience: Any
+    publish: Any
     unfinished: Any = None
 
     def __init__(self, state, data, *args, batch_size, **settings):
@@ -44,7 +45,10 @@ class PassTrainer(Trainer):
         self.batch_size_asked = batch_size
 
     def _make_rows(self):
-        self.state.continue_under(self.penalty)
+        state, penalty = self.state, self.penalty
+        # Positions that training has left are good, whatever their thresholds are.
+        if state.positions is None or state.penalty != (penalty.l2, penalty.l1):
+            state.continue_under(penalty)
         self.members = members_of_threads(self.state, self.make_model, self.n_threads)
         self.model = self.members[0][0]
 
@@ -71,7 +75,14 @@ class PassTrainer(Trainer):
             totals = run_in_threads(
                 run_part,
                 [
-                    (of_thread, self.loss, rates_of_part, batch_size, first_averaged, total)
+                    (
+                        of_thread,
+                        self.loss,
+                        rates_of_part,
+                        batch_size,
+                        first_averaged,
+                        total,
+                    )
                     for of_thread, total in zip(rows, totals, strict=True)
                 ],
             )
@@ -127,8 +138,7 @@ class PassTrainer(Trainer):
         return rows
 
     def _learn_from_targets(self):
-        """Work out what follows from all of the targets, if there are, and forget them.
-        """
+        """Work out what follows from all targets, if they are there; forget them."""
         if self.data.targets is None:
             return
         known, targets, best = self.data.first_pass, self.data.targets, loss_of_zero
@@ -249,9 +259,7 @@ def copied(value):
 
 def checksum(coef, intercept):
     """By which edited weights are known."""
-    return zlib.crc32(
-        np.ascontiguousarray(intercept), zlib.crc32(np.ascontiguousarray(coef))
-    )
+    return zlib.crc32(intercept.tobytes(), zlib.crc32(coef.tobytes()))
 
 
 def seed_of_part(seed, epoch, number):

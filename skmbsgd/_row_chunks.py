@@ -59,7 +59,8 @@ def row_chunks(
 
     Consecutive rows are read together, and these chunks come in random order, a new one
     at each pass. So a file is read in long stretches, once per pass, where `fit` would
-    read it row by row. Only one chunk is in the memory at a time.
+    read it row by row. Two chunks are in the memory at a time: the one that is trained
+    on, until the next one has been read.
 
     Parameters
     ----------

@@ -65,9 +65,7 @@ def members_of_threads(state, make_model, n_threads):
         return [(make_model(state), None)]
     models = [make_model(state if i == 0 else state.copy()) for i in range(n_threads)]
     team = Team(n_threads, models[0].gradients.nbytes)
-    return [
-        (model, Member(team, i, model.gradients)) for i, model in enumerate(models)
-    ]
+    return [(model, Member(team, i, model.gradients)) for i, model in enumerate(models)]
 
 
 def rows_of_members(data, members, *, in_blocks):
