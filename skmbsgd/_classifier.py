@@ -31,8 +31,13 @@ from skmbsgd._engine.losses import (
     SquaredError,
     SquaredHinge,
 )
-from skmbsgd._sklearn import StrOptions, check_partial_fit_first_call
+from skmbsgd._sklearn import (
+    StrOptions,
+    check_partial_fit_first_call,
+    with_checked_parameters,
+)
 from skmbsgd._typing import (
+    Chunks,
     EpochsDrop,
     MatrixLike,
     Method,
@@ -300,6 +305,56 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         self._partial_fit(X, y, sample_weight, classes)
         return self
 
+    @appears_at_once
+    @with_checked_parameters
+    @with_shared_parts
+    def fit_chunks(
+        self,
+        chunks: Chunks,
+        *,
+        classes: ArrayLike | None = None,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train in passes over chunks of data that need not fit into the memory.
+
+        <CHUNKS_SUMMARY>
+
+        Parameters
+        ----------
+        <CHUNKS>
+        classes : array-like of shape (n_classes,), default=None
+            All labels that the chunks can hold. None reads all chunks once beforehand
+            to learn them.
+        <CHUNKS_VALIDATION>
+
+        <CHUNKS_NOTES>
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmbsgd import MiniBatchSGDClassifier
+        >>> def chunks(epoch):
+        ...     for month in range(5):  # as if read from a file for each month
+        ...         X = np.random.default_rng(month).normal(size=(200, 3))
+        ...         yield X, X[:, 0] > 0
+        >>> model = MiniBatchSGDClassifier(
+        ...     learning_rate="step", eta0=0.1, epochs_drop=5, max_iter=20, tol=None,
+        ...     random_state=0,
+        ... )
+        >>> model = model.fit_chunks(chunks, classes=[False, True])
+        >>> model.n_iter_, model.t_  # passes, and updates: 7 in each chunk
+        (20, 700)
+        >>> model.predict([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+        array([ True, False])
+        """
+        if classes is not None:
+            check_labels(classes, "classes")
+        self._fit_chunks(chunks, X_val, y_val, sample_weight_val, resume, classes)
+        return self
+
     def _check_settings(self):
         super()._check_settings()
         if isinstance(self.class_weight, dict):
@@ -360,6 +415,12 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                 f"A classifier needs samples of at least 2 classes, got {n_classes}: "
                 f"{self.classes_}."
             )
+
+    def _labels_of(self, y):
+        """The labels that y has, and for each of its entries which it is."""
+        with refused_as_labels("y"):
+            check_classification_targets(y)
+            return np.unique(y, return_inverse=True)
 
     def _make_data(self, X, y, sample_weight):
         with refused_as_labels("y"):

@@ -19,8 +19,9 @@ from skmbsgd._engine.losses import (
     SquaredEpsilonInsensitive,
     SquaredError,
 )
-from skmbsgd._sklearn import StrOptions
+from skmbsgd._sklearn import StrOptions, with_checked_parameters
 from skmbsgd._typing import (
+    Chunks,
     EpochsDrop,
     MatrixLike,
     PenaltyName,
@@ -224,6 +225,44 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         if self._is_trained():
             self._check_learnt()
         self._partial_fit(X, y, sample_weight)
+        return self
+
+    @appears_at_once
+    @with_checked_parameters
+    @with_shared_parts
+    def fit_chunks(
+        self,
+        chunks: Chunks,
+        *,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train in passes over chunks of data that need not fit into the memory.
+
+        <CHUNKS_SUMMARY>
+
+        Parameters
+        ----------
+        <CHUNKS>
+        <CHUNKS_VALIDATION>
+
+        <CHUNKS_NOTES>
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmbsgd import MiniBatchSGDRegressor
+        >>> def chunks(epoch):
+        ...     for month in range(5):  # as if read from a file for each month
+        ...         X = np.random.default_rng(month).normal(size=(200, 2))
+        ...         yield X, X @ [1.0, -2.0]
+        >>> model = MiniBatchSGDRegressor(alpha=0.0, random_state=0)
+        >>> model.fit_chunks(chunks).coef_.round(2)
+        array([ 1., -2.])
+        """
+        self._fit_chunks(chunks, X_val, y_val, sample_weight_val, resume, None)
         return self
 
     def _learn_outputs(self, y, classes=None):

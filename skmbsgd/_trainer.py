@@ -110,9 +110,7 @@ class Trainer:
         self.make_schedule = make_schedule
         self.eta0 = eta0
         self.schedule = make_schedule(eta0)
-        self.batch_size = (
-            data.n_rows if batch_size == "full" else min(batch_size, data.n_rows)
-        )
+        self.batch_size = data.rows_of_batch(batch_size)
         self.shuffle = shuffle
         self.average = int(average)
         self.momentum = momentum
@@ -167,9 +165,7 @@ class Trainer:
             The state at the end; with validation, with the weights of the best epoch.
         """
         self.validation = validation
-        self.best_state = None
-        self._begin_history()
-        self.start = self._objective_at_start()
+        self._begin()
         cut_short = False
         # Those before training began anew do not count.
         while len(self.history.loss_curve) < max_iter:
@@ -181,17 +177,30 @@ class Trainer:
             if verbose:
                 self.history.report_epoch(time.perf_counter() - started)
             finished = self._is_finished(patience, objective, to_minimise)
+            self._end_epoch(patience, finished)
             if task.end_epoch(self.snapshot) or finished:
                 break
         else:
             cut_short = patience.tol is not None
-        self.store()
-        self._keep_last_if_none()
-        state = self.state
-        if self.best_state is not None:
-            state = state.with_weights_of(self.best_state)
+        state = self._state_to_keep()
         warn_of(self._fault_of(state, patience, cut_short))
         return state
+
+    def _begin(self):
+        """Prepare for the first epoch."""
+        self.best_state = None
+        self._begin_history()
+        self.start = self._objective_at_start()
+
+    def _end_epoch(self, patience, finished):
+        """Do what is to be done after each epoch, `finished` being the last one."""
+
+    def _state_to_keep(self):
+        """The state to predict with, if training ends here."""
+        self.store()
+        if self.best_state is None:
+            return self.state
+        return self.state.with_weights_of(self.best_state)
 
     def _objective_at_start(self):
         """What training is to fall from; inf if that is not positive."""
@@ -238,11 +247,6 @@ class Trainer:
         if self.history.add_score(score, loss, is_candidate):
             self.best_state = self.state.copy()
         return -score
-
-    def _keep_last_if_none(self):
-        """Let the weights be the best that a first cycle cut short has left."""
-        if self.validation is not None and self.best_state is None:
-            self.history.best_validation_score = self.history.validation_scores[-1]
 
     def _is_finished(self, patience, objective, to_minimise):
         """Whether training has come to its end by itself."""
@@ -303,10 +307,9 @@ class Trainer:
         state, before = self.state, self.state.highest_loss
         objective = self.run_epoch()
         if state.highest_loss > RISE_TO_LOOK_AT * before:
-            self.store()
             # A batch tells its loss before its update: the last update, or the only
             # one, would go unnoticed.
-            after = mean_loss(self.data, self.loss, state.coef, state.intercept)
+            after = compute_loss(self.data.rows_for(self.model), self.loss)
             self._refuse_rise(max(before, loss_of_zero(self.loss, self.data)), after)
         return objective
 
@@ -339,13 +342,18 @@ class Trainer:
 
     def _run(self, rows, rates, batch_size):
         """Have the engine run an epoch, and set the clocks forward."""
-        state, n_rows = self.state, rows[0].order.n_rows
+        n_rows = rows[0].order.n_rows
         n_batches = -(-n_rows // batch_size)
         self.rates = rates if len(rates) > 1 else np.full(n_batches, rates[0])
         self.first_averaged_batch = self._first_averaged_batch(batch_size, n_rows)
         data_loss = run_epoch_in_threads(
             rows, self.loss, rates, batch_size, self.first_averaged_batch
         )
+        return self._count_epoch(data_loss, rates, n_batches, n_rows)
+
+    def _count_epoch(self, data_loss, rates, n_batches, n_rows):
+        """Set the clocks forward after an epoch of finite numbers."""
+        state = self.state
         objective = data_loss + self.model.penalty_value
         with np.errstate(over="ignore"):  # numbers of float64 stored in float32
             is_finite = math.isfinite(objective) and self.model.is_finite()
@@ -381,8 +389,12 @@ class Trainer:
 
     def epochs_of_patience(self, n_iter_no_change):
         """So many epochs without progress that momentum cannot explain them."""
-        n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         n_batches = -(-self.data.n_rows // self.batch_size)
+        return self.epochs_of_updates(n_iter_no_change, n_batches)
+
+    def epochs_of_updates(self, n_iter_no_change, n_batches):
+        """The same for epochs of so many batches."""
+        n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         return max(n_iter_no_change, math.ceil(n_updates / n_batches))
 
     def _fault_of(self, state, patience, cut_short):
@@ -419,11 +431,14 @@ class Trainer:
         coef = coef.astype(np.float64)
         return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
 
-    def _first_averaged_batch(self, batch_size, n_rows):
-        """The batch of the epoch from which on updates are averaged; -1 for none."""
+    def _first_averaged_batch(self, batch_size, n_rows, n_before=0):
+        """The batch from which on updates are averaged; -1 for none.
+
+        `n_before` rows of the epoch come before these.
+        """
         if self.state.average_coef is None:
             return -1
-        n_missing = max(self.average - self.state.n_samples, 1)
+        n_missing = max(self.average - self.state.n_samples - n_before, 1)
         return -1 if n_missing > n_rows else -(-n_missing // batch_size) - 1
 
     def store(self):
@@ -515,7 +530,11 @@ class History:
             attributes["validation_scores_"] = list(self.validation_scores)
             attributes["validation_losses_"] = list(self.validation_losses)
         if self.validation_scores:
-            attributes["best_validation_score_"] = self.best_validation_score
+            # Without any candidate the last weights are kept.
+            has_best = math.isfinite(self.best_validation_score)
+            attributes["best_validation_score_"] = (
+                self.best_validation_score if has_best else self.validation_scores[-1]
+            )
         return attributes
 
     def report_epoch(self, seconds):

@@ -159,6 +159,27 @@ cdef class CSRModel(Model):
                         self.records[self.active[i] * self.stride + 1 + k], u)
             first = stop
 
+    def lost_by_store(self):
+        if self.coef.dtype == np.float64 and self.average_coef is None:
+            return {}
+        columns = np.sort(self.active_array[: self.n_active])
+        return {
+            "columns": columns,
+            "records": self.view_of_records()[columns],
+            "intercepts": self.b_array.copy(),
+        }
+
+    def restore(self, arrays):
+        if not arrays:
+            return
+        records, columns = self.view_of_records(), arrays["columns"]
+        records[self.active_array[: self.n_active]] = 0.0
+        records[columns] = arrays["records"]
+        self.n_active = len(columns)
+        self.active_array[: self.n_active] = columns
+        self.active_sorted = True
+        self.b_array[:] = arrays["intercepts"]
+
     def is_finite(self):
         # What is added up is finite in the precision of the state if the sums are.
         dtype = self.coef.dtype
@@ -184,21 +205,64 @@ cdef class CSRModel(Model):
         if not self.active_sorted:
             self.active_array[: self.n_active].sort()
             self.active_sorted = True
-        self.n_batches = n_batches
-        self.rates_array = np.array(np.broadcast_to(learning_rates, n_batches))
-        self.rates = <const double*><size_t>self.rates_array.ctypes.data
-        self.first_averaged_batch = first_averaged_batch
         size = min(n_batches, self.window_size)
         if self.window is None or self.window.size != size:
             averaged = self.average_coef is not None
             self.window = Window(self.rule, self.penalty, size, averaged)
         self.batch = 0
+        self.expect(learning_rates, n_batches, first_averaged_batch)
         self.begin_window()
 
+    cdef void expect(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch,
+    ):
+        """Foresee so many batches from now on."""
+        self.first_batch = self.batch
+        self.n_batches = n_batches
+        self.first_averaged_batch = first_averaged_batch
+        self.rate_stays = learning_rates.shape[0] == 1
+        # Rates that stay are given for a window, whichever it is.
+        n_rates = min(n_batches, self.window.size) if self.rate_stays else n_batches
+        self.rates_array = np.array(np.broadcast_to(learning_rates, n_rates))
+        self.rates = <const double*><size_t>self.rates_array.ctypes.data
+
+    cdef int begin_part(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch,
+    ) except -1:
+        cdef Py_ssize_t batch = self.batch - self.first_batch
+        cdef bint lasts = n_batches <= self.n_batches - batch
+        cdef bint averages_alike = first_averaged_batch == max(
+            0, min(self.first_averaged_batch - batch, n_batches))
+        if lasts and averages_alike and self.has_rates(learning_rates, n_batches):
+            return 0
+        # Some windows are made of all that was foreseen when they began.
+        ends = (self.window.are_equal or self.window.signed is not None
+                or not averages_alike)
+        if ends:
+            self.bring_all_up_to_date()
+        self.expect(learning_rates, n_batches, first_averaged_batch)
+        if ends:
+            self.begin_window()
+        return 0
+
+    cdef bint has_rates(self, const double[:] learning_rates, Py_ssize_t n_batches):
+        """Whether these are the rates foreseen for so many batches from now on."""
+        cdef Py_ssize_t i, batch = self.batch - self.first_batch
+        cdef bint differ = learning_rates.shape[0] > 1
+        for i in range(n_batches if differ or not self.rate_stays else 1):
+            if (self.rates[0 if self.rate_stays else batch + i]
+                    != learning_rates[i if differ else 0]):
+                return False
+        return True
+
     cdef void begin_window(self) noexcept nogil:
+        cdef Py_ssize_t batch = self.batch - self.first_batch
         self.window.begin(
-            self.rates + self.batch, min(self.window.size, self.n_batches - self.batch),
-            self.first_averaged_batch - self.batch, self.threshold)
+            self.rates + (0 if self.rate_stays else batch),
+            min(self.window.size, self.n_batches - batch),
+            self.first_averaged_batch - batch, self.threshold)
 
     cdef int begin_batch(self) except -1 nogil:
         if self.window.now == self.window.size:

@@ -69,6 +69,12 @@ cdef class Model:
 
     # All of these may take long, and check for signals.
 
+    cdef int begin_part(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch,
+    ) except -1:
+        """Prepare for a part of an epoch, of which now all is known for certain."""
+
     cdef int begin_batch(self) except -1 nogil:
         """Prepare for a batch: all gradients are 0."""
 
@@ -92,6 +98,18 @@ cdef class Model:
 
     def store(self):
         """Write weights, velocities and means into the arrays of the state."""
+
+    def lost_by_store(self):
+        """Copies of what the arrays of the state do not hold to the last bit.
+
+        Returns
+        -------
+        arrays : dict of ndarray
+        """
+        return {}
+
+    def restore(self, arrays):
+        """Take up what `lost_by_store` has told of a model with the same state."""
 
 
 cdef class DenseModel(Model):
@@ -249,6 +267,12 @@ cdef class StandardizedModel(DenseModel):
         self.centred_b = <void*><size_t>self.centred_intercept.ctypes.data
         for output in range(self.n_outputs):
             self.centred_intercept[output] += self.shift(output)
+
+    def lost_by_store(self):
+        return {"centred_intercept": self.centred_intercept.copy()}
+
+    def restore(self, arrays):
+        self.centred_intercept[:] = arrays["centred_intercept"]
 
     cdef int step(self, double learning_rate) except -1 nogil:
         cdef Py_ssize_t output
