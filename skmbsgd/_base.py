@@ -629,7 +629,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _make_trainer(self, state, data, streaming=False, make=Trainer):
         loss = self._make_loss(data.n_outputs)
-        penalty = self._make_penalty()
         columns = None
         if self._standardizes(data.X):
             if streaming:
@@ -648,7 +647,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             state,
             data,
             loss,
-            PENALTIES[self.penalty](self.alpha, self.l1_ratio),
+            self._make_penalty(),
             self._schedule_maker(data, loss, streaming),
             eta0,
             begins_anew=self._finds_rate and not streaming,

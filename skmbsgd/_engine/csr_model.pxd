@@ -61,3 +61,5 @@ cdef class CSRModel(Model):
 
 
 cdef Py_ssize_t record_stride(Py_ssize_t n_numbers) noexcept
+cdef object rows_of_records(
+    array, const double* records, Py_ssize_t n, Py_ssize_t stride)

@@ -195,6 +195,11 @@ cdef class CSRModel(Model):
                 return False
         return True
 
+    def view_of_records(self):
+        """The records as an array of shape (n_features, stride)."""
+        return rows_of_records(
+            self.records_array, self.records, self.n_features, self.stride)
+
     # The epoch
 
     cdef void begin_epoch(
@@ -483,6 +488,14 @@ cdef void add_multiple(
     else:
         for k in range(K):
             z[k] += x * soft_threshold(positions[k], u)
+
+
+cdef object rows_of_records(
+    array, const double* records, Py_ssize_t n, Py_ssize_t stride
+):
+    """Records that begin somewhere in an array, as an array of shape (n, stride)."""
+    start = (<size_t>records - <size_t>array.ctypes.data) // 8
+    return array[start : start + n * stride].reshape(n, stride)
 
 
 cdef Py_ssize_t record_stride(Py_ssize_t n_numbers) noexcept:

@@ -25,7 +25,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.catch_up cimport Map, Window, aligned
-from skmbsgd._engine.csr_model cimport index, record_stride
+from skmbsgd._engine.csr_model cimport index, record_stride, rows_of_records
 from skmbsgd._engine.penalties cimport Penalty, soft_threshold
 from skmbsgd._engine.prefetch cimport prefetch
 from skmbsgd._engine.rules cimport Rule
@@ -399,9 +399,8 @@ cdef class CSRStream:
 
     def view_of_records(self):
         """The records as an array of shape (n_features, stride)."""
-        start = (<size_t>self.records - <size_t>self.records_array.ctypes.data) // 8
-        size = self.n_features * self.stride
-        return self.records_array[start : start + size].reshape(-1, self.stride)
+        return rows_of_records(
+            self.records_array, self.records, self.n_features, self.stride)
 
     # Coordinates
 
