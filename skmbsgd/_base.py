@@ -67,6 +67,7 @@ from skmbsgd._stream import (
     WholeModel,
     begin_csr_stream,
     compressed,
+    intercept_shown,
     whole_state,
     without_columns,
 )
@@ -343,7 +344,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             stream is not None
             and "coef_" not in vars(self)
             and (stream.shown is None or stream.shows_what_it_is())
-            and np.array_equal(self.intercept_, stream.intercept)
+            and np.array_equal(self.intercept_, intercept_shown(self._resumption))
             and stream.n_outputs == data.n_outputs
             and (stream.penalty.l1, stream.penalty.l2) == (penalty.l1, penalty.l2)
             and stream.rule.momentum == self.momentum
@@ -1008,6 +1009,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             stored = {**stored, "velocity": np.zeros(shape, dtype)}
         state = TrainingState(**{**public, **stored}).copy()
         if not state.shows(**public):
+            if state.n_averaged > 0:
+                # Training goes on from the means, whatever the positions are.
+                state.positions = None
             state = replace(state, **public)
             state.end_average()
         if n_outputs != len(state.coef):
@@ -1156,7 +1160,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         super().__setstate__(state)
         arrays = vars(self).get("_streamed")
         if arrays is not None:
-            self._streamed = CSRStream.of_arrays(arrays), self.intercept_
+            stream = CSRStream.of_arrays(arrays)
+            self._streamed = stream, stream.intercept
+            if np.array_equal(self.intercept_, stream.intercept):
+                self.intercept_ = stream.intercept  # and nobody else's
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

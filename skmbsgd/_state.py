@@ -119,6 +119,7 @@ class TrainingState:
         strengths = penalty.l2, penalty.l1
         if not penalty.has_positions:
             self.positions = None
+            self.threshold = np.zeros(2)
         elif self.penalty != strengths or not self._are_weights_of_positions(penalty):
             self.positions = self.coef.astype(np.float64)
             self.threshold = np.zeros(2)

@@ -135,6 +135,13 @@ def without_columns(state):
     }
 
 
+def intercept_shown(stored):
+    """The intercepts to predict with."""
+    if stored["n_averaged"] == 0:
+        return stored["intercept"]
+    return stored["average_intercept"].astype(stored["intercept"].dtype)
+
+
 def begin_csr_stream(state, n_features, penalty, momentum, nesterov):
     """A stream of CSR chunks that goes on from a state, of all columns or of none.
 

@@ -349,6 +349,7 @@ cdef class CSRStream:
             "shape": (self.n_outputs, self.n_features),
             "dtype": self.dtype.str,
             "averaged": bool(self.averaged),
+            "window_size": self.window.size,
             "momentum": self.rule.momentum,
             "rule": self.rule.name,
             "l1": self.penalty.l1,
@@ -376,7 +377,7 @@ cdef class CSRStream:
         rule = Rule(rest["rule"], rest["momentum"])
         stream = cls(
             rule, penalty, rest["shape"], rest["dtype"], rest["averaged"],
-            rest["first_threshold"])
+            rest["first_threshold"], rest["window_size"])
         stream.restore(rest)
         return stream
 
@@ -389,7 +390,8 @@ cdef class CSRStream:
         records[columns, CLOCK] = stored["clocks"]
         records[columns, NUMBERS:end] = stored["numbers"]
         self.has_begun_to_average = stored["has_begun_to_average"]
-        self.window.average_from(stored["first_averaged"])
+        if self.has_begun_to_average:
+            self.window.average_from(stored["first_averaged"])
         for rate in stored["rates"]:
             self.rates[self.window.now] = rate
             self.window.append(rate)
