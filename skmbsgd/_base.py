@@ -38,6 +38,7 @@ from skmbsgd._checks import (
     fits_float64,
     float_types_for,
     read_numbers,
+    takes_one_argument,
 )
 from skmbsgd._columns import (
     learn_columns,
@@ -484,6 +485,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                     f"{name} must be a number that float64 can hold, at most "
                     f"{np.finfo(np.float64).max}: choose a smaller one."
                 )
+        if callable(self.learning_rate) and not takes_one_argument(self.learning_rate):
+            raise ValueError(
+                "The callable learning_rate must take one argument, the epoch 0, 1, 2, "
+                "...: write the rate as a formula of the epoch. Where a function of "
+                "epoch and rate for Keras's LearningRateScheduler returns rate * 0.9, "
+                "use lambda epoch: 0.1 * 0.9**epoch, with 0.1 as the first rate."
+            )
         if self.learning_rate == "optimal" and self.alpha == 0:
             raise ValueError(
                 "alpha must be > 0 with learning_rate='optimal', which computes the "

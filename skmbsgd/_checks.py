@@ -1,5 +1,6 @@
 """Checks of what users pass, where scikit-learn has none."""
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping, Set
 from numbers import Number, Real
@@ -142,6 +143,17 @@ def are_epochs(epochs_drop):
     # scikit-learn takes a 0-d array for a sequence, and leaves its range unchecked.
     number = np.asarray(epochs_drop).item()
     return is_finite_and_not_negative(number) and number != 0
+
+
+def takes_one_argument(function):
+    """Whether a function can be called with one argument, as far as it tells."""
+    try:
+        inspect.signature(function).bind(0)
+    except TypeError:
+        return False
+    except ValueError:  # Some functions written in C do not tell.
+        return True
+    return True
 
 
 def is_finite_and_not_negative(value):
