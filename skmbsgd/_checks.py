@@ -51,7 +51,7 @@ def check_compressed(X, n_vectors, n_indices):
         if array.ndim != 1 or (array is not X.data and array.dtype.kind not in "iu"):
             raise ValueError(
                 "The sparse X is malformed: data, indices and indptr must have 1 "
-                "dimension, the last two of integers."
+                "dimension, and the last two must hold integers."
             )
     check_same_length(indices, X.data)
     if (
@@ -61,8 +61,8 @@ def check_compressed(X, n_vectors, n_indices):
         or np.any(indptr[1:] < indptr[:-1])
     ):
         raise ValueError(
-            "The sparse X is malformed: its indptr must begin with 0, never fall, end "
-            f"within the data and have {n_vectors + 1} entries."
+            "The sparse X is malformed: its indptr must begin with 0, must not "
+            f"decrease, must end within the data and have {n_vectors + 1} entries."
         )
     check_range(indices[: indptr[-1]], n_indices)
 
@@ -100,9 +100,9 @@ def check_labels(labels, name):
     n_missing = sum(map(is_missing, labels.flat))
     if n_missing > 0:
         raise ValueError(
-            f"{name} has missing values (None, NaN or NA), {n_missing} of "
-            f"{labels.size} labels: leave out their rows, or give them a label of "
-            "their own."
+            f"{name} has missing values (None, NaN or NA): {n_missing} of "
+            f"{labels.size} labels. Remove their rows, or give them a label of their "
+            "own."
         )
     first = labels.flat[0]
     if isinstance(first, (Number, np.generic)):

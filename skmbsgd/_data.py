@@ -117,7 +117,7 @@ class TrainingData:
         if largest == 0.0:
             raise ValueError(
                 "All sample weights of the training rows or of the validation rows are "
-                "zero, by themselves or times those of the classes: no sample is left."
+                "zero, alone or multiplied by the class weights, so no sample is left."
             )
         weights = weights / largest  # so that no sum overflows
         # Weights of other rows need not be numbers in this unit.

@@ -114,7 +114,7 @@ def custom(epoch, learning_rate):
     try:
         rate = learning_rate(epoch)
     except Exception as error:
-        error.add_note(f"This came from the callable learning_rate({epoch}).")
+        error.add_note(f"The call learning_rate({epoch}) raised this error.")
         raise
     if not is_finite_and_not_negative(rate):
         raise ValueError(

@@ -21,13 +21,13 @@ def fault_of_stored(stored):
     fault : str or None
     """
     if not isinstance(stored, dict):
-        return f"it is of type {type(stored).__name__}, and no dict"
+        return f"it is of type {type(stored).__name__}, not a dict"
     unknown = stored.keys() - TrainingState.__dataclass_fields__.keys()
     if unknown:
-        return f"it has entries that nobody knows, {unknown}"
+        return f"it has unknown entries, {unknown}"
     velocity = stored.get("velocity")
     if not isinstance(velocity, np.ndarray) or velocity.ndim != 2:
-        return "velocity is no array of 2 dimensions"
+        return "velocity is not an array of 2 dimensions"
     if velocity.dtype not in (np.float32, np.float64):
         return f"velocity is of type {velocity.dtype}"
     faults = itertools.chain(faults_of_numbers(stored), faults_of_arrays(stored))
@@ -88,4 +88,4 @@ def faults_of_arrays(stored):
             continue
         is_array = isinstance(array, np.ndarray)
         if not is_array or array.shape != shape or array.dtype != kind:
-            yield f"{name} is no array of shape {shape} and type {kind}"
+            yield f"{name} is not an array of shape {shape} and type {kind}"
