@@ -424,7 +424,7 @@ class LearningRateRangeDisplay:
     -----
     The test is due to Smith [1]_ [2]_. The exponential growth and the smoothing come
     from fastai [3]_, which also uses a tenth of the rate at the minimum as one of its
-    suggestions. With losses :math:`l_1, l_2, \\dots` and a `smoothing` of
+    suggestions. With losses :math:`l_1, l_2, \\ldots` and a `smoothing` of
     :math:`\\beta`, the smoothed loss is the exponential moving average with the bias
     correction of Adam [4]_,
 

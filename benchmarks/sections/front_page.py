@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
@@ -65,12 +66,13 @@ def run(report, effort, source=SOURCE):
     )
     report.paragraph(
         f"{source.title}: {len(X):,} rows to train on, {len(X_test):,} held out, "
-        f"{X.shape[1]} standardised columns. Each point is a fit that ends after 1, 2, "
-        f"4, ... iterations; the large one is the fit with all defaults. "
+        f"{X.shape[1]} standardised columns. A small point is a fit that ends after 1, "
+        "2, 4, ... iterations; the large point is the fit with default parameters "
+        "(SGDClassifier with the log loss). "
         f"{circumstances(effort)}"
     )
     report.table(
-        "Fits with all defaults",
+        "Fits with default parameters",
         ["solver", "seconds", "iterations", "log loss on held-out rows"],
         [
             [name, digits(float(seconds), 2), n_done, loss]
@@ -90,29 +92,39 @@ def seconds_of_fit(model, X, y):
 
 def picture(rows):
     """Held-out loss against seconds; the fit with all defaults is marked."""
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.subplots()
-    for i, estimator in enumerate(ESTIMATORS):
-        points = [
-            (float(seconds), float(loss), iterations)
+    for i, solver in enumerate(ESTIMATORS):
+        points = {
+            iterations: (float(seconds), float(loss))
             for name, iterations, _, seconds, loss in rows
-            if name == estimator
-        ]
-        [(*default, _)] = [point for point in points if point[2] == "default"]
+            if name == solver
+        }
+        default = points.pop("default")
         # Beyond the end that a fit finds by itself, more iterations are the same fit.
-        cut_short = [point for point in points if point[0] < 0.95 * default[0]]
-        seconds, losses, _ = zip(*cut_short, (*default, 0), strict=True)
-        colour, marker = COLOURS[i], MARKERS[i]
-        axes.plot(
-            seconds, losses, marker=marker, color=colour, markersize=4, label=estimator
+        cut_short = [point for point in points.values() if point[0] < 0.95 * default[0]]
+        style = {"marker": MARKERS[i], "color": COLOURS[i]}
+        axes.plot(*zip(*cut_short, default, strict=True), **style, markersize=4)
+        axes.plot(*default, **style, markersize=9, label=solver)
+        axes.annotate(
+            f"{digits(default[0], 2)} s",
+            default,
+            xytext=(0, -8),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            color=COLOURS[i],
         )
-        axes.plot(*default, marker=marker, color=colour, markersize=11)
     axes.set(
         xscale="log",
-        xlabel="seconds of fit, one core",
+        xlabel="seconds of fit (one core)",
         ylabel="log loss, held-out flights",
     )
+    axes.xaxis.set_major_locator(LogLocator(subs=[1, 2, 5]))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(y=0.15)  # room for the annotations
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return figure
