@@ -16,7 +16,16 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-SECTIONS = ["no_tuning", "dense", "sparse", "streams", "quality", "scaling", "memory"]
+SECTIONS = [
+    "front_page",
+    "no_tuning",
+    "dense",
+    "sparse",
+    "streams",
+    "quality",
+    "scaling",
+    "memory",
+]
 
 
 def main(arguments=None):

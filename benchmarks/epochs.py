@@ -55,13 +55,13 @@ def table_of_ratios(report, title, comparisons, peers, ours):
     others = [name for name in others if any(name in row.times for row in comparisons)]
     rows = [
         [
-            row.name,
+            *row.name.split(", ", 1),
             with_spread(row.times[ours]),
             *(ratio_cell(row, name, ours) for name in others),
         ]
         for row in comparisons
     ]
-    report.table(title, ["data", f"{ours}, ms", *others], rows)
+    report.table(title, ["data", "task", f"{ours}, ms", *others], rows)
 
 
 def ratio_cell(comparison, name, ours):

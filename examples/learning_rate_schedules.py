@@ -3,11 +3,11 @@
 Learning-rate schedules
 =======================
 
-A large learning rate makes fast progress at first, and hinders it later: near the
-optimum, the noise of the batches keeps throwing the weights off by steps as large as
-the rate. Schedules start large and end small. Here are all that
-:class:`~skmbsgd.MiniBatchSGDClassifier` and :class:`~skmbsgd.MiniBatchSGDRegressor`
-offer, and what each does for one fit.
+A large learning rate makes fast progress at first, but prevents convergence later: near
+the optimum, the noise of the batches keeps moving the weights by steps proportional to
+the rate. Schedules start with a large rate and end with a small one. This example fits
+the same data with each named schedule of :class:`~skmbsgd.MiniBatchSGDClassifier` and
+:class:`~skmbsgd.MiniBatchSGDRegressor`, and with a function.
 """
 
 # Authors: The skmbsgd developers
@@ -27,10 +27,10 @@ from skmbsgd import MiniBatchSGDClassifier
 # %%
 # The schedules
 # -------------
-# All start from ``eta0=0.1``, except "optimal", which computes its rate from ``alpha``,
-# and the function, which is a schedule of one's own: here a cosine that starts again
-# every ten epochs. "adaptive" lowers its rate when training no longer improves by
-# ``tol``, so it needs a ``tol``; the others run all their epochs.
+# All schedules start from ``eta0=0.1``, with two exceptions. "optimal" computes its
+# rate from ``alpha``. The function is a cosine that restarts every ten epochs.
+# "adaptive" lowers its rate when training no longer improves by ``tol``, so it needs a
+# ``tol``. The others run all epochs.
 
 n_epochs = 40
 
@@ -52,11 +52,11 @@ schedules: dict[str, dict[str, Any]] = {
 }
 
 # %%
-# A fit with each
-# ---------------
-# Softmax regression on the digits. :class:`~sklearn.linear_model.LogisticRegression`
-# finds the optimum of the same objective to many digits, so that we can see how far
-# above it each training stays.
+# The fits
+# --------
+# The model is softmax regression on the digits.
+# :class:`~sklearn.linear_model.LogisticRegression` finds the optimum of the same
+# objective to many digits, so we can see how far above it each training ends.
 
 X, y = load_digits(return_X_y=True)
 X = scale(X)
@@ -84,12 +84,12 @@ for name, model in models.items():
     print(f"{name:12} {model.n_iter_:6} {rate:10.1e} {excess:18.4f}")
 
 # %%
-# The picture
-# -----------
-# A column for each family: schedules that fall smoothly from epoch to epoch, schedules
-# that jump, and schedules that fall with each update. The constant rate stands in all
-# of them for comparison. Both curves are recorded by the fit: ``learning_rate_curve_``
-# has the rate at the start of each epoch, ``loss_curve_`` the objective as it was met
+# The plot
+# --------
+# There is a column for each family: schedules that fall smoothly from epoch to epoch,
+# schedules that jump, and schedules that fall with each update. Each column also shows
+# the constant rate for comparison. A fit records both curves: ``learning_rate_curve_``
+# is the rate at the start of each epoch, and ``loss_curve_`` is the mean objective
 # during the epoch.
 
 families = {
@@ -126,19 +126,19 @@ axes[1, 0].set_ylabel("objective above its optimum")
 plt.show()
 
 # %%
-# The constant rate is as fast as any in the first epochs, and then gets no further. How
-# far the others come is decided by how long their rates stay large and how small they
-# become:
+# The constant rate is as fast as any schedule in the first epochs, and then makes no
+# further progress. The other results depend on how long the rate stays large and how
+# small it becomes:
 #
-# - "time" never becomes very small. "exponential" and "step" are on a par, the one
-#   smoothly, the other in stairs.
-# - "cosine" keeps its rate for long and brings the gain in its last epochs: it needs to
-#   know beforehand how many there will be.
-# - "adaptive" lowers the rate where the noise hides progress. Here it did so too soon
-#   and came to rest above "step", but it is also the one that stops by itself.
-# - The function with restarts comes back to a good model every ten epochs.
-# - "invscaling" and "optimal" count updates, of which an epoch has many: the first has
-#   lost nine tenths of its rate after two epochs, the second starts with a rate that is
-#   meant for plain SGD, and with momentum is far too large.
+# - "time" never becomes very small. "exponential" and "step" give similar results.
+# - "cosine" keeps a large rate for a long time and gains most in the last epochs, so
+#   the number of epochs must be known in advance.
+# - "adaptive" lowers the rate when noise hides the progress. Here it did so too early
+#   and ended above "step", but it is the only one that stops by itself.
+# - The function with restarts reaches a good model every ten epochs.
+# - "invscaling" and "optimal" count updates, and an epoch has many. "invscaling" has
+#   lost nine tenths of its rate after two epochs. "optimal" starts with a rate that is
+#   meant for plain SGD and is far too large with momentum.
 #
-# One fit to one data set is no ranking: another ``eta0`` or ``decay`` alters the order.
+# One fit to one data set is not a ranking: another ``eta0`` or ``decay`` changes the
+# order.

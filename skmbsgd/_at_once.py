@@ -56,10 +56,10 @@ def appears_at_once(method: Method) -> Method:
         try:
             if IN_TRAINING.setdefault(mark, call) is not call:
                 raise RuntimeError(
-                    f"This {type(estimator).__name__} is in training already, by "
-                    "another thread or by the call from which this one comes (a "
-                    "callback, a scorer or learning_rate): wait for its end, or train "
-                    "a clone."
+                    f"This {type(estimator).__name__} is already being trained, by "
+                    "another thread or by the call that led to this one (through a "
+                    "callback, a scorer or learning_rate). Wait until it ends, or "
+                    "train a clone."
                 )
             IN_TRAINING[mark_of_twin] = call
             call.begin()

@@ -39,6 +39,7 @@ from skmbsgd._checks import (
     fits_float64,
     float_types_for,
     read_numbers,
+    takes_one_argument,
 )
 from skmbsgd._chunks import ChunkedData, Source
 from skmbsgd._columns import (
@@ -210,35 +211,34 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Train from the start, for at most ``max_iter`` epochs.
+        """Train a new model, for at most ``max_iter`` epochs.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training data. A C-contiguous array of float32 or float64, a memory map
-            included, is not copied; float32 stays float32. Of types whose numbers
-            float32 holds exactly (bool, integers of 8 or 16 bits, float16) a copy in
-            float32 is made, and so the model is float32; of others one in float64.
+            Training data. A C-contiguous array of float32 or float64, such as a memory
+            map, is not copied, and float32 stays float32. Arrays of bool, of integers
+            of 8 or 16 bits and of float16 are copied to float32, which holds their
+            numbers exactly, and the model is float32. All others are copied to float64.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Target values; two-dimensional ones for the regressor only.
+            Target values. Only the regressor accepts two dimensions.
         coef_init : array-like of the shape of ``coef_``, default=None
             Initial weights; 0 by default.
         intercept_init : array-like of the shape of ``intercept_``, default=None
-            Initial intercepts; 0 by default, or with ``eta0="auto"`` and without
-            `coef_init` those of the best constant.
+            Initial intercepts. By default they are 0, or, with ``eta0="auto"`` and
+            without `coef_init`, those of the best constant prediction.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0. They are rescaled to a mean of 1 over the training rows: only
-            their ratios matter.
+            Weights >= 0. They are rescaled to a mean of 1 over the training rows, so
+            only their ratios matter.
         X_val : array-like of shape (n_validation_samples, n_features), default=None
-            Validation data: ``tol`` and ``n_iter_no_change`` then act on their score,
-            and the weights of the best epoch are kept, whatever ``early_stopping``
-            says; nothing is held out. A pipeline passes them on as they are, unless it
-            has ``transform_input=["X_val"]``; if they are far outside of the ranges
-            of X, a warning says so.
+            Validation data. If given, ``tol`` and ``n_iter_no_change`` act on their
+            score, the weights of the best epoch are kept, and no rows are held out,
+            whatever ``early_stopping`` says. A pipeline passes them on without
+            transforming them, unless it has ``transform_input=["X_val"]``.
         y_val : array-like, default=None
-            Their target values, required with `X_val`.
+            Target values of `X_val`, required with it.
         sample_weight_val : array-like of shape (n_validation_samples,), default=None
-            Their weights in the score.
+            Weights of the rows of `X_val` in the score.
 
         Returns
         -------
@@ -250,21 +250,21 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ValueError
             If a parameter or an input is invalid.
         DivergenceError
-            If weights or loss become infinite or NaN. After any error, as after an
+            If weights or loss become infinite or NaN. After any error and after an
             interrupt, the estimator is as it was before the call.
         RuntimeError
-            If the estimator is in training already.
+            If the estimator is already being trained.
 
         Warns
         -----
         ConvergenceWarning
             If the objective ends above that of the best constant prediction, or clearly
             above its own best value, or if ``max_iter`` epochs end before ``tol`` is
-            met. It says what to change.
+            met. The warning says what to change.
         UserWarning
-            If more than a quarter of the numbers in `X_val` are outside of the range of
-            their column in X by more than the width of that range: a transformation is
-            missing.
+            If more than a quarter of the numbers in `X_val` lie outside the range of
+            their column in X by more than the width of that range. Then `X_val` lacks
+            a transformation that X has had.
         """
         self._check_parameters()
         given_X = X
@@ -676,9 +676,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             return self._finds_rate and not issparse(X)
         if self.standardize and issparse(X):
             raise ValueError(
-                "standardize=True needs a dense X: centred, a sparse one would be "
-                "dense. Scale its columns with sklearn.preprocessing.MaxAbsScaler, and "
-                "leave standardize='auto'."
+                "standardize=True needs a dense X, because centring would make a "
+                "sparse X dense. Scale its columns with "
+                "sklearn.preprocessing.MaxAbsScaler, and keep standardize='auto'."
             )
         return self.standardize
 
@@ -786,8 +786,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if isinstance(rate, Real) and not isinstance(rate, bool):
             raise ValueError(
                 "The 'learning_rate' parameter must be the name of a schedule or a "
-                f"callable, got {rate!r}. A number belongs in eta0: eta0={rate!r}, "
-                "with learning_rate='constant' for a rate that stays."
+                f"callable, got {rate!r}. Pass a number as eta0={rate!r}, with "
+                "learning_rate='constant' for a constant rate."
             )
         super()._validate_params()
 
@@ -798,12 +798,19 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             if isinstance(value, Real) and not fits_float64(value):
                 raise ValueError(
                     f"{name} must be a number that float64 can hold, at most "
-                    f"{np.finfo(np.float64).max}: choose a smaller one."
+                    f"{np.finfo(np.float64).max}. Choose a smaller one."
                 )
+        if callable(self.learning_rate) and not takes_one_argument(self.learning_rate):
+            raise ValueError(
+                "The callable learning_rate must take one argument, the epoch 0, 1, 2, "
+                "...: write the rate as a formula of the epoch. Where a function of "
+                "epoch and rate for Keras's LearningRateScheduler returns rate * 0.9, "
+                "use lambda epoch: 0.1 * 0.9**epoch, with 0.1 as the first rate."
+            )
         if self.learning_rate == "optimal" and self.alpha == 0:
             raise ValueError(
                 "alpha must be > 0 with learning_rate='optimal', which computes the "
-                "rate from it. Set alpha, or choose another learning_rate."
+                "rate from alpha. Set alpha, or choose another learning_rate."
             )
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be a number with penalty='elasticnet'.")
@@ -848,7 +855,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             X = np.require(X, native, ["C", "ALIGNED"])
         if X.shape[0] > MAX_ROWS:
             raise ValueError(
-                f"X has {X.shape[0]} rows, and one call takes at most {MAX_ROWS}: pass "
+                f"X has {X.shape[0]} rows, and one call takes at most {MAX_ROWS}. Pass "
                 "them in chunks to partial_fit."
             )
         return X, y
@@ -885,7 +892,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     ):
         """Training data, and validation data if there are to be any."""
         if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val go together: pass both or neither.")
+            raise ValueError("X_val and y_val belong together: pass both or neither.")
         if X_val is not None:
             try:
                 validation = self._read_validation_data(
@@ -981,15 +988,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         )
         if fault is not None:
             raise ValueError(
-                f"_resumption, from which partial_fit goes on, is damaged: {fault}. "
-                "Load the estimator anew, or start anew with fit."
+                f"_resumption, from which partial_fit continues, is damaged: {fault}. "
+                "Load the estimator again, or start again with fit."
             )
         for name in ("loss_curve_", "learning_rate_curve_"):
             curve = getattr(self, name, None)
             if not isinstance(curve, list):
                 raise ValueError(
-                    f"{name} must be a list, to which partial_fit adds a number, got "
-                    f"{curve!r}. Give it back its list; it may be empty."
+                    f"{name} must be a list, to which partial_fit appends a number, "
+                    f"got {curve!r}. Set it to a list, which may be empty."
                 )
 
     def _resume(self, n_outputs):

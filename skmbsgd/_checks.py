@@ -1,5 +1,6 @@
 """Checks of what users pass, where scikit-learn has none."""
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping, Set
 from numbers import Number, Real
@@ -50,7 +51,7 @@ def check_compressed(X, n_vectors, n_indices):
         if array.ndim != 1 or (array is not X.data and array.dtype.kind not in "iu"):
             raise ValueError(
                 "The sparse X is malformed: data, indices and indptr must have 1 "
-                "dimension, the last two of integers."
+                "dimension, and the last two must hold integers."
             )
     check_same_length(indices, X.data)
     if (
@@ -60,8 +61,8 @@ def check_compressed(X, n_vectors, n_indices):
         or np.any(indptr[1:] < indptr[:-1])
     ):
         raise ValueError(
-            "The sparse X is malformed: its indptr must begin with 0, never fall, end "
-            f"within the data and have {n_vectors + 1} entries."
+            "The sparse X is malformed: its indptr must begin with 0, must not "
+            f"decrease, must end within the data and have {n_vectors + 1} entries."
         )
     check_range(indices[: indptr[-1]], n_indices)
 
@@ -99,9 +100,9 @@ def check_labels(labels, name):
     n_missing = sum(map(is_missing, labels.flat))
     if n_missing > 0:
         raise ValueError(
-            f"{name} has missing values (None, NaN or NA), {n_missing} of "
-            f"{labels.size} labels: leave out their rows, or give them a label of "
-            "their own."
+            f"{name} has missing values (None, NaN or NA): {n_missing} of "
+            f"{labels.size} labels. Remove their rows, or give them a label of their "
+            "own."
         )
     first = labels.flat[0]
     if isinstance(first, (Number, np.generic)):
@@ -142,6 +143,17 @@ def are_epochs(epochs_drop):
     # scikit-learn takes a 0-d array for a sequence, and leaves its range unchecked.
     number = np.asarray(epochs_drop).item()
     return is_finite_and_not_negative(number) and number != 0
+
+
+def takes_one_argument(function):
+    """Whether a function can be called with one argument, as far as it tells."""
+    try:
+        inspect.signature(function).bind(0)
+    except TypeError:
+        return False
+    except ValueError:  # Some functions written in C do not tell.
+        return True
+    return True
 
 
 def is_finite_and_not_negative(value):

@@ -99,36 +99,36 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
 
     The objective is the mean of the weighted loss plus
     `alpha * ((1 - l1_ratio) / 2 * ||W||_2^2 + l1_ratio * ||W||_1)`. More than two
-    classes are trained in one pass: with "log_loss" as softmax regression, otherwise
-    one-vs-all.
+    classes are trained in the same pass over the data: as softmax regression with
+    "log_loss", one-vs-all with the other losses.
 
     Parameters
     ----------
     loss : str, default="log_loss"
-        The loss, y being -1 or +1 and z the decision:
+        The loss, where y is -1 or +1 and z is the decision:
 
         - "log_loss": logistic regression, `log(1 + exp(-y z))`; for more than two
-          classes the cross-entropy of the softmax over all classes;
-        - "hinge": a linear support vector machine, `max(0, 1 - y z)`;
-        - "modified_huber": `max(0, 1 - y z)^2` where `y z >= -1`, else `-4 y z`;
+          classes, the cross-entropy of the softmax over all classes;
+        - "hinge": linear support vector machine, `max(0, 1 - y z)`;
+        - "modified_huber": `max(0, 1 - y z)^2` if `y z >= -1`, otherwise `-4 y z`;
         - "squared_hinge": `max(0, 1 - y z)^2`;
         - "perceptron": `max(0, -y z)`;
         - "squared_error", "huber", "epsilon_insensitive" and
-          "squared_epsilon_insensitive": those of `MiniBatchSGDRegressor`.
+          "squared_epsilon_insensitive": as in `MiniBatchSGDRegressor`.
     <PENALTY>
     <LEARNING_RATE>
     power_t : float, default=0.5
         Exponent of "invscaling", in [0, inf).
     <MOMENTUM>
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes, {label: weight >= 0}; "balanced" weighs them inversely
-        to their frequencies (`fit` only). They multiply `sample_weight`.
+        Weights of the classes, {label: weight >= 0}. "balanced" weights each class
+        inversely to its frequency (`fit` only). They multiply `sample_weight`.
     <WARM_START>
 
     Attributes
     ----------
     coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
-        Weights; a single row for two classes. Of the type of X.
+        Weights, float32 or float64 as X; a single row for two classes.
     intercept_ : ndarray of shape (1,) or (n_classes,)
         Intercepts.
     classes_ : ndarray of shape (n_classes,)
@@ -248,7 +248,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         classes: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch over a chunk of a stream.
+        """Train for one epoch on a chunk of a stream.
 
         Velocities, clocks and running means continue from call to call. Each call
         counts as one epoch of the schedule.
@@ -256,20 +256,20 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The chunk; read in the precision of the first one.
+            The chunk. It is converted to the precision of the first one.
         y : array-like of shape (n_samples,)
-            Its labels.
+            Labels of the chunk.
         classes : array-like of shape (n_classes,), default=None
-            All labels that the stream can hold. Required in the first call; may be
-            left out afterwards.
+            All labels that can occur in the stream. Required in the first call,
+            optional afterwards.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0, used as given: a chunk does not know the stream's mean. If all
-            are 0, the call counts as an epoch and does nothing else.
+            Weights >= 0, used as given, because a chunk does not know the mean of the
+            stream. If all are 0, the call counts as an epoch and does nothing else.
 
         Returns
         -------
         self : object
-            The estimator, one epoch on.
+            The estimator, trained for one more epoch.
 
         Raises
         ------
@@ -277,10 +277,10 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             If a parameter or an input is invalid, or if y has labels that are not in
             `classes`.
         DivergenceError
-            If the chunk would ruin the model. After any error, as after an interrupt,
-            the estimator is as it was before the call: leave the chunk out, and go on.
+            If the chunk would ruin the model. After any error and after an interrupt,
+            the estimator is as it was before the call, so you can skip the chunk.
         RuntimeError
-            If the estimator is in training already.
+            If the estimator is already being trained.
 
         Examples
         --------
@@ -371,9 +371,9 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         classes: Any = getattr(self, "classes_", None)
         if not isinstance(classes, np.ndarray) or classes.shape != (n_classes,):
             raise ValueError(
-                f"classes_ must hold the labels of the {n_classes} classes that the "
-                f"model was trained on, in an array, got {classes!r}. Give it back its "
-                "labels, or start anew with fit."
+                f"classes_ must be an array of the labels of the {n_classes} classes "
+                f"that the model was trained on, got {classes!r}. Restore the labels, "
+                "or start again with fit."
             )
 
     def _check_learnt(self):
@@ -383,7 +383,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             is_sorted = np.array_equal(np.unique(self.classes_), self.classes_)
         if not is_sorted:
             raise ValueError(
-                "For partial_fit classes_ must hold each label once, in ascending "
+                "For partial_fit, classes_ must hold each label once, in ascending "
                 f"order, got {self.classes_!r}."
             )
 
@@ -404,10 +404,10 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             and not np.array_equal(self.classes_, former_classes)
         ):
             raise ValueError(
-                f"warm_start=True goes on from weights of the classes {former_classes},"
-                f" but y has {self.classes_}. Start anew with warm_start=False. Where "
-                "a class can be missing, train with partial_fit(classes=...), which "
-                "is told all of them beforehand."
+                "warm_start=True continues from weights of the classes "
+                f"{former_classes}, but y has {self.classes_}. Start again with "
+                "warm_start=False. If a class can be missing, train with "
+                "partial_fit(classes=...), and pass all classes."
             )
         if len(self.classes_) < 2:
             n_classes = "1 class" if len(self.classes_) == 1 else "no class"
@@ -434,8 +434,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         if not are_known:
             raise ValueError(
                 f"y has labels that are not among the classes {self.classes_}: "
-                f"{np.setdiff1d(y, self.classes_)}. Leave them out, or start anew with "
-                "all the classes."
+                f"{np.setdiff1d(y, self.classes_)}. Remove their rows, or start again "
+                "with all classes."
             )
         return TrainingData.of_classes(X, labels, len(self.classes_), sample_weight)
 
@@ -444,9 +444,9 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             return data
         if streaming and self.class_weight == "balanced":
             raise ValueError(
-                "class_weight='balanced' needs all the labels, and partial_fit sees a "
-                "chunk of them: compute the weights beforehand with "
-                "sklearn.utils.class_weight.compute_class_weight and pass a dict."
+                "class_weight='balanced' needs all labels, but partial_fit sees only a "
+                "chunk. Compute the weights beforehand with "
+                "sklearn.utils.class_weight.compute_class_weight, and pass a dict."
             )
         weights = self._weights_of_classes(training_data or data)
         if not streaming:
@@ -476,8 +476,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             )
         if not np.isfinite(weights).all():
             raise ValueError(
-                "class_weight='balanced' cannot balance classes of which one has more "
-                "than 1e300 times the sample_weight of another."
+                "class_weight='balanced' cannot balance the classes, because one has "
+                "more than 1e300 times the sample_weight of another."
             )
         return weights
 
@@ -511,7 +511,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
 
     @reads_one_model
     def decision_function(self, X: MatrixLike) -> np.ndarray:
-        """Decisions X W^T + b.
+        """Compute the decisions X W^T + b.
 
         Parameters
         ----------
@@ -520,14 +520,14 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         Returns
         -------
         decisions : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes one number per row, > 0 for `classes_[1]`.
+            For two classes, one number per row, which is > 0 for `classes_[1]`.
         """
         decisions = self._decisions(X)
         return decisions.ravel() if decisions.shape[1] == 1 else decisions
 
     @reads_one_model
     def predict(self, X: MatrixLike) -> np.ndarray:
-        """Predicted labels.
+        """Predict labels.
 
         Parameters
         ----------
@@ -543,13 +543,13 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
     @available_with_probabilities
     @reads_one_model
     def predict_proba(self, X: MatrixLike) -> np.ndarray:
-        """Probabilities of the classes; with "log_loss" or "modified_huber" only.
+        """Predict probabilities of the classes ("log_loss" and "modified_huber" only).
 
-        With "log_loss" they are the model's own: the logistic function of the decision,
-        or the softmax of the decisions. With "modified_huber" they are
-        (clip(z, -1, 1) + 1) / 2, made to sum to 1 for more than two classes: Zadrozny
-        and Elkan, "Transforming classifier scores into accurate multiclass probability
-        estimates" (KDD 2002).
+        With "log_loss" they are the probabilities of the model: the logistic function
+        of the decision, or the softmax of the decisions. With "modified_huber" they are
+        (clip(z, -1, 1) + 1) / 2, normalised to a sum of 1 for more than two classes:
+        Zadrozny and Elkan, "Transforming classifier scores into accurate multiclass
+        probability estimates" (KDD 2002).
 
         Parameters
         ----------
@@ -570,10 +570,10 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
     @available_with_probabilities
     @reads_one_model
     def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
-        """Logarithms of the probabilities; with "log_loss" or "modified_huber" only.
+        """Predict log-probabilities ("log_loss" and "modified_huber" only).
 
-        With "log_loss" they are computed without passing by the probabilities, so that
-        none of them becomes -inf.
+        With "log_loss" they are computed from the decisions, not from rounded
+        probabilities, so none of them becomes -inf.
 
         Parameters
         ----------

@@ -54,8 +54,8 @@ def learn_blocks(state, blocks, n_features):
             mean = mean + share * delta
     if not np.isfinite(variance).all():
         raise ValueError(
-            "X has columns whose variance float64 cannot hold. Divide them by a power "
-            "of ten, or set standardize=False and a number for eta0."
+            "X has columns whose variance exceeds the range of float64. Divide them by "
+            "a power of ten, or set standardize=False and a number for eta0."
         )
     state.column_mean, state.column_variance = mean, variance
     state.column_weight = float(total)

@@ -33,9 +33,10 @@ SAFETY_FACTOR = 10.0
 
 
 class LearningRateDisplay:
-    """The learning rates of a schedule, epoch by epoch, before any fit.
+    """Plot of the learning rates of a schedule, epoch by epoch.
 
-    Use :meth:`from_estimator` to create it. All parameters are stored as attributes.
+    Use :meth:`from_estimator` to create it; most schedules need no fit. All parameters
+    are stored as attributes.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class LearningRateDisplay:
     See Also
     --------
     TrainingCurveDisplay : The rates of a fitted estimator, with its objective.
-    LearningRateRangeDisplay : Find the initial rate `eta0`.
+    LearningRateRangeDisplay : Finds the initial rate `eta0`.
 
     Examples
     --------
@@ -91,11 +92,11 @@ class LearningRateDisplay:
         ax: "Axes | None" = None,
         line_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the schedule of an estimator, fitted or not.
+        """Plot the schedule of an estimator, fitted or not.
 
-        The rates come from the code that training uses. Of a fitted estimator the
-        schedule starts from its `eta0_` with `eta0="auto"`, and rates that came about
-        in training, in cycles or with "adaptive", are those of its
+        The rates are computed by the code that training uses. With `eta0="auto"` the
+        schedule starts from `eta0_`, so the estimator must be fitted. Rates that are
+        determined in training (cycles and "adaptive") come from the attribute
         `learning_rate_curve_`. The estimator is not changed.
 
         Parameters
@@ -103,33 +104,33 @@ class LearningRateDisplay:
         estimator : MiniBatchSGDClassifier, MiniBatchSGDRegressor or Pipeline
             The estimator, or a pipeline that ends in one.
         n_epochs : int, default=None
-            Number of epochs to draw, at least 1. None for the `max_iter` of the
-            estimator. A `learning_rate` of "cosine" reaches 0 at `max_iter` whatever
-            `n_epochs` is, and `decay="auto"` depends on `max_iter` as well.
+            Number of epochs to plot, at least 1. None means `max_iter` of the
+            estimator. "cosine" reaches 0 at `max_iter` for any `n_epochs`, and
+            `decay="auto"` depends on `max_iter` as well.
         n_samples : int, default=None
             Number of training rows in an epoch, at least 1, without those that
-            `early_stopping` holds out. Needed by the schedules that count updates,
-            which are "invscaling", "optimal" and those with `decay_unit="update"`:
-            together with `batch_size` it gives the number of updates in an epoch. The
-            other schedules ignore it.
+            `early_stopping` holds out. Required by the schedules that count updates
+            ("invscaling", "optimal" and those with `decay_unit="update"`): together
+            with `batch_size` it gives the number of updates in an epoch. Other
+            schedules ignore it.
         name : str, default=None
-            Name in the legend. None for the name of the schedule or of the function.
+            Name in the legend. None means the name of the schedule or of the function.
         ax : matplotlib Axes, default=None
-            Axes to draw on. None for a new figure.
+            Axes to draw on. None creates a new figure.
         line_kwargs : dict, default=None
-            Keywords for matplotlib's `plot`.
+            Keyword arguments for matplotlib's `plot`.
 
         Returns
         -------
         display : LearningRateDisplay
-            The display, drawn.
+            The display with the plot.
 
         Raises
         ------
         ValueError
             If a parameter of the estimator is invalid, if the schedule counts updates
-            and `n_samples` is missing, or if the rates come about in training, with
-            `eta0="auto"` or `learning_rate="adaptive"`, and the estimator is not
+            and `n_samples` is missing, or if the rates are determined in training
+            (`eta0="auto"` or `learning_rate="adaptive"`) and the estimator is not
             fitted.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
@@ -155,16 +156,16 @@ class LearningRateDisplay:
         name: str | None = None,
         line_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the curve.
+        """Plot the curve.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. None for a new figure.
+            Axes to draw on. None creates a new figure.
         name : str, default=None
-            Name in the legend. None for the `name` of the display.
+            Name in the legend. None means the `name` of the display.
         line_kwargs : dict, default=None
-            Keywords for matplotlib's `plot`.
+            Keyword arguments for matplotlib's `plot`.
 
         Returns
         -------
@@ -186,10 +187,10 @@ class LearningRateDisplay:
 
 
 class TrainingCurveDisplay:
-    """The history of a training: objective, validation score and learning rate.
+    """Plot of a training: objective, validation score and learning rate.
 
-    There is a panel for each, with the epochs in common. Use :meth:`from_estimator` to
-    create it. All parameters are stored as attributes.
+    Each has its own panel, and the panels share the axis of epochs. Use
+    :meth:`from_estimator` to create it. All parameters are stored as attributes.
 
     Parameters
     ----------
@@ -200,7 +201,7 @@ class TrainingCurveDisplay:
     validation_scores : array-like of shape (n_validated_epochs,), default=None
         Validation score of each epoch. If None, there is no panel for it.
     score_name : str, default="Validation score"
-        Name of the score at the axis.
+        Label of the axis of the score.
     name : str, default=None
         Name in the legend. If None, there is no legend.
 
@@ -216,7 +217,7 @@ class TrainingCurveDisplay:
 
     See Also
     --------
-    LearningRateDisplay : The learning rates before a fit.
+    LearningRateDisplay : Plots the learning rates before a fit.
 
     Examples
     --------
@@ -264,26 +265,26 @@ class TrainingCurveDisplay:
         ax: "Sequence[Axes] | np.ndarray | None" = None,
         line_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the history of a fitted estimator.
+        """Plot the history of a fitted estimator.
 
         Parameters
         ----------
         estimator : MiniBatchSGDClassifier, MiniBatchSGDRegressor or Pipeline
             The estimator after `fit` or `partial_fit`, or a pipeline that ends in one.
-            Each call of `partial_fit` is one epoch of the history. Calls after a `fit`
-            with validation continue the other curves, but add no scores.
+            Each call of `partial_fit` is one epoch of the history. After a `fit` with
+            validation, such calls continue the other curves but add no scores.
         name : str, default=None
             Name in the legend. If None, there is no legend.
         ax : array-like of matplotlib Axes, default=None
             Axes to draw on, one for each panel, such as the `axes_` of another
-            display. None for a new figure.
+            display. None creates a new figure.
         line_kwargs : dict, default=None
-            Keywords for matplotlib's `plot`, for each of the curves.
+            Keyword arguments for matplotlib's `plot`, for each of the curves.
 
         Returns
         -------
         display : TrainingCurveDisplay
-            The display, drawn.
+            The display with the plot.
 
         Raises
         ------
@@ -312,18 +313,18 @@ class TrainingCurveDisplay:
         name: str | None = None,
         line_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the curves.
+        """Plot the curves.
 
-        A point marks the best validation score, which is the one of the weights kept.
+        A point marks the best validation score.
 
         Parameters
         ----------
         ax : array-like of matplotlib Axes, default=None
-            Axes to draw on, one for each panel. None for a new figure.
+            Axes to draw on, one for each panel. None creates a new figure.
         name : str, default=None
-            Name in the legend. None for the `name` of the display.
+            Name in the legend. None means the `name` of the display.
         line_kwargs : dict, default=None
-            Keywords for matplotlib's `plot`, for each of the curves.
+            Keyword arguments for matplotlib's `plot`, for each of the curves.
 
         Returns
         -------
@@ -376,31 +377,31 @@ def name_of_score(model):
 
 
 class LearningRateRangeDisplay:
-    """The learning-rate range test, which suggests an initial learning rate `eta0`.
+    """Plot of the learning-rate range test, which suggests an initial rate `eta0`.
 
-    The rate grows exponentially from update to update, and the training objective of
-    each batch is recorded: it stands still while the rate is too small, then falls,
-    then rises as training diverges. Use :meth:`from_estimator` to create the display.
-    All parameters are stored as attributes.
+    The test increases the rate exponentially from update to update and records the
+    training objective of each batch. The objective is flat while the rate is too small,
+    then falls, then rises as training diverges. Use :meth:`from_estimator` to create
+    the display. All parameters are stored as attributes.
 
     Parameters
     ----------
     learning_rates : array-like of shape (n_updates,)
         The rates, in increasing order.
     losses : array-like of shape (n_updates,)
-        Training objective of the batch of each update: its loss at the weights before
-        the update, plus the penalty after.
+        Training objective of the batch of each update: the loss before the update, plus
+        the penalty after it.
     smoothing : float, default=0.95
-        Share of the past in the exponential moving average of the losses, in [0, 1).
+        Weight of the past in the exponential moving average of the losses, in [0, 1).
     name : str, default=None
-        Name in the legend, beside the suggestion.
+        Name in the legend.
     eta0 : float, default=None
-        Another rate to mark: that of `eta0="auto"`. None for no mark.
+        Another rate to mark, that of `eta0="auto"`. None means no mark.
 
     Attributes
     ----------
     suggested_eta0_ : float
-        A tenth of the rate with the least smoothed loss. NaN, with a warning, if the
+        A tenth of the rate with the lowest smoothed loss. NaN, with a warning, if the
         loss never fell.
     smoothed_losses_ : ndarray of shape (n_updates,)
         The smoothed losses.
@@ -409,7 +410,7 @@ class LearningRateRangeDisplay:
     suggestion_line_ : matplotlib Line2D or None
         The vertical line at the suggestion; None if there is no suggestion.
     eta0_line_ : matplotlib Line2D or None
-        The vertical line at `eta0`; None without it.
+        The vertical line at `eta0`; None if there is no `eta0`.
     ax_ : matplotlib Axes
         Axes with the curve.
     figure_ : matplotlib Figure
@@ -417,30 +418,30 @@ class LearningRateRangeDisplay:
 
     See Also
     --------
-    LearningRateDisplay : The learning rates of a schedule.
+    LearningRateDisplay : Plots the learning rates of a schedule.
 
     Notes
     -----
-    The test is Smith's [1]_ [2]_, with the exponential growth and the smoothing of
-    fastai [3]_, which also takes a tenth of the rate at the minimum for one of its
-    suggestions. With losses :math:`l_1, l_2, \\dots` and a `smoothing` of
+    The test is due to Smith [1]_ [2]_. The exponential growth and the smoothing come
+    from fastai [3]_, which also uses a tenth of the rate at the minimum as one of its
+    suggestions. With losses :math:`l_1, l_2, \\ldots` and a `smoothing` of
     :math:`\\beta`, the smoothed loss is the exponential moving average with the bias
     correction of Adam [4]_,
 
     .. math::
         \\frac{1 - \\beta}{1 - \\beta^t} \\sum_{i=1}^t \\beta^{t-i} l_i .
 
-    Over the first :math:`1 / (1 - \\beta)` updates (20 by default) this average
-    settles; they take no part in the search for the minimum. The test ends where the
-    smoothed loss is more than 4 times what it was after them.
+    This average needs the first :math:`1 / (1 - \\beta)` updates (20 by default) to
+    settle. They are ignored in the search for the minimum. The test ends when the
+    smoothed loss is more than 4 times its value after them.
 
-    The suggestion is a place to start from. A schedule that lowers the rate bears a
-    larger one, and wide sparse data may. With single rows as batches the curve is
-    noisy, and with few, well separated rows in one batch the loss stays small far
-    beyond the rates that suit the first updates: both ask for a look at the picture.
-    The suggestion depends on the momentum and the batch size, as the best rate does:
-    test with those of the training to come. With the perceptron loss and no penalty
-    the rate only scales the weights: any will do, and the suggestion means nothing.
+    The suggestion is a starting point. With a schedule that lowers the rate, and
+    possibly on wide sparse data, a larger rate is better. Look at the plot in two
+    cases: with single rows as batches the curve is noisy, and with few, well separated
+    rows in one batch the loss stays small far beyond the rates that suit the first
+    updates. The suggestion depends on the momentum and the batch size, as the best rate
+    does, so run the test with the settings of the training. With the perceptron loss
+    and no penalty the rate only scales the weights, so the suggestion has no meaning.
 
     References
     ----------
@@ -502,51 +503,52 @@ class LearningRateRangeDisplay:
         ax: "Axes | None" = None,
         line_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Run the test on clones of the estimator, and draw it.
+        """Run the test on clones of the estimator, and plot it.
 
         Training starts from weights of 0, with the loss, penalty, `batch_size`,
-        `momentum` and class weights of the estimator, at a rate that is
-        `min_rate * (max_rate / min_rate) ** (t / (n_updates - 1))` in update t = 0, 1,
-        ... Once all rows were seen, they come in a new order. The estimator passed in
-        is not changed. Beside its suggestion stands the rate that `eta0="auto"` finds
-        for the same columns: standardised only with `standardize=True`, since
-        `standardize="auto"` is False with a number for `eta0`.
+        `momentum` and class weights of the estimator. The rate of update t = 0, 1, ...
+        is `min_rate * (max_rate / min_rate) ** (t / (n_updates - 1))`. After a pass
+        over all rows they are shuffled again. The estimator passed in is not changed.
+        The plot also marks the rate that `eta0="auto"` finds for the same columns. They
+        are standardised only with `standardize=True`, because `standardize="auto"` is
+        False if `eta0` is a number.
 
         Parameters
         ----------
         estimator : MiniBatchSGDClassifier, MiniBatchSGDRegressor or Pipeline
-            The estimator, fitted or not. Its `learning_rate` and `eta0` play no role.
-            Of a pipeline that ends in one, clones of the steps before are fitted to X
-            and transform it.
+            The estimator, fitted or not. Its `learning_rate` and `eta0` are ignored. If
+            it is a pipeline, clones of the steps before the last are fitted to X and
+            transform it.
         X : array-like or CSR matrix of shape (n_samples, n_features)
             Training data. `batch_size * n_updates` rows are enough.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Their target values.
+            Target values.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights >= 0; only their ratios matter, as in `fit`.
         min_rate : float, default=1e-6
-            The first rate, in (0, `max_rate`). So small that training hardly moves.
+            The first rate, in (0, `max_rate`). It should be so small that the weights
+            hardly move.
         max_rate : float, default=1e3
-            The last rate, in (`min_rate`, inf). So large that training diverges; the
-            test ends where it does.
+            The last rate, in (`min_rate`, inf). It should be so large that training
+            diverges, which ends the test.
         n_updates : int, default=500
             Number of updates from `min_rate` to `max_rate`, more than
-            `1 / (1 - smoothing)`. With more of them the curve is less noisy and falls
-            earlier; with `batch_size="full"` each costs a pass over the data.
+            `1 / (1 - smoothing)`. More updates make the curve less noisy and let it
+            fall earlier. With `batch_size="full"` each update is a pass over the data.
         smoothing : float, default=0.95
-            Share of the past in the exponential moving average of the losses, in
-            [0, 1). 0.0 does not smooth.
+            Weight of the past in the exponential moving average of the losses, in
+            [0, 1). 0.0 means no smoothing.
         name : str, default=None
-            Name in the legend, beside the suggestion.
+            Name in the legend.
         ax : matplotlib Axes, default=None
-            Axes to draw on. None for a new figure.
+            Axes to draw on. None creates a new figure.
         line_kwargs : dict, default=None
-            Keywords for matplotlib's `plot` of the smoothed loss.
+            Keyword arguments for matplotlib's `plot` of the smoothed loss.
 
         Returns
         -------
         display : LearningRateRangeDisplay
-            The display, drawn.
+            The display with the plot.
 
         Raises
         ------
@@ -556,8 +558,8 @@ class LearningRateRangeDisplay:
         Warns
         -----
         UserWarning
-            If the range is badly chosen: the loss never fell, or was still falling at
-            `max_rate`.
+            If the loss never fell, or if it was still falling at `max_rate`. Then
+            choose another range.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
         check_range_test(cls, min_rate, max_rate, n_updates, smoothing)
@@ -582,16 +584,16 @@ class LearningRateRangeDisplay:
         name: str | None = None,
         line_kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Draw the smoothed loss against the rate, and mark the suggestion.
+        """Plot the smoothed loss against the rate, and mark the suggestion.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. None for a new figure.
+            Axes to draw on. None creates a new figure.
         name : str, default=None
-            Name in the legend. None for the `name` of the display.
+            Name in the legend. None means the `name` of the display.
         line_kwargs : dict, default=None
-            Keywords for matplotlib's `plot` of the smoothed loss.
+            Keyword arguments for matplotlib's `plot` of the smoothed loss.
 
         Returns
         -------
@@ -711,9 +713,9 @@ def updates_per_epoch(model, schedule, n_samples):
         return 1
     if n_samples is None:
         raise ValueError(
-            f"learning_rate={model.learning_rate!r} counts updates here: pass "
-            "n_samples, the number of training rows, which together with batch_size "
-            "tells how many updates an epoch has."
+            f"learning_rate={model.learning_rate!r} counts updates. Pass n_samples, "
+            "the number of training rows: together with batch_size it gives the number "
+            "of updates in an epoch."
         )
     batch_size = n_samples if model.batch_size == "full" else model.batch_size
     return -(-n_samples // batch_size)
@@ -726,8 +728,8 @@ def scheduled_rates(model, n_epochs, n_samples):
     if not hasattr(model, "eta0_") and (comes_about or model._finds_rate):
         raise ValueError(
             f"The rates of learning_rate={model.learning_rate!r} with "
-            f"eta0={model.eta0!r} come about in training: fit the estimator first, or "
-            "choose another schedule and a number for eta0."
+            f"eta0={model.eta0!r} are determined in training. Fit the estimator first, "
+            "or choose another schedule and a number for eta0."
         )
     if comes_about:
         return np.array(model.learning_rate_curve_[:n_epochs])
@@ -850,7 +852,7 @@ def suggested_rate(learning_rates, smoothed_losses, smoothing):
     settled = smoothed_losses[n_unsettled:]
     if len(settled) == 0 or np.argmin(settled) == 0:
         warnings.warn(
-            "The loss did not fall at any of the rates: no eta0 is suggested. Scale "
+            "The loss did not fall at any of the rates, so no eta0 is suggested. Scale "
             "the features, for example with sklearn.preprocessing.StandardScaler, or "
             "lower min_rate.",
             UserWarning,
@@ -860,8 +862,8 @@ def suggested_rate(learning_rates, smoothed_losses, smoothing):
     best = n_unsettled + int(np.argmin(settled))
     if best == len(smoothed_losses) - 1:
         warnings.warn(
-            "The loss was still falling at the largest of the rates: a larger eta0 may "
-            "be better. Raise max_rate.",
+            "The loss was still falling at the largest rate, so a larger eta0 may be "
+            "better. Increase max_rate.",
             UserWarning,
             stacklevel=stack_level_of_caller(),
         )

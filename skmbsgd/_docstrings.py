@@ -11,83 +11,88 @@ alpha : float, default=1e-4
     Strength of the penalty, in [0, inf). Also sets the rates of
     `learning_rate="optimal"`, which needs it to be > 0.
 l1_ratio : float or None, default=0.15
-    Share of L1 in the "elasticnet" penalty, in [0, 1]. None for the other penalties
-    only.
+    Fraction of L1 in the "elasticnet" penalty, in [0, 1]. None is allowed for the other
+    penalties only.
 fit_intercept : bool, default=True
     Whether the intercept is learnt. If False, it stays at its initial value.
 max_iter : int, default=1000
-    Largest number of epochs of `fit`, at least 1. The cycles of `learning_rate="auto"`
-    know it: the last one ends there. Epochs that training abandons to begin anew do not
-    count.
+    Maximum number of epochs of `fit`, at least 1. The cycles of `learning_rate="auto"`
+    take it into account: the last one ends there. Epochs discarded by a restart of
+    training do not count.
 tol : float or None, default=1e-3
-    The progress that an epoch must make: with less in `n_iter_no_change` consecutive
-    epochs training stops. The training objective must fall below its best value by
-    `tol` times the loss of the best constant prediction (half the variance of y, the
-    entropy of the classes, ...; without intercept, of the model that is 0), so that
-    `tol` means the same for any unit of y and any frequency of a class. A validation
-    score, if there is one, must rise by `tol` itself. With cycles of rates
-    (`learning_rate="auto"` and `eta0="auto"`) training stops when a cycle, the third or
-    a later one, has gained less than 5 times `tol` of all progress so far, and the one
-    before less than 15 times. With 0 an epoch as good as the best one is progress. In
-    [0, inf); None always runs `max_iter` epochs.
+    Minimum progress of an epoch, in [0, inf): training stops after `n_iter_no_change`
+    consecutive epochs with less progress. None always runs `max_iter` epochs. The
+    training objective must fall below its best value by `tol` times the loss of the
+    best constant prediction (half the variance of y, the entropy of the classes, ...;
+    without an intercept, the loss of a model with all weights 0), so `tol` means the
+    same for any unit of y and any frequency of a class. A validation loss has the same
+    unit; any other validation score must rise by `tol` itself. With 0, an epoch that
+    equals the best one counts as progress. With cycles of rates (`learning_rate="auto"`
+    and `eta0="auto"`) training stops when a cycle, the third or a later one, gained
+    less than 5 times `tol` of all progress so far, and the one before gained less than
+    15 times `tol`.
 batch_size : int or "full", default=32
-    Rows per update, at least 1. 1 is classical stochastic gradient descent; "full",
-    or any number from n_samples on, is batch gradient descent. The last batch of
-    an epoch takes the rows that are left."""
+    Rows per update, at least 1. 1 is classical stochastic gradient descent. "full", or
+    any number >= n_samples, is batch gradient descent. The last batch of an epoch holds
+    the remaining rows."""
 
 LEARNING_RATE = """\
 learning_rate : str or callable, default="auto"
-    The schedule of the learning rate, with epoch e = 0, 1, ... and update
-    t = 0, 1, ... counted over the whole life of the model:
+    The schedule of the learning rate. The epoch e = 0, 1, ... and the update
+    t = 0, 1, ... are counted over the whole life of the model.
 
     - "auto": with `eta0="auto"`, `fit` runs cycles of epochs in which the rate falls
-      linearly to 0, each half as long again as the one before, until a cycle gains too
-      little; with `tol=None` it is one fall over `max_iter` epochs. `partial_fit` has
-      the rate `eta0_ / sqrt(1 + t / 200)`, and for dense chunks and `average=False`
-      the weights are running means that favour later updates: update n joins with the
-      share 4 / (n + 3). With a number for `eta0` it is "time";
+      linearly to 0. Each cycle is 1.5 times as long as the one before, and training
+      ends when a cycle gains too little. With `tol=None` there is one cycle over
+      `max_iter` epochs. `partial_fit` uses the rate `eta0_ / sqrt(1 + t / 200)`, and
+      for dense chunks and `average=False` the weights are running means that favour
+      later updates: update n has the weight 4 / (n + 3). With a number for `eta0`,
+      "auto" means "time";
     - "time": `eta0 / (1 + decay * e)`;
     - "step": `eta0 * drop ** floor((1 + e) / epochs_drop)`, or, if `epochs_drop` is a
       sequence, `eta0 * drop ** (number of its entries <= e)`;
     - "constant": `eta0`;
     - "exponential": `eta0 * exp(-decay * e)`;
     - "cosine": `eta0 * (1 + cos(pi * e / max_iter)) / 2`, and 0 from epoch `max_iter`
-      on, so that `partial_fit` learns nothing after as many calls;
+      on, so after `max_iter` calls `partial_fit` learns nothing;
     - "invscaling": `eta0 / (t + 1) ** power_t`;
-    - "optimal": `1 / (alpha * (t0 + t))` with t0 by a heuristic of Bottou's;
-    - "adaptive": `eta0`, divided by 5 each time when training would otherwise stop,
-      until it is 1e-6 or less; needs `tol`. `partial_fit` leaves it as it is: `eta0` in
-      a new model, but after a `fit` what that has left, which moves little. A new
-      `eta0`, set between calls, restarts it;
-    - a callable f(e) that returns the rate, a finite float >= 0; `eta0` is not used.
+    - "optimal": `1 / (alpha * (t0 + t))`, with t0 from a heuristic by Bottou [3]_;
+    - "adaptive": `eta0`, divided by 5 each time training would otherwise stop, until
+      it is 1e-6 or less; needs `tol`. `partial_fit` keeps the rate constant: at `eta0`
+      in a new model; after `fit`, at the small rate at which it ended. A new `eta0`,
+      set between calls, restarts it;
+    - a callable f(e) that takes the epoch and returns the rate, a finite float >= 0;
+      `eta0` is not used.
 eta0 : float or "auto", default="auto"
-    The initial learning rate, in [0, inf). "auto" works it out from the data by
-    expected smoothness [5]_, and starts the intercepts at the best constant (that of
-    the first chunk in `partial_fit`) unless `fit` is given initial weights. If the
-    objective of the first epoch is then more than twice that of the start, or that of
-    a later one more than 1.1 times, or if anything becomes infinite, `fit` begins anew
-    with a quarter of the rate. In `partial_fit` it is the smallest rate of all chunks
-    so far with the same settings, and `eta0_` falls with it; a chunk with much longer
-    rows than the others makes it small for good. With `learning_rate="auto"` the last
-    batch of an epoch or a chunk has a rate smaller by its share of `batch_size`.
-    `LearningRateRangeDisplay` suggests a number for given data.
+    The initial learning rate, in [0, inf). "auto" computes it from the data by expected
+    smoothness [5]_, and starts the intercepts at the best constant prediction (that of
+    the first chunk in `partial_fit`) unless initial weights are passed to `fit`. If the
+    objective of the first epoch is then more than twice the initial one, if that of a
+    later epoch is more than 1.1 times the initial one, or if anything becomes infinite,
+    `fit` restarts with a quarter of the rate. In `partial_fit` it is the smallest rate
+    of all chunks so far with the same settings, and `eta0_` falls with it; a chunk with
+    much longer rows than the others makes it small for good. With
+    `learning_rate="auto"`, the rate of the last batch of an epoch or a chunk is reduced
+    by the ratio of its size to `batch_size`. `LearningRateRangeDisplay` suggests a
+    number for given data.
 standardize : bool or "auto", default="auto"
     Whether to train as if each column of X had been centred (if there is an intercept)
     and divided by its standard deviation, without a copy of X. `coef_`, `intercept_`
-    and the penalty are those of the columns as given; weights of constant columns stay
-    as they are. `partial_fit` takes means and deviations over all rows so far. "auto"
-    is True if the initial rate is found (`eta0="auto"`, and a schedule that uses it)
-    and X is dense. True needs a dense X.
+    and the penalty refer to the original columns. Weights of constant columns do not
+    change. `partial_fit` computes means and standard deviations over all rows so far.
+    "auto" is True if the initial rate is found from the data (`eta0="auto"`, and a
+    schedule that uses it) and X is dense. True needs a dense X.
 decay : float or "auto", default=0.0
     Decay of "time" and "exponential", in [0, inf). 0.0 keeps the rate constant; "auto"
     is `eta0 / max_iter`.
 decay_unit : {"epoch", "update"}, default="epoch"
-    Whether `decay` counts epochs e or updates t, in "time" and "exponential". "time" by
-    update is what the argument `decay` of Keras's first optimizers did.
+    Whether `decay` counts epochs e or updates t, in "time" and "exponential". The
+    argument `decay` of Keras's first optimizers counted updates.
 drop : float, default=0.5
     Factor of "step", in (0, 1].
 epochs_drop : float or sequence of int, default=10
-    Epochs between two drops of "step", in (0, inf), or the epochs of the drops."""
+    Number of epochs between two drops of "step", in (0, inf), or the epochs at which
+    the rate drops."""
 
 MOMENTUM = """\
 momentum : float, default=0.9
@@ -95,56 +100,58 @@ momentum : float, default=0.9
 nesterov : bool, default=True
     Whether to use Nesterov's momentum.
 shuffle : bool or "blocks", default=True
-    Whether each epoch takes the rows in a new random order. True makes all orders
-    equally likely. "blocks" takes blocks of neighbouring rows in random order, 16 KB of
-    `X` each, and shuffles the rows of up to 512 KB of blocks at a time: faster where
-    `X` is larger than the processor's caches, and nearly as good a mixture.
+    Whether each epoch visits the rows in a new random order. True makes all orders
+    equally likely. "blocks" visits blocks of neighbouring rows (16 KB of `X` each) in
+    random order, and shuffles the rows within buckets of up to 512 KB. This is faster
+    if `X` is larger than the processor's caches, and mixes the rows nearly as well.
 verbose : int, default=0
-    If not 0, print a line per epoch of `fit`.
+    If not 0, `fit` prints a line per epoch.
 epsilon : float, default=0.1
     Threshold of the losses "huber", "epsilon_insensitive" and
     "squared_epsilon_insensitive", in [0, inf).
 n_jobs : int or None, default=None
-    Number of threads that share the rows of each batch of a dense `X`. No more are used
-    than there are processors, nor than a batch and an epoch keep busy: with one output
-    and 100 features two take a batch of 50 to 100 rows, and 9,000 to 15,000 rows
-    altogether. A CSR matrix is left to one. None is 1 unless in a
-    `joblib.parallel_config` context, -1 all processors. The rows are visited in the
-    same order in any case, and the weights differ by rounding errors.
+    Number of threads that share the rows of each batch of a dense `X`. It is limited by
+    the number of processors and by the work in a batch and an epoch: with one output
+    and 100 features a second thread needs 50 to 100 rows per batch and 9,000 to 15,000
+    rows in total. A CSR matrix uses one thread. None means 1 unless in a
+    `joblib.parallel_config` context, -1 means all processors. The order of the rows
+    does not depend on it, and the weights change only by rounding errors.
 random_state : int, RandomState instance or None, default=None
-    Determines the orders of the rows and the held-out rows. An int gives the same model
-    bit for bit at each call with as many threads, for any number of BLAS threads.
+    Determines the order of the rows and the held-out rows. With an int, repeated calls
+    give the same model bit for bit for the same number of threads, and for any number
+    of BLAS threads.
 early_stopping : bool, default=False
-    Whether `fit` holds out `validation_fraction` of the rows to score the model after
-    each epoch, and keeps the weights of the best epoch, the later one of equals; with
-    cycles of rates, of the best end of a cycle. With
-    `X_val` nothing is held out: that is scored instead, and its use does not depend on
-    this parameter.
+    Whether `fit` holds out `validation_fraction` of the rows, scores the model on them
+    after each epoch, and keeps the weights of the epoch with the best score (of equal
+    epochs, the later one). With cycles of rates only the ends of cycles are considered.
+    If you pass `X_val` to `fit`, it is scored instead and no rows are held out,
+    whatever this parameter says.
 scoring : str, callable or None, default="loss"
-    What scores the model on the validation data, the larger the better: "loss" is minus
-    their mean loss, by all weights (those of the classes too), without the penalty;
-    None is the method `score`, accuracy or R²; a str is the name of one of
-    scikit-learn's scorers, a callable is `scorer(estimator, X, y)`, which is given
-    `sample_weight` too if there is one. A scorer gets a copy of the estimator that
-    predicts with the weights of the epoch, and the rows as arrays, without names.
+    The score on the validation data; larger is better. "loss" is minus the mean loss,
+    weighted by `sample_weight` and `class_weight` and without the penalty. None is the
+    method `score`: accuracy or R². A str is the name of a scikit-learn scorer. A
+    callable is `scorer(estimator, X, y)`; it gets `sample_weight` too if there is one.
+    A scorer gets a copy of the estimator with the weights of the epoch, and the rows as
+    arrays, without names.
 validation_fraction : float, default=0.1
-    Fraction held out by `early_stopping`, in (0, 1).
+    Fraction of the rows held out by `early_stopping`, in (0, 1).
 n_iter_no_change : int, default=5
-    Number of epochs without progress after which training stops, at least 1; cycles of
-    rates find their end without it. If they
-    hold fewer than 3 / (1 - `momentum`) updates, as many epochs as hold these; and
-    without validation data not while the objective swings clearly above its best."""
+    Number of consecutive epochs without progress after which training stops, at least
+    1. If these epochs have fewer than 3 / (1 - `momentum`) updates, training waits for
+    as many epochs as have them. Without validation data it also continues while the
+    objective is clearly above its best value but below its highest. Cycles of rates do
+    not use this parameter."""
 
 WARM_START = """\
 warm_start : bool, default=False
-    Whether `fit` starts from the weights learnt before instead of 0, which asks for the
-    same classes. Velocities and clocks start anew all the same; `partial_fit` continues
-    with them.
+    Whether `fit` starts from the weights of the previous fit instead of 0. The classes
+    must be the same. Velocities and clocks restart in any case; `partial_fit` continues
+    them.
 average : bool or int, default=False
-    Whether `coef_` and `intercept_` are the means of the weights over the updates. An
-    int n >= 1 averages from the update on with which n samples have been seen. If you
-    set `coef_` or `intercept_` between calls of `partial_fit`, both are the weights to
-    go on from, and the means start anew."""
+    Whether `coef_` and `intercept_` are the means of the weights over the updates. With
+    an int n >= 1, averaging starts at the update that completes n samples. If you set
+    `coef_` or `intercept_` between calls of `partial_fit`, training continues from
+    both, and the means restart."""
 
 HISTORY_ATTRIBUTES = """\
 n_iter_ : int
@@ -152,23 +159,23 @@ n_iter_ : int
 t_ : int
     Number of updates done.
 eta0_ : float
-    The initial learning rate, as given or as found. For "optimal" and a callable, the
-    rate of the first update.
+    The initial learning rate, as given or as found from the data. For "optimal" and a
+    callable, the rate of the first update.
 loss_curve_ : list of float
-    Training objective of each epoch: the mean of the weighted loss, each row's at the
-    weights its batch met, plus the penalty at the epoch's end.
+    Training objective of each epoch: the weighted mean of the losses, each computed
+    before the update of its batch, plus the penalty at the end of the epoch.
 learning_rate_curve_ : list of float
-    Learning rate of each epoch's first update.
+    Learning rate of the first update of each epoch.
 validation_scores_ : list of float
-    Score of each epoch of the last `fit` on the validation data, as `scoring` says.
-    Only with validation.
+    Score of each epoch of the last `fit` on the validation data, as defined by
+    `scoring`. Only with validation.
 validation_losses_ : list of float
-    Mean loss of each of these epochs on the validation data, whatever `scoring` says.
-    Only with validation.
+    Mean loss of each of these epochs on the validation data, for any `scoring`. Only
+    with validation.
 best_validation_score_ : float
-    The score of the weights that `fit` kept, the best of all epochs or, with cycles of
-    rates, of the ends of cycles; `partial_fit`
-    leaves it as it is. Only with validation.
+    The score of the weights that `fit` kept: the best of all epochs or, with cycles of
+    rates, of the ends of cycles. `partial_fit` does not change it. Only with
+    validation.
 n_features_in_ : int
     Number of features seen in `fit`.
 feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -181,9 +188,9 @@ A batch B of rows gives the gradient
     g = \frac{1}{|B|} \sum_{i \in B} s_i \nabla_w \ell(y_i, z_i) + \lambda_2 w
 
 with weights :math:`s_i`, decisions :math:`z_i = w \cdot x_i + b` and
-:math:`\lambda_2 = \alpha (1 - \rho)`, where :math:`\rho` is the share of L1: 0 for
+:math:`\lambda_2 = \alpha (1 - \rho)`, where :math:`\rho` is the fraction of L1: 0 for
 "l2", 1 for "l1", `l1_ratio` for "elasticnet". With rate :math:`\eta`, momentum
-:math:`\mu` and velocity v, the update is that of Keras's SGD [1]_:
+:math:`\mu` and velocity v, the update is that of Keras's SGD [1]_, [4]_:
 
 .. code-block:: text
 
@@ -191,11 +198,11 @@ with weights :math:`s_i`, decisions :math:`z_i = w \cdot x_i + b` and
     w' = w + v'                        nesterov=False
     w' = w + mu * v' - eta * g         nesterov=True
 
-Where :math:`\eta \lambda_2 > 1`, :math:`1 / \eta` takes the place of :math:`\lambda_2`.
+If :math:`\eta \lambda_2 > 1`, :math:`1 / \eta` replaces :math:`\lambda_2`.
 
 With :math:`\lambda_1 = \alpha \rho > 0`, L1 acts in the dual [2]_. The rule moves
-positions Z in the place of the weights, and a threshold u with a velocity r; the
-weights are what soft-thresholding S leaves:
+positions Z instead of the weights, and a threshold u with a velocity r. The weights are
+the soft-thresholded positions S(Z, u):
 
 .. code-block:: text
 
@@ -211,31 +218,31 @@ the gradient of column j is
 
     p_j * (g_j - m_j * g_b + lambda_2 * w_j) / (1 + eta * lambda_2 * p_j)
 
-with that of the intercept, :math:`g_b`, and the threshold of its weight is
-:math:`p_j u`: the rules above for standardised columns, in terms of the weights for the
-columns as given, with L2 at the end of the step.
+where :math:`g_b` is the gradient of the intercept, and the threshold of its weight is
+:math:`p_j u`. These are the rules above for standardised columns, written for the
+weights of the original columns, with an implicit step for L2.
 
 With `batch_size=1`, `momentum=0`, `shuffle=False`, `standardize=False` and dense data,
 the weights are those of scikit-learn's SGD estimators.
 """
 
 CALLBACKS = """\
-With scikit-learn 1.9 or newer, `fit` supports the callbacks of `sklearn.callback`: set
-them with `set_callbacks`, for example `set_callbacks(ProgressBar())` (it needs the
+With scikit-learn 1.9 or newer, `fit` supports the callbacks of `sklearn.callback`. Set
+them with `set_callbacks`, for example `set_callbacks(ProgressBar())` (which needs the
 extra "progress") or `set_callbacks(ScoringMonitor(scoring="accuracy"))`. Their task is
-"fit", of at most `max_iter` subtasks "epoch". A hook may ask for
+"fit", with a subtask "epoch" for each epoch. A hook may ask for
 
-- `fitted_estimator`, a copy that predicts, and goes on with `partial_fit`, as if
+- `fitted_estimator`, a copy that predicts and continues with `partial_fit` as if
   training had ended there. Its `loss_curve_`, and with validation its
-  `validation_scores_` and `validation_losses_`, hold the epochs so far; with validation
+  `validation_scores_` and `validation_losses_`, hold the epochs so far. With validation
   its weights are those of this epoch, even if an earlier one was better. It carries no
-  callbacks, so that a callback can pickle it whatever it holds itself;
-- `X` and `y`, the rows trained on, without those that `early_stopping` holds out;
+  callbacks, so it can be pickled even if the callback itself cannot;
+- `X` and `y`, the training rows, without those that `early_stopping` holds out;
 - `metadata`, which is None or has the "sample_weight" of these rows.
 
-If `on_fit_task_end` of an epoch returns True, training ends there like any finished
-run, without `ConvergenceWarning`. If a callback fails, the estimator is as it was
-before `fit`. `partial_fit` calls no callback.
+If `on_fit_task_end` of an epoch returns True, training ends there as if it had
+converged. If a callback fails, the estimator is as it was before `fit`. `partial_fit`
+calls no callbacks.
 """
 
 REFERENCES = """\

@@ -4,10 +4,11 @@
 class DivergenceError(ValueError):
     """Training diverged; the estimator is as it was before the call.
 
-    Raised by `fit` and `partial_fit` when the loss or a weight becomes infinite or NaN,
-    and by `partial_fit` when the mean loss of the chunk, before or after it was learnt,
-    is more than 1e9 times both that of the model that is 0 and the highest so far. A
-    `fit` that ends with such a loss gives a `ConvergenceWarning`.
+    `fit` and `partial_fit` raise it if the loss or a weight becomes infinite or NaN.
+    `partial_fit` also raises it if the mean loss of the chunk, before or after training
+    on it, is more than 1e9 times both the loss of a model with all weights 0 and the
+    highest loss so far. A `fit` that ends with such a loss gives a `ConvergenceWarning`
+    instead.
 
     See Also
     --------

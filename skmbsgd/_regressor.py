@@ -49,15 +49,16 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
 
     The objective is the mean of the weighted loss plus
     `alpha * ((1 - l1_ratio) / 2 * ||W||_2^2 + l1_ratio * ||W||_1)`. Several targets are
-    trained in one pass, their losses added.
+    trained in the same pass over the data, and their losses are added.
 
     Parameters
     ----------
     loss : str, default="squared_error"
-        The loss, with r = z - y for the decision z:
+        The loss, where r = z - y and z is the decision:
 
         - "squared_error": `r^2 / 2`;
-        - "huber": `r^2 / 2` for `|r| <= epsilon`, else `epsilon |r| - epsilon^2 / 2`;
+        - "huber": `r^2 / 2` if `|r| <= epsilon`, otherwise
+          `epsilon |r| - epsilon^2 / 2`;
         - "epsilon_insensitive": `max(0, |r| - epsilon)`;
         - "squared_epsilon_insensitive": `max(0, |r| - epsilon)^2`.
     <PENALTY>
@@ -70,7 +71,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
     Attributes
     ----------
     coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
-        Weights; one-dimensional if y is. Of the type of X.
+        Weights, float32 or float64 as X; one-dimensional if y is.
     intercept_ : ndarray of shape (1,) or (n_targets,)
         Intercepts.
     <HISTORY_ATTRIBUTES>
@@ -178,7 +179,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
     def partial_fit(
         self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Train for one epoch over a chunk of a stream.
+        """Train for one epoch on a chunk of a stream.
 
         Velocities, clocks and running means continue from call to call. Each call
         counts as one epoch of the schedule.
@@ -186,27 +187,27 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            The chunk; read in the precision of the first one.
+            The chunk. It is converted to the precision of the first one.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Its target values.
+            Target values of the chunk.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights >= 0, used as given: a chunk does not know the stream's mean. If all
-            are 0, the call counts as an epoch and does nothing else.
+            Weights >= 0, used as given, because a chunk does not know the mean of the
+            stream. If all are 0, the call counts as an epoch and does nothing else.
 
         Returns
         -------
         self : object
-            The estimator, one epoch on.
+            The estimator, trained for one more epoch.
 
         Raises
         ------
         ValueError
             If a parameter or an input is invalid.
         DivergenceError
-            If the chunk would ruin the model. After any error, as after an interrupt,
-            the estimator is as it was before the call: leave the chunk out, and go on.
+            If the chunk would ruin the model. After any error and after an interrupt,
+            the estimator is as it was before the call, so you can skip the chunk.
         RuntimeError
-            If the estimator is in training already.
+            If the estimator is already being trained.
 
         Examples
         --------
@@ -270,11 +271,11 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
 
     def _make_data(self, X, y, sample_weight):
         if issparse(y):
-            raise TypeError("y is a sparse matrix: pass it dense, y.toarray().")
+            raise TypeError("y is a sparse matrix. Pass y.toarray() instead.")
         if y.dtype.kind in "mM":
             raise ValueError(
-                f"y must hold numbers, got {y.dtype}: choose a unit, for example "
-                "seconds with (y - y.min()) / np.timedelta64(1, 's')."
+                f"y must hold numbers, got {y.dtype}. Convert it to a unit, for "
+                "example seconds with (y - y.min()) / np.timedelta64(1, 's')."
             )
         try:
             y = np.require(y, np.float64, ["C", "ALIGNED"]).reshape(len(y), -1)
@@ -307,7 +308,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
 
     @reads_one_model
     def predict(self, X: MatrixLike) -> np.ndarray:
-        """Predicted target values X W^T + b.
+        """Predict target values X W^T + b.
 
         Parameters
         ----------

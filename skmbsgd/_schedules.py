@@ -114,7 +114,7 @@ def custom(epoch, learning_rate):
     try:
         rate = learning_rate(epoch)
     except Exception as error:
-        error.add_note(f"This came from the callable learning_rate({epoch}).")
+        error.add_note(f"The call learning_rate({epoch}) raised this error.")
         raise
     if not is_finite_and_not_negative(rate):
         raise ValueError(
@@ -194,10 +194,9 @@ class EpochSchedule:
         if "learning_rate" in self.parameters:
             return "smaller rates from the callable learning_rate"
         if "eta0" in self.parameters:
-            return f"a smaller initial rate (now eta0={self.parameters['eta0']!r})"
-        return (
-            f"a larger alpha (now {self.parameters['alpha']!r}), which lowers the rates"
-        )
+            return f"a smaller initial rate (now eta0={float(self.parameters['eta0'])})"
+        alpha = float(self.parameters["alpha"])
+        return f"a larger alpha (now {alpha}), which lowers the rates"
 
 
 class UpdateSchedule(EpochSchedule):

@@ -24,13 +24,13 @@ def fault_of_stored(stored, n_features, *, without_columns=False):
     fault : str or None
     """
     if not isinstance(stored, dict):
-        return f"it is of type {type(stored).__name__}, and no dict"
+        return f"it is of type {type(stored).__name__}, not a dict"
     unknown = stored.keys() - TrainingState.__dataclass_fields__.keys()
     if unknown:
-        return f"it has entries that nobody knows, {unknown}"
+        return f"it has unknown entries, {unknown}"
     velocity = stored.get("intercept_velocity")
     if not isinstance(velocity, np.ndarray) or velocity.ndim != 1:
-        return "intercept_velocity is no array of 1 dimension"
+        return "intercept_velocity is not an array of 1 dimension"
     if velocity.dtype not in (np.float32, np.float64):
         return f"intercept_velocity is of type {velocity.dtype}"
     faults = itertools.chain(
@@ -106,4 +106,4 @@ def faults_of_arrays(stored, matrix, without_columns):
             continue
         is_array = isinstance(array, np.ndarray)
         if not is_array or array.shape != shape or array.dtype != kind:
-            yield f"{name} is no array of shape {shape} and type {kind}"
+            yield f"{name} is not an array of shape {shape} and type {kind}"

@@ -319,10 +319,10 @@ class Trainer:
         # The perceptron's loss is 0 to begin with.
         if known > 0.0 and not (self.state.highest_loss <= bound and after <= bound):
             raise DivergenceError(
-                f"Training diverged in epoch {self.state.n_epochs}: the chunk's mean "
-                f"loss is {self.state.highest_loss:.6g}, and {after:.6g} at its end; "
-                "the highest so far, or that of a model that is 0, is "
-                f"{known:.6g}. {remedies(self.schedule)}"
+                f"Training diverged in epoch {self.state.n_epochs}: the mean loss of "
+                f"the chunk is {self.state.highest_loss:.6g}, and {after:.6g} after "
+                "training on it. The highest loss so far, or that of a model with all "
+                f"weights 0, is {known:.6g}. {remedies(self.schedule)}"
             )
 
     def skip_epoch(self):
@@ -611,8 +611,9 @@ def worse_than_constant(loss_curve, constant_loss, schedule):
     last = loss_curve[-1]
     falls = len(loss_curve) > 1 and last <= min(loss_curve)
     return (
-        f"Training ended with an objective of {last:.6g}, above that of a constant "
-        f"prediction, {constant_loss:.6g}: the model is worse than none. "
+        f"Training ended with an objective of {last:.6g}, above that of the best "
+        f"constant prediction, {constant_loss:.6g}: the model is worse than a "
+        "constant. "
         + ("Increase max_iter, or scale the features." if falls else remedies(schedule))
     )
 
@@ -621,16 +622,16 @@ def above_best(patience, schedule):
     """That training ended on an upswing, and what to do."""
     return (
         f"Training ended with an objective of {patience.last:.6g}, clearly above its "
-        f"best one, {patience.best:.6g}. {remedies(schedule)} Or increase max_iter."
+        f"best value, {patience.best:.6g}. {remedies(schedule)} Or increase max_iter."
     )
 
 
 def not_converged(max_iter, patience):
     """That training was cut short, and what to do."""
     return (
-        f"max_iter={max_iter} epochs ended before progress fell below "
-        f"tol={patience.tol}. Increase max_iter, scale the features, or set tol=None "
-        "to always run max_iter epochs."
+        f"Training stopped at max_iter={max_iter} epochs, before its progress fell "
+        f"below tol={patience.tol}. Increase max_iter, scale the features, or set "
+        "tol=None to always run max_iter epochs."
     )
 
 

@@ -107,9 +107,9 @@ def compares_with_the_mean(estimator):
 def tells_no_epoch_from_another(score, scoring):
     """That a score is of no use, and what to do."""
     return (
-        f"The validation score is {score} (scoring={scoring!r}), and so no epoch can "
-        "be told from another. R2 needs at least two rows, some scores need rows of "
-        "each class. Enlarge validation_fraction, pass other X_val, y_val, "
+        f"The validation score is {score} (scoring={scoring!r}), so epochs cannot be "
+        "compared. R2 needs at least two rows, and some scores need rows of each "
+        "class. Increase validation_fraction, pass other X_val, y_val and "
         "sample_weight_val, or choose another scoring."
     )
 
@@ -139,11 +139,11 @@ def warn_if_apart(X, X_val):
     share = is_foreign[..., varies].mean() if varies.any() else 0.0
     if share > FOREIGN_SHARE:
         warnings.warn(
-            f"{share:.0%} of the numbers in X_val are far outside of the range that "
-            "their columns have in X: X_val seems to lack a transformation that X has "
-            "had. A Pipeline passes X_val on as it is, unless it is made with "
-            'transform_input=["X_val"] (which needs metadata routing). Otherwise, '
-            "transform X_val like X.",
+            f"{share:.0%} of the numbers in X_val are far outside the range of their "
+            "columns in X. X_val seems to lack a transformation that X has had. A "
+            "Pipeline does not transform X_val unless it is made with "
+            'transform_input=["X_val"] (which needs metadata routing). Without a '
+            "Pipeline, transform X_val like X.",
             UserWarning,
             stacklevel=stack_level_of_caller(),
         )

@@ -64,7 +64,7 @@ try:
     from skl2onnx.common.utils_classifier import get_label_classes
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"Export to ONNX needs {error.name}. Install all that it takes with: "
+        f"Export to ONNX needs {error.name}. Install everything it needs with: "
         'python -m pip install "skmbsgd[onnx]"',
         name=error.name,
     ) from error
@@ -133,8 +133,8 @@ def label_constants(classes):
     numbers = classes.astype(np.int64)
     if not np.array_equal(numbers, classes):
         raise ValueError(
-            f"ONNX has labels of type int64 or str, and int64 cannot hold {classes}: "
-            "train with smaller numbers, or with y.astype(str)."
+            "ONNX supports labels of type int64 or str, and int64 cannot hold "
+            f"{classes}. Train with smaller numbers, or with y.astype(str)."
         )
     return numbers
 

@@ -229,7 +229,7 @@ def test_a_second_call_in_training_is_refused(kind, method, second_method, run):
     train(estimator, kind, method)
     (error,) = holder.outcomes
     assert isinstance(error, RuntimeError)
-    assert "in training already" in str(error) and "clone" in str(error)
+    assert "already being trained" in str(error) and "clone" in str(error)
     assert seen(estimator) == seen(train(undisturbed, kind, method))
     assert not IN_TRAINING
     # The next calls are heard again.
@@ -277,7 +277,7 @@ def test_a_callback_cannot_train_the_estimator_that_it_is_called_with(kind):
 
     estimator = trained(kind)
     before = seen(estimator)
-    with pytest.raises(RuntimeError, match="in training already"):
+    with pytest.raises(RuntimeError, match="already being trained"):
         train(estimator.set_callbacks(Trainer()), kind, "fit")
     assert seen(estimator) == before
     assert not IN_TRAINING

@@ -369,7 +369,7 @@ def test_two_cycles_that_gain_little_are_the_end(ends, finished):
 @pytest.mark.parametrize("max_iter", [1, 2, 3, 5, 6, 7, 20, 50])
 def test_cycles_end_with_the_budget(max_iter):
     X, y = load_iris(return_X_y=True)
-    with pytest.warns(ConvergenceWarning, match=f"max_iter={max_iter} epochs ended"):
+    with pytest.warns(ConvergenceWarning, match=f"max_iter={max_iter} epochs, before"):
         model = MiniBatchSGDClassifier(max_iter=max_iter, tol=1e-9).fit(X, y)
     assert model.n_iter_ == max_iter
     lengths = lengths_of_cycles(model.learning_rate_curve_)
@@ -792,7 +792,7 @@ def test_large_weights_of_chunks_make_no_column_constant():
 def test_a_fit_on_raw_sparse_columns_ends_short_with_a_word(make, change):
     X, y = load_real("breast cancer", standardised=True)
     X = X + 1000.0 if change == "means" else X * np.where(np.arange(30) == 0, 1e3, 1.0)
-    with pytest.warns(ConvergenceWarning, match="max_iter=200 epochs ended"):
+    with pytest.warns(ConvergenceWarning, match="max_iter=200 epochs, before"):
         make(max_iter=200, random_state=0).fit(csr_array(X), y.astype(float))
 
 

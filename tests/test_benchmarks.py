@@ -19,7 +19,7 @@ from benchmarks.effort import Effort
 from benchmarks.objective import find_optimum, gradient_norm, objective
 from benchmarks.peers import MiniBatchSGD, Peer, ScikitLearnSGD, all_peers
 from benchmarks.problems import dense_problem, sparse_problem
-from benchmarks.real_data import digits
+from benchmarks.real_data import REAL_PROBLEMS, digits
 from benchmarks.report import Report, circumstances
 from benchmarks.sections import dense, memory, scaling, sparse
 from benchmarks.tables import TABLES
@@ -28,6 +28,7 @@ TINY = Effort(
     "tiny", repeats=1, seconds_each=0.01, seconds_to_search=0.05, largest_input=200_000
 )
 RESTRICTIONS = {
+    "front_page": {"source": REAL_PROBLEMS["digits"]},
     "no_tuning": {"tables": [t for t in TABLES if t.package == "sklearn"][1:5:3]},
     "dense": {"peers": [MiniBatchSGD(), ScikitLearnSGD()]},
     "sparse": {"peers": [MiniBatchSGD(), ScikitLearnSGD()]},

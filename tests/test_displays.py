@@ -146,12 +146,12 @@ def test_display_without_name_has_no_legend():
 @pytest.mark.parametrize(
     "settings, arguments, message",
     [
-        ({"learning_rate": "adaptive", "eta0": 0.1}, {}, "'adaptive'.*fit the"),
-        ({"learning_rate": "invscaling", "eta0": 0.1}, {}, "pass n_samples"),
-        ({"learning_rate": "optimal"}, {}, "pass n_samples"),
-        ({"eta0": 0.1, "decay_unit": "update"}, {}, "pass n_samples"),
-        ({}, {}, "'auto'.*fit the estimator first.*eta0"),
-        ({"learning_rate": "step"}, {}, "'step'.*eta0='auto'.*fit the estimator"),
+        ({"learning_rate": "adaptive", "eta0": 0.1}, {}, "'adaptive'.*Fit the"),
+        ({"learning_rate": "invscaling", "eta0": 0.1}, {}, "Pass n_samples"),
+        ({"learning_rate": "optimal"}, {}, "Pass n_samples"),
+        ({"eta0": 0.1, "decay_unit": "update"}, {}, "Pass n_samples"),
+        ({}, {}, "'auto'.*Fit the estimator first.*eta0"),
+        ({"learning_rate": "step"}, {}, "'step'.*eta0='auto'.*Fit the estimator"),
         ({"learning_rate": "optimal", "alpha": 0.0}, {"n_samples": 9}, "alpha must"),
         ({"eta0": -1.0}, {}, "eta0"),
         ({}, {"n_epochs": 0}, "n_epochs"),
@@ -457,7 +457,7 @@ def test_no_suggestion_where_nothing_falls(diabetes, model):
 
 def test_range_that_ends_too_early_is_told(cancer):
     model = MiniBatchSGDClassifier(batch_size="full")
-    with pytest.warns(UserWarning, match="Raise max_rate"):
+    with pytest.warns(UserWarning, match="Increase max_rate"):
         display = LearningRateRangeDisplay.from_estimator(model, *cancer, max_rate=1e-3)
     assert len(display.losses) == 500
     assert display.suggested_eta0_ == pytest.approx(1e-4, rel=1e-12)

@@ -477,6 +477,27 @@ def test_a_callable_without_a_rate_is_refused_with_its_epoch(value):
     assert not hasattr(model, "coef_")
 
 
+@pytest.mark.parametrize(
+    "function", [lambda epoch, rate: rate, lambda: 0.1, lambda *, epoch: 0.1]
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_callable_that_takes_no_single_argument_is_refused(function, method):
+    model = slope_one_model(learning_rate=function)
+    with pytest.raises(ValueError, match="must take one argument, the epoch") as caught:
+        getattr(model, method)(X, Y)
+    assert "LearningRateScheduler" in str(caught.value)
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda *epochs: 0.1, lambda epoch, rate=0.1: rate, {0: 0.1, 1: 0.1}.__getitem__],
+)
+def test_a_callable_may_have_arguments_that_need_not_be_passed(function):
+    model = slope_one_model(learning_rate=function, max_iter=2).fit(X, Y)
+    assert model.learning_rate_curve_ == [0.1, 0.1]
+
+
 def test_a_stream_survives_a_callable_without_a_rate():
     model = slope_one_model(learning_rate=lambda epoch: 0.1 if epoch != 2 else -1.0)
     model.partial_fit(X, Y).partial_fit(X, Y)

@@ -237,7 +237,7 @@ def test_training_that_begins_anew_has_all_of_its_epochs(diabetes, monkeypatch):
     assert not messages
     n_asked = 0
     _, (message,) = fit_and_messages(MiniBatchSGDRegressor(**settings), *diabetes)
-    assert message.startswith("max_iter=5 epochs ended")
+    assert message.startswith("Training stopped at max_iter=5 epochs")
 
 
 # Worse than no model
@@ -263,14 +263,14 @@ def test_a_divergence_cut_short_says_so(batch_size):
     X = np.arange(200.0)[:, None]
     model = MiniBatchSGDRegressor(eta0=0.002, max_iter=5, batch_size=batch_size)
     _, (message,) = fit_and_messages(model, X, 2 * X.ravel())
-    assert "worse than none" in message and "eta0=0.002" in message
+    assert "worse than a constant" in message and "eta0=0.002" in message
 
 
 def test_too_few_epochs_are_told_from_too_large_rates(diabetes):
     X, y = diabetes
     model = MiniBatchSGDRegressor(eta0=1e-3, max_iter=3, tol=None)
     _, (message,) = fit_and_messages(model, X, y)
-    assert "worse than none. Increase max_iter" in message
+    assert "worse than a constant. Increase max_iter" in message
 
 
 def test_a_first_epoch_that_gets_somewhere_is_no_reason_to_warn(diabetes):

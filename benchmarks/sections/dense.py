@@ -67,6 +67,10 @@ def run(report, effort, peers=None):
             name = name_of(rows, columns, dtype, batch_size, task, n_outputs)
             comparisons.append(compare(name, problem, peers, effort))
     report.paragraph(circumstances(effort, peers))
+    report.picture(
+        picture_of_times(comparisons),
+        "Seconds per epoch on dense data, in units of one product with a vector",
+    )
     table_of_ratios(
         report,
         "Seconds per epoch, dense. Ours in milliseconds, all others in units of ours",
@@ -76,9 +80,5 @@ def run(report, effort, peers=None):
     )
     report.paragraph(STAR)
     report.bullets(f"{p.name}: {p.settings}." for p in peers if p.is_available())
-    report.picture(
-        picture_of_times(comparisons),
-        "Seconds per epoch on dense data, in units of one product with a vector",
-    )
     report.better_peers(victories(comparisons, peers, OURS))
     report.data(*measurements(comparisons))

@@ -107,17 +107,17 @@ ESTIMATORS = [
         seeded(MiniBatchSGDRegressor),
     ),
     Untuned(
-        "skmbsgd, eta0=0.01 without momentum",
+        "skmbsgd, plain SGD",
         seeded(MiniBatchSGDClassifier, **PLAIN_SGD),
         seeded(MiniBatchSGDRegressor, **PLAIN_SGD),
     ),
     Untuned(
-        "SGDClassifier(loss='log_loss'), SGDRegressor()",
+        "scikit-learn SGD",
         seeded(SGDClassifier, loss="log_loss"),
         seeded(SGDRegressor),
     ),
     Untuned(
-        "LogisticRegression(), Ridge()",
+        "LogisticRegression, Ridge",
         seeded(LogisticRegression),
         seeded(Ridge),
         minimises=False,
@@ -227,31 +227,30 @@ def run(report, effort, tables=None):
     if absent:
         report.paragraph(f"Without the tables of {', '.join(absent)}.")
     report.picture(picture_of_gaps(runs), "Sorted gaps of all fits, by estimator")
-    report.table(
-        f"{len(tables)} tables, {len(SEEDS[: effort.repeats])} seeds",
-        [
-            "Estimator",
-            "Columns",
-            "Within 1 %",
-            "Median gap",
-            "Worst gap",
-            "Worse than 0",
-            "Errors",
-            "Of gaps above 5 %, without a warning",
-            "Epochs",
-            "Time",
-            "Test score",
-        ],
-        [
-            line
-            for kind in KINDS
-            for solver in ESTIMATORS
-            for line in [summary(runs, kind, solver)]
-        ],
-    )
+    size = f"{len(tables)} tables, {len(SEEDS[: effort.repeats])} seeds"
+    add_tables(report, size, runs)
     report.data(
         list(Run.__dataclass_fields__), [list(vars(run).values()) for run in runs]
     )
+
+
+def add_tables(report, size, runs):
+    """A table for each kind of columns."""
+    for kind in KINDS:
+        report.table(
+            f"{kind.capitalize()} columns, {size}",
+            [
+                "estimator",
+                "within 1%",
+                "median gap",
+                "worst gap",
+                "worse than at the start",
+                "gap above 5% without a warning",
+                "time",
+                "test score",
+            ],
+            [summary(runs, kind, solver) for solver in ESTIMATORS],
+        )
 
 
 def of(runs, kind, solver):
@@ -270,26 +269,26 @@ def summary(runs, kind, solver):
         if np.isfinite(their.seconds)
     ]
     scores = [np.clip(run.score, -1.0, 1.0) for run in theirs]
-    epochs = [run.n_epochs for run in theirs if run.n_epochs]
-    quality = ["", "", "", ""]
-    silent = sum(run.gap > 0.05 and not run.warned for run in theirs)
+    quality = ["—"] * 5
     if solver.minimises:
         quality = [
             f"{np.mean(gaps <= CLOSE):.1%}",
-            f"{np.median(gaps):.2%}",
-            f"{gaps.max():.3g}" if gaps.max() > 10 else f"{gaps.max():.1%}",
+            share(np.median(gaps)),
+            share(gaps.max()),
             int(np.sum(gaps > 1.0)),
+            sum(run.gap > 0.05 and not run.warned for run in theirs),
         ]
     return [
         solver.name,
-        kind,
         *quality,
-        sum(np.isnan(run.seconds) for run in theirs),
-        silent if solver.minimises else "",
-        digits(float(np.exp(np.mean(np.log(epochs)))), 2),
         digits(float(np.exp(np.mean(np.log(ratios)))), 3),
         f"{np.nanmean(scores):.3f}",
     ]
+
+
+def share(gap):
+    """A gap in per cent, or a power of ten where it is large."""
+    return f"{gap:.2%}" if gap < 10 else f"{gap:.0e}"
 
 
 def picture_of_gaps(runs):

@@ -129,7 +129,7 @@ def search(task, solver, budget):
 
 
 def repeat(task, outcomes, repeats):
-    """Time the shortest fits that reach the levels, in turn."""
+    """Time the shortest fits that reach the levels, in turn; equal fits once."""
     measurements = {}
     for outcome in outcomes:
         curve = outcome.curve
@@ -143,13 +143,13 @@ def repeat(task, outcomes, repeats):
                     task.fit, outcome.solver, curve.setting, curve.iterations[i]
                 )
                 measure = functools.partial(seconds, fit)
-                measurements[outcome.solver.name, level] = measure
+                measurements[outcome.solver.name, i] = measure
     times = interleaved_times(measurements, repeats)
     for outcome in outcomes:
-        for level in outcome.times:
-            measured = times.get((outcome.solver.name, level))
-            if measured is not None:
-                outcome.times[level] = measured
+        for level, bound in zip(LEVELS, task.bounds, strict=True):
+            i = outcome.curve.first_within(bound)
+            if (outcome.solver.name, i) in times:
+                outcome.times[level] = times[outcome.solver.name, i]
 
 
 def run(report, effort, names=None):
@@ -171,15 +171,15 @@ def run(report, effort, names=None):
             ]
             repeat(task, outcomes, effort.repeats)
         describe(report, source, task, model)
-        report.table(
-            f"{source.title}: seconds until J is so close to its optimum",
-            ["solver", "best setting", *map("{:g}".format, LEVELS), "search, s"],
-            [table_row(outcome, task) for outcome in outcomes],
-        )
         report.picture(
             picture_of_curves(curves(outcomes, task), "seconds", "J / optimum - 1"),
             f"Distance from the optimum against seconds: {source.title}",
             f"_{name}",
+        )
+        report.table(
+            f"{source.title}: seconds to reach a relative gap of",
+            ["solver", "best setting", *map("{:g}".format, LEVELS), "search, s"],
+            [table_row(outcome, task) for outcome in outcomes],
         )
         victories += victories_on(source, outcomes)
         rows += measurements(name, outcomes, task)

@@ -55,6 +55,10 @@ def run(report, effort, peers=None):
         f"{n_rows:,} rows with about {NON_ZEROS} non-zeros each, in columns drawn from "
         "Zipf's law, log loss, batches of 32."
     )
+    report.picture(
+        picture_of_times(comparisons),
+        "Seconds per epoch on CSR data, in units of one product with a vector",
+    )
     table_of_ratios(
         report,
         "Seconds per epoch, CSR. Ours in milliseconds, all others in units of ours",
@@ -64,10 +68,6 @@ def run(report, effort, peers=None):
     )
     report.paragraph(STAR)
     report.bullets(f"{p.name}: {p.settings}." for p in peers if p.is_available())
-    report.picture(
-        picture_of_times(comparisons),
-        "Seconds per epoch on CSR data, in units of one product with a vector",
-    )
     report.table(
         f"What the settings cost, 2^{POWER} columns",
         ["setting", "ms per epoch", f"in units of {THEIRS} (L2, no momentum)"],
