@@ -222,8 +222,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ValueError
             If a parameter or an input is invalid.
         DivergenceError
-            If weights or loss become infinite or NaN. After any error, as after an
-            interrupt, the estimator is as it was before the call.
+            If weights or loss become infinite or NaN, or if the objective ends more
+            than 1e9 times as high as it began. After any error, as after an interrupt,
+            the estimator is as it was before the call.
         RuntimeError
             If the estimator is in training already.
 
@@ -705,7 +706,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.standardize is not True
         return tags
 
     # Prediction

@@ -4,10 +4,12 @@
 class DivergenceError(ValueError):
     """Training diverged; the estimator is as it was before the call.
 
-    Raised by `fit` and `partial_fit` when the loss or a weight becomes infinite or NaN,
-    and by `partial_fit` when the mean loss of the chunk, before or after it was learnt,
-    is more than 1e9 times both that of the model that is 0 and the highest so far. A
-    `fit` that ends with such a loss gives a `ConvergenceWarning`.
+    Raised by `fit` and `partial_fit` when the loss or a weight becomes infinite or NaN;
+    by `fit` when it ends with an objective more than 1e9 times both that of its start
+    and that of the model that is 0; and by `partial_fit` when the mean loss of the
+    chunk, before or after it was learnt, is more than 1e9 times both that of the model
+    that is 0 and the highest so far. A `fit` that ends between the loss of the best
+    constant prediction and that bound gives a `ConvergenceWarning`.
 
     See Also
     --------

@@ -29,7 +29,8 @@ from skmbsgd._warnings import stack_level_of_caller
 EPOCHS_OF_A_DRAW = 64
 # A chunk whose loss is so many times that of the model that is 0, and of all chunks
 # before, is no drift: a feature in other units, a thousand times as large, brings 1e6
-# with a squared loss, and so does a rate from which a linear loss recovers.
+# with a squared loss, and so does a rate from which a linear loss recovers. The same
+# holds of the end of a fit beside its start.
 RISE_OF_DIVERGENCE = 1e9
 # After a chunk with such a rise its loss is looked at once more.
 RISE_TO_LOOK_AT = 10.0
@@ -183,12 +184,18 @@ class Trainer:
         state = self.state
         if self.best_state is not None:
             state = state.with_weights_of(self.best_state)
-        warn_of(self._fault_of(state, patience, cut_short))
+        objective = self._objective_at_end(state)
+        self._refuse_end(objective)
+        warn_of(self._fault_of(objective, patience, cut_short))
         return state
 
     def _objective_at_start(self):
-        """What training is to fall from; inf if that is not positive."""
-        if self.guard is None and not self._has_cycles:
+        """What training is to fall from; inf if that is 0, or unknown.
+
+        It is unknown where it costs time, and `loss_of_zero` tells it when asked.
+        """
+        starts_at_zero = not math.isinf(self.state.highest_loss)
+        if self.guard is None and not self._has_cycles and starts_at_zero:
             return math.inf
         # That of the perceptron, for example, is 0.
         objective = self._objective_of(self.state.coef, self.state.intercept)
@@ -377,10 +384,37 @@ class Trainer:
         n_batches = -(-self.data.n_rows // self.batch_size)
         return max(n_iter_no_change, math.ceil(n_updates / n_batches))
 
-    def _fault_of(self, state, patience, cut_short):
+    def _objective_at_end(self, state):
+        """The training objective of a model, exact if it may be above the constant's.
+
+        The mean over the last epoch is one of weights before the last update, so that
+        it is only a reason to look; of the only update it knows nothing.
+        """
+        last = self.history.loss_curve[-1]
+        is_low = last <= WORSE_THAN_CONSTANT * self.constant_loss
+        if is_low and self.state.n_updates > 1:
+            return last
+        return self._objective_of(*state.weights())
+
+    def _refuse_end(self, objective):
+        """Refuse an objective to which training cannot have got but by divergence."""
+        if objective <= RISE_OF_DIVERGENCE * self.constant_loss:
+            return
+        known = loss_of_zero(self.loss, self.data)
+        if math.isfinite(self.start):
+            known = max(known, self.start)
+        if known > 0.0 and not objective <= RISE_OF_DIVERGENCE * known:
+            raise DivergenceError(
+                f"Training diverged: after epoch {self.state.n_epochs} the objective "
+                f"is {objective:.6g}; at the start, or with a model that is 0, it is "
+                f"{known:.6g}. {remedies(self.schedule)}"
+            )
+
+    def _fault_of(self, objective, patience, cut_short):
         """What is wrong with the end of a training, the worst first, or None."""
         history = self.history
-        if self._is_worse_than_constant(state):
+        # Where a constant has no loss, as with the perceptron, it is no measure.
+        if 0.0 < WORSE_THAN_CONSTANT * self.constant_loss < objective:
             return worse_than_constant(
                 history.loss_curve, self.constant_loss, self.schedule
             )
@@ -393,15 +427,6 @@ class Trainer:
             return not_converged(len(history.loss_curve), patience)
         return None
 
-    def _is_worse_than_constant(self, state):
-        """Whether the objective of a model is above that of the best constant."""
-        bound = WORSE_THAN_CONSTANT * self.constant_loss
-        # The mean over an epoch begins with weights that are not the last ones, so that
-        # it is only a reason to look.
-        if bound == 0.0 or not self.history.loss_curve[-1] > bound:
-            return False
-        return self._objective_of(*state.weights()) > bound
-
     def _objective_of(self, coef, intercept):
         """The training objective at given weights."""
         return mean_loss(self.data, self.loss, coef, intercept) + self._penalty_at(coef)
@@ -409,7 +434,8 @@ class Trainer:
     def _penalty_at(self, coef):
         """The penalty at given weights."""
         coef = coef.astype(np.float64)
-        return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
+        with np.errstate(over="ignore"):
+            return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
 
     def _first_averaged_batch(self, batch_size, n_rows):
         """The batch of the epoch from which on updates are averaged; -1 for none."""
