@@ -233,7 +233,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ConvergenceWarning
             If the objective ends above that of the best constant prediction, or clearly
             above its own best value, or if ``max_iter`` epochs end before ``tol`` is
-            met. It says what to change.
+            met, or if the least loss on validation data is more than four times that of
+            a constant prediction. It says what to change.
         UserWarning
             If more than a quarter of the numbers in `X_val` are outside of the range of
             their column in X by more than the width of that range: a transformation is

@@ -191,9 +191,9 @@ class EpochSchedule:
         if "learning_rate" in self.parameters:
             return "smaller rates from the callable learning_rate"
         if "eta0" in self.parameters:
-            return f"a smaller initial rate (now eta0={self.parameters['eta0']!r})"
+            return f"a smaller initial rate (now eta0={self.parameters['eta0']})"
         return (
-            f"a larger alpha (now {self.parameters['alpha']!r}), which lowers the rates"
+            f"a larger alpha (now {self.parameters['alpha']}), which lowers the rates"
         )
 
 

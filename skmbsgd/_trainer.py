@@ -18,6 +18,7 @@ from skmbsgd._automatic import (
     RATE_DIVISOR,
     Cycles,
     certain_gain,
+    initial_intercepts,
 )
 from skmbsgd._baseline import loss_of_best_constant, loss_of_zero
 from skmbsgd._engine.epoch import compute_loss
@@ -46,6 +47,10 @@ SHARE_TO_WARN_OF = 0.2
 SMALL_BESIDE_SHARE = 0.01
 # A model is worse than a constant if its objective is so many times as large.
 WORSE_THAN_CONSTANT = 1.01
+# The least loss on validation data is told if it is so many times that of a constant:
+# in random splits of 38 real tables it was at most 3.6 times that, with 20 rows or more
+# at most 1.6 times, but for one split with an outlier.
+FAR_ABOVE_CONSTANT = 4.0
 
 
 class Trainer:
@@ -152,7 +157,7 @@ class Trainer:
         task : FitWithCallbacks or FitWithoutCallbacks
         validation : Validation, default=None
             ``validation(state, history)`` gives a score, the larger the better, and a
-            loss.
+            loss; ``validation.loss_of(constants)`` that of a model without weights.
         verbose : bool, default=False
 
         Returns
@@ -418,13 +423,25 @@ class Trainer:
             return worse_than_constant(
                 history.loss_curve, self.constant_loss, self.schedule
             )
+        fault = None
         # The weights kept with scores are the best ones in any case.
-        if history.validation_scores is None and patience.is_above_best(
-            SHARE_TO_WARN_OF
-        ):
-            return above_best(patience, self.schedule)
-        if cut_short:
-            return not_converged(len(history.loss_curve), patience)
+        if self.validation is not None:
+            fault = self._fault_on_validation_data()
+        elif patience.is_above_best(SHARE_TO_WARN_OF):
+            fault = above_best(patience, self.schedule)
+        if fault is None and cut_short:
+            fault = not_converged(len(history.loss_curve), patience)
+        return fault
+
+    def _fault_on_validation_data(self):
+        """That even the best epoch is far worse there than a constant, or None."""
+        constants = np.zeros(self.data.n_outputs)
+        if self.fit_intercept:
+            constants = initial_intercepts(self.loss, self.data)
+        least = min(self.history.validation_losses)
+        of_constants = self.validation.loss_of(constants)
+        if 0.0 < FAR_ABOVE_CONSTANT * of_constants < least:
+            return far_above_constant(least, of_constants)
         return None
 
     def _objective_of(self, coef, intercept):
@@ -613,6 +630,17 @@ def worse_than_constant(loss_curve, constant_loss, schedule):
         f"Training ended with an objective of {last:.6g}, above that of a constant "
         f"prediction, {constant_loss:.6g}: the model is worse than none. "
         + ("Increase max_iter, or scale the features." if falls else remedies(schedule))
+    )
+
+
+def far_above_constant(loss, constant_loss):
+    """That no epoch was of use on validation data, and what to do."""
+    return (
+        f"The least loss on validation data, {loss:.6g}, is {loss / constant_loss:.0f} "
+        f"times that of a constant prediction, {constant_loss:.6g}: the model is worse "
+        "than none there. If you passed X_val, check that it has had the "
+        "transformations of X: a Pipeline passes it on as it is, unless it is made "
+        'with transform_input=["X_val"].'
     )
 
 

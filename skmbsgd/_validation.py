@@ -51,12 +51,27 @@ class Validation:
     def __call__(self, state, history):
         loss = mean_loss(self.class_weighted, self.loss, *state.weights())
         scoring = self.estimator.scoring
-        # What is too large for a number is refused below.
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            score = -loss if scoring == "loss" else self._score(state, history)
+        with warnings.catch_warnings(record=True) as caught:
+            # What a scorer warns of would come beside the error below, or instead.
+            warnings.simplefilter("always")
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+                score = -loss if scoring == "loss" else self._score(state, history)
         if not math.isfinite(score):
             raise ValueError(tells_no_epoch_from_another(score, scoring))
+        for warning in caught:
+            warnings.warn(warning.message, stacklevel=stack_level_of_caller())
         return score, loss
+
+    def loss_of(self, constants):
+        """Mean loss of the model without weights, given its intercepts."""
+        shape = len(constants), self.data.X.shape[1]
+        dtype = self.data.X.dtype
+        return mean_loss(
+            self.class_weighted,
+            self.loss,
+            np.zeros(shape, dtype),
+            constants.astype(dtype),
+        )
 
     def _score(self, state, history):
         """The score of the scorer, or of the estimator's own method."""

@@ -345,7 +345,7 @@ def test_a_grid_search_leaves_out_what_diverged(diabetes):
     # Columns that are not scaled, on which the two larger rates diverge: a few epochs
     # leave finite weights.
     model = MiniBatchSGDRegressor(max_iter=5, tol=None, random_state=0)
-    rates = [1e-4, 1e-3, 0.01, 0.1]
+    rates = np.array([1e-4, 1e-3, 0.01, 0.1])
     search = GridSearchCV(model, {"eta0": rates}, cv=3, refit=False)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -357,6 +357,7 @@ def test_a_grid_search_leaves_out_what_diverged(diabetes):
     )
     assert "6 fits failed out of a total of 12" in message
     assert "DivergenceError: Training diverged: after epoch 5" in message
+    assert "(now eta0=0.01)" in message
 
 
 @pytest.mark.parametrize("n_rows", [20, 32, 100, 500])
