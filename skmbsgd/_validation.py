@@ -51,15 +51,11 @@ class Validation:
     def __call__(self, state, history):
         loss = mean_loss(self.class_weighted, self.loss, *state.weights())
         scoring = self.estimator.scoring
-        with warnings.catch_warnings(record=True) as caught:
-            # What a scorer warns of would come beside the error below, or instead.
-            warnings.simplefilter("always")
-            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                score = -loss if scoring == "loss" else self._score(state, history)
+        # What is too large for a number is refused below.
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            score = -loss if scoring == "loss" else self._score(state, history)
         if not math.isfinite(score):
             raise ValueError(tells_no_epoch_from_another(score, scoring))
-        for warning in caught:
-            warnings.warn(warning.message, stacklevel=stack_level_of_caller())
         return score, loss
 
     def loss_of(self, constants):
@@ -76,9 +72,18 @@ class Validation:
     def _score(self, state, history):
         """The score of the scorer, or of the estimator's own method."""
         if self.estimator.scoring is not None:
-            fitted = self._fitted(state, history)
-            return float(self.scorer(fitted, *self.rows, **self.weights))
+            return self._score_of_scorer(self._fitted(state, history))
         return self._score_of_predictions(*state.weights())
+
+    def _score_of_scorer(self, fitted):
+        """The score of a scorer, without its warnings beside an error."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            score = float(self.scorer(fitted, *self.rows, **self.weights))
+        if math.isfinite(score):
+            for warning in caught:
+                warnings.warn(warning.message, stacklevel=stack_level_of_caller())
+        return score
 
     def _score_of_predictions(self, coef, intercept):
         """The score of the estimator's method ``score``, without a copy of the rows."""
