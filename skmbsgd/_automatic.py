@@ -542,4 +542,4 @@ class Cycles:
 
     def remedy(self):
         """What makes the rates smaller."""
-        return f"a smaller initial rate (eta0='auto' found {self.parameters['eta0']!r})"
+        return f"a smaller initial rate (eta0='auto' found {self.parameters['eta0']})"

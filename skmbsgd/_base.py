@@ -250,8 +250,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ValueError
             If a parameter or an input is invalid.
         DivergenceError
-            If weights or loss become infinite or NaN. After any error and after an
-            interrupt, the estimator is as it was before the call.
+            If weights or loss become infinite or NaN, or if the objective ends more
+            than 1e9 times as high as it began. After any error and after an interrupt,
+            the estimator is as it was before the call.
         RuntimeError
             If the estimator is already being trained.
 
@@ -260,7 +261,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ConvergenceWarning
             If the objective ends above that of the best constant prediction, or clearly
             above its own best value, or if ``max_iter`` epochs end before ``tol`` is
-            met. The warning says what to change.
+            met, or if the least loss on validation data is more than four times that of
+            a constant prediction. The warning says what to change.
         UserWarning
             If more than a quarter of the numbers in `X_val` lie outside the range of
             their column in X by more than the width of that range. Then `X_val` lacks
@@ -1174,7 +1176,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.standardize is not True
         return tags
 
     # Prediction

@@ -5,10 +5,11 @@ class DivergenceError(ValueError):
     """Training diverged; the estimator is as it was before the call.
 
     `fit` and `partial_fit` raise it if the loss or a weight becomes infinite or NaN.
-    `partial_fit` also raises it if the mean loss of the chunk, before or after training
-    on it, is more than 1e9 times both the loss of a model with all weights 0 and the
-    highest loss so far. A `fit` that ends with such a loss gives a `ConvergenceWarning`
-    instead.
+    `fit` also raises it if it ends with an objective more than 1e9 times both that of
+    its start and that of a model with all weights 0; `partial_fit`, if the mean loss of
+    the chunk, before or after training on it, is more than 1e9 times both the loss of a
+    model with all weights 0 and the highest loss so far. A `fit` that ends between the
+    loss of the best constant prediction and that bound gives a `ConvergenceWarning`.
 
     See Also
     --------

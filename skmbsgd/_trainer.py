@@ -18,6 +18,7 @@ from skmbsgd._automatic import (
     RATE_DIVISOR,
     Cycles,
     certain_gain,
+    initial_intercepts,
 )
 from skmbsgd._baseline import loss_of_best_constant, loss_of_zero
 from skmbsgd._engine.epoch import compute_loss
@@ -29,7 +30,8 @@ from skmbsgd._warnings import stack_level_of_caller
 EPOCHS_OF_A_DRAW = 64
 # A chunk whose loss is so many times that of the model that is 0, and of all chunks
 # before, is no drift: a feature in other units, a thousand times as large, brings 1e6
-# with a squared loss, and so does a rate from which a linear loss recovers.
+# with a squared loss, and so does a rate from which a linear loss recovers. The same
+# holds of the end of a fit beside its start.
 RISE_OF_DIVERGENCE = 1e9
 # After a chunk with such a rise its loss is looked at once more.
 RISE_TO_LOOK_AT = 10.0
@@ -45,6 +47,10 @@ SHARE_TO_WARN_OF = 0.2
 SMALL_BESIDE_SHARE = 0.01
 # A model is worse than a constant if its objective is so many times as large.
 WORSE_THAN_CONSTANT = 1.01
+# The least loss on validation data is told if it is so many times that of a constant:
+# in random splits of 38 real tables it was at most 3.6 times that, with 20 rows or more
+# at most 1.6 times, but for one split with an outlier.
+FAR_ABOVE_CONSTANT = 4.0
 
 
 class Trainer:
@@ -156,7 +162,7 @@ class Trainer:
         task : FitWithCallbacks or FitWithoutCallbacks
         validation : Validation, default=None
             ``validation(state, history)`` gives a score, the larger the better, and a
-            loss.
+            loss; ``validation.loss_of(constants)`` that of a model without weights.
         verbose : bool, default=False
 
         Returns
@@ -183,7 +189,9 @@ class Trainer:
         else:
             cut_short = patience.tol is not None
         state = self._state_to_keep()
-        warn_of(self._fault_of(state, patience, cut_short))
+        objective = self._objective_at_end(state)
+        self._refuse_end(objective)
+        warn_of(self._fault_of(objective, patience, cut_short))
         return state
 
     def _begin(self):
@@ -203,8 +211,12 @@ class Trainer:
         return self.state.with_weights_of(self.best_state)
 
     def _objective_at_start(self):
-        """What training is to fall from; inf if that is not positive."""
-        if self.guard is None and not self._has_cycles:
+        """What training is to fall from; inf if that is 0, or unknown.
+
+        It is unknown where it costs time, and `loss_of_zero` tells it when asked.
+        """
+        starts_at_zero = not math.isinf(self.state.highest_loss)
+        if self.guard is None and not self._has_cycles and starts_at_zero:
             return math.inf
         # That of the perceptron, for example, is 0.
         objective = self._objective_of(self.state.coef, self.state.intercept)
@@ -397,30 +409,60 @@ class Trainer:
         n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         return max(n_iter_no_change, math.ceil(n_updates / n_batches))
 
-    def _fault_of(self, state, patience, cut_short):
+    def _objective_at_end(self, state):
+        """The training objective of a model, exact if it may be above the constant's.
+
+        The mean over the last epoch is one of weights before the last update, so that
+        it is only a reason to look; of the only update it knows nothing.
+        """
+        last = self.history.loss_curve[-1]
+        is_low = last <= WORSE_THAN_CONSTANT * self.constant_loss
+        if is_low and self.state.n_updates > 1:
+            return last
+        return self._objective_of(*state.weights())
+
+    def _refuse_end(self, objective):
+        """Refuse an objective to which training cannot have got but by divergence."""
+        if objective <= RISE_OF_DIVERGENCE * self.constant_loss:
+            return
+        known = loss_of_zero(self.loss, self.data)
+        if math.isfinite(self.start):
+            known = max(known, self.start)
+        if known > 0.0 and not objective <= RISE_OF_DIVERGENCE * known:
+            raise DivergenceError(
+                f"Training diverged: after epoch {self.state.n_epochs} the objective "
+                f"is {objective:.6g}; at the start, or with a model that is 0, it is "
+                f"{known:.6g}. {remedies(self.schedule)}"
+            )
+
+    def _fault_of(self, objective, patience, cut_short):
         """What is wrong with the end of a training, the worst first, or None."""
         history = self.history
-        if self._is_worse_than_constant(state):
+        # Where a constant has no loss, as with the perceptron, it is no measure.
+        if 0.0 < WORSE_THAN_CONSTANT * self.constant_loss < objective:
             return worse_than_constant(
                 history.loss_curve, self.constant_loss, self.schedule
             )
+        fault = None
         # The weights kept with scores are the best ones in any case.
-        if history.validation_scores is None and patience.is_above_best(
-            SHARE_TO_WARN_OF
-        ):
-            return above_best(patience, self.schedule)
-        if cut_short:
-            return not_converged(len(history.loss_curve), patience)
-        return None
+        if self.validation is not None:
+            fault = self._fault_on_validation_data()
+        elif patience.is_above_best(SHARE_TO_WARN_OF):
+            fault = above_best(patience, self.schedule)
+        if fault is None and cut_short:
+            fault = not_converged(len(history.loss_curve), patience)
+        return fault
 
-    def _is_worse_than_constant(self, state):
-        """Whether the objective of a model is above that of the best constant."""
-        bound = WORSE_THAN_CONSTANT * self.constant_loss
-        # The mean over an epoch begins with weights that are not the last ones, so that
-        # it is only a reason to look.
-        if bound == 0.0 or not self.history.loss_curve[-1] > bound:
-            return False
-        return self._objective_of(*state.weights()) > bound
+    def _fault_on_validation_data(self):
+        """That even the best epoch is far worse there than a constant, or None."""
+        constants = np.zeros(self.data.n_outputs)
+        if self.fit_intercept:
+            constants = initial_intercepts(self.loss, self.data)
+        least = min(self.history.validation_losses)
+        of_constants = self.validation.loss_of(constants)
+        if 0.0 < FAR_ABOVE_CONSTANT * of_constants < least:
+            return far_above_constant(least, of_constants)
+        return None
 
     def _objective_of(self, coef, intercept):
         """The training objective at given weights."""
@@ -429,7 +471,8 @@ class Trainer:
     def _penalty_at(self, coef):
         """The penalty at given weights."""
         coef = coef.astype(np.float64)
-        return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
+        with np.errstate(over="ignore"):
+            return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
 
     def _first_averaged_batch(self, batch_size, n_rows, n_before=0):
         """The batch from which on updates are averaged; -1 for none.
@@ -615,6 +658,17 @@ def worse_than_constant(loss_curve, constant_loss, schedule):
         f"constant prediction, {constant_loss:.6g}: the model is worse than a "
         "constant. "
         + ("Increase max_iter, or scale the features." if falls else remedies(schedule))
+    )
+
+
+def far_above_constant(loss, constant_loss):
+    """That no epoch was of use on validation data, and what to do."""
+    return (
+        f"The least loss on validation data, {loss:.6g}, is {loss / constant_loss:.0f} "
+        f"times that of a constant prediction, {constant_loss:.6g}: the model is worse "
+        "than none there. If you passed X_val, check that it has had the "
+        "transformations of X: a Pipeline passes it on as it is, unless it is made "
+        'with transform_input=["X_val"].'
     )
 
 
