@@ -18,7 +18,6 @@ from skmbsgd._sklearn import safe_indexing
 from skmbsgd._typing import MatrixLike
 from skmbsgd._warnings import stack_level_of_caller
 
-
 LIMITS = {"": "{}/memory.max", "memory": "memory{}/memory.limit_in_bytes"}
 
 
