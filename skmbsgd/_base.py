@@ -49,7 +49,7 @@ from skmbsgd._columns import (
 )
 from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.penalties import PENALTIES
-from skmbsgd._passes import PassTrainer, checksum, fault_of_unfinished
+from skmbsgd._passes import SETTINGS, PassTrainer, checksum, fault_of_unfinished
 from skmbsgd._row_chunks import warn_of_scattered_reads
 from skmbsgd._schedules import SCHEDULES, make_schedule, uses_eta0
 from skmbsgd._sklearn import (
@@ -502,13 +502,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _settings_of_passes(self):
         """What must be the same when training is resumed."""
-        return {
-            "batch_size": self.batch_size,
-            "average": int(self.average),
-            "standardize": self.standardize,
-            'eta0="auto"': self._finds_rate,
-            'learning_rate="auto"': self.learning_rate == "auto",
-        }
+        values = (
+            self.batch_size,
+            int(self.average),
+            self.standardize,
+            self._finds_rate,
+            self.learning_rate == "auto",
+        )
+        return dict(zip(SETTINGS, values, strict=True))
 
     def _continue_passes(self, data):
         """State, best state and history that fit_chunks has left unfinished."""

@@ -17,6 +17,39 @@ from skmbsgd._trainer import Trainer, seed_of_epoch
 # Attributes that a later pass depends on
 OF_CYCLES = ("peak", "length", "epoch", "highest", "ends", "judged")
 OF_PATIENCE = ("last", "best", "worst", "n_without_change")
+OF_GUARD = ("coef", "intercept", "highest_loss", "n_restarts")
+# What must be the same when training is resumed
+SETTINGS = (
+    "batch_size",
+    "average",
+    "standardize",
+    'eta0="auto"',
+    'learning_rate="auto"',
+)
+# The types of what is stored of an unfinished training, and the entries of dicts
+KINDS: dict[str, Any] = {
+    "n_updates": Integral,
+    "checksum": Integral,
+    "first_pass": dict,
+    "is_sparse": bool,
+    "has_weights": bool,
+    "eta0": Real,
+    "start": Real,
+    "patience": dict,
+    "cycles": dict | None,
+    "guard": dict | None,
+    "best_validation_score": Real,
+    "state": dict | None,
+    "lost_by_store": dict,
+    "settings": dict,
+}
+ENTRIES = {
+    "first_pass": tuple(FirstPass.__dataclass_fields__),
+    "patience": OF_PATIENCE,
+    "cycles": OF_CYCLES,
+    "guard": OF_GUARD,
+    "settings": SETTINGS,
+}
 
 
 class PassTrainer(Trainer):
@@ -232,7 +265,9 @@ class PassTrainer(Trainer):
                 if self._has_cycles
                 else None
             ),
-            "guard": None if guard is None else vars(guard).copy(),
+            "guard": (
+                {name: getattr(guard, name) for name in OF_GUARD} if guard else None
+            ),
             "best_validation_score": self.history.best_validation_score,
             "state": None if self.validation is None else vars(self.state.copy()),
             "lost_by_store": self.model.lost_by_store(),
@@ -273,38 +308,21 @@ def seed_of_part(seed, epoch, number):
 def fault_of_unfinished(unfinished):
     """What is wrong with what is to be resumed, which users may have changed.
 
+    Models check `lost_by_store` themselves.
+
     Returns
     -------
     fault : str or None
     """
     if not isinstance(unfinished, dict):
         return f"it is of type {type(unfinished).__name__}, and no dict"
-    kinds = {
-        "n_updates": Integral,
-        "checksum": Integral,
-        "first_pass": dict,
-        "is_sparse": bool,
-        "has_weights": bool,
-        "eta0": Real,
-        "start": Real,
-        "patience": dict,
-        "best_validation_score": Real,
-        "lost_by_store": dict,
-        "settings": dict,
-    }
-    optional = {"cycles": dict, "guard": dict, "state": dict}
-    if unfinished.keys() != kinds.keys() | optional.keys():
+    if unfinished.keys() != KINDS.keys():
         return f"it has the entries {sorted(unfinished)}"
-    for name, kind in (kinds | optional).items():
+    for name, kind in KINDS.items():
         value = unfinished[name]
-        if not (isinstance(value, kind) or (name in optional and value is None)):
+        if not isinstance(value, kind):
             return f"{name} is {value!r}"
-    for name, entries in (
-        ("first_pass", FirstPass.__dataclass_fields__),
-        ("patience", OF_PATIENCE),
-        ("cycles", OF_CYCLES),
-    ):
-        if unfinished[name] is not None and unfinished[name].keys() != set(entries):
-            return f"{name} has the entries {sorted(unfinished[name])}"
+        if name in ENTRIES and value is not None and value.keys() != set(ENTRIES[name]):
+            return f"{name} has the entries {sorted(value)}"
     state = unfinished["state"]
     return None if state is None else fault_of_stored(state)

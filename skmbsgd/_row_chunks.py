@@ -4,6 +4,7 @@ import mmap
 import os
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from sklearn.utils import check_consistent_length, check_random_state, check_sca
 from skmbsgd._sklearn import safe_indexing
 from skmbsgd._typing import MatrixLike
 from skmbsgd._warnings import stack_level_of_caller
+
+LIMITS = {"": "{}/memory.max", "memory": "memory{}/memory.limit_in_bytes"}
 
 
 class RowChunks:
@@ -121,22 +124,38 @@ def row_chunks(
 def rows_in_memory(values, rows):
     """A slice of values, read at once if they lie on a disk."""
     part = safe_indexing(values, rows)
-    return np.array(part) if is_memory_map(part) else part
+    file = file_of(part)
+    if file is None:
+        return part
+    with read_in_sequence(file, part):
+        return np.array(part)
 
 
-def is_memory_map(array):
-    """Whether the numbers of an array, or of a CSR matrix, lie in a file."""
-    array = array.data if issparse(array) else array
+def file_of(array):
+    """The mapped file in which the numbers of an array lie; None if in none."""
     while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return True
         array = array.base
-    return isinstance(array, mmap.mmap)
+    return array if isinstance(array, mmap.mmap) else None
+
+
+@contextmanager
+def read_in_sequence(file, array):
+    """Have the operating system read ahead, and not what is behind, where it can."""
+    if not (hasattr(mmap, "MADV_SEQUENTIAL") and array.flags.c_contiguous):
+        yield
+        return
+    first = array.ctypes.data - np.frombuffer(file, np.uint8).ctypes.data
+    pages = first // mmap.PAGESIZE * mmap.PAGESIZE, first % mmap.PAGESIZE + array.nbytes
+    file.madvise(mmap.MADV_SEQUENTIAL, *pages)
+    try:
+        yield
+    finally:
+        file.madvise(mmap.MADV_NORMAL, *pages)
 
 
 def warn_of_scattered_reads(X):
     """Warn of a memory map whose rows, in random order, will not stay in the memory."""
-    if not is_memory_map(X):
+    if file_of(X.data if issparse(X) else X) is None:
         return
     n_bytes = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
     free = free_memory()
@@ -154,25 +173,27 @@ def warn_of_scattered_reads(X):
 
 def free_memory():
     """The bytes of memory that are free or can be freed; None if that is unknown."""
-    known = [of_machine(), of_control_group()]
-    return min((n_bytes for n_bytes in known if n_bytes is not None), default=None)
+    return min([*of_machine(), *of_control_groups()], default=None)
 
 
 def of_machine():
-    """What the operating system has left."""
-    try:
+    """What the operating system has left, if it tells."""
+    with suppress(OSError, ValueError, AttributeError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, AttributeError):  # not Linux
-        return None
+                return [int(line.split()[1]) * 1024]
+    with suppress(OSError, ValueError, AttributeError):
+        return [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    return []
 
 
-def of_control_group():
-    """What a container may have in all."""
-    try:
-        group = Path("/proc/self/cgroup").read_text().split("0::/")[1].split("\n")[0]
-        return int((Path("/sys/fs/cgroup") / group / "memory.max").read_text())
-    except (OSError, ValueError, IndexError):  # no container, or no limit: "max"
-        return None
+def of_control_groups():
+    """What a container may have in all, in Linux's versions 2 and 1 of these groups."""
+    limits = []
+    with suppress(OSError, ValueError):  # A group without a limit has "max".
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, kind, group = line.split(":", 2)
+            if kind in LIMITS:
+                path = "/sys/fs/cgroup/" + LIMITS[kind].format(group)
+                limits.append(int(Path(path).read_text()))
+    return limits

@@ -25,6 +25,7 @@ from libc.string cimport memset
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.catch_up cimport AnyUpdates, Window, aligned
 from skmbsgd._engine.models cimport Model
+from skmbsgd._engine.models import check_arrays
 from skmbsgd._engine.penalties cimport Penalty, soft_threshold
 from skmbsgd._engine.prefetch cimport CSR_NUMBERS_AHEAD, prefetch
 from skmbsgd._engine.rules cimport Rule
@@ -170,9 +171,23 @@ cdef class CSRModel(Model):
         }
 
     def restore(self, arrays):
-        if not arrays:
+        columns = arrays.get("columns")
+        like = self.lost_by_store()
+        if like and isinstance(columns, np.ndarray):
+            n = columns.size
+            like["columns"] = np.empty(n, dtype=np.int64)
+            like["records"] = np.empty((n, self.stride))
+        check_arrays(arrays, like)
+        if not like:
             return
-        records, columns = self.view_of_records(), arrays["columns"]
+        records = self.view_of_records()
+        # Everything else is trusted from here on.
+        if not (
+            np.all(np.diff(columns, prepend=-1, append=self.n_features) > 0)
+            and np.all(arrays["records"][:, 0] == 1.0)
+        ):
+            raise ValueError(
+                "lost_by_store is damaged: columns or the clocks of records.")
         records[self.active_array[: self.n_active]] = 0.0
         records[columns] = arrays["records"]
         self.n_active = len(columns)

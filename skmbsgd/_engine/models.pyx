@@ -110,6 +110,7 @@ cdef class Model:
 
     def restore(self, arrays):
         """Take up what `lost_by_store` has told of a model with the same state."""
+        check_arrays(arrays, {})
 
 
 cdef class DenseModel(Model):
@@ -272,6 +273,7 @@ cdef class StandardizedModel(DenseModel):
         return {"centred_intercept": self.centred_intercept.copy()}
 
     def restore(self, arrays):
+        check_arrays(arrays, {"centred_intercept": self.centred_intercept})
         self.centred_intercept[:] = arrays["centred_intercept"]
 
     cdef int step(self, double learning_rate) except -1 nogil:
@@ -338,3 +340,17 @@ cdef void* writable_memory(array, shape, dtype) except NULL:
     if not (array.flags.c_contiguous and array.flags.writeable):
         raise ValueError("The engine needs a C-contiguous, writable array.")
     return <void*><size_t>array.ctypes.data
+
+
+def check_arrays(arrays, like):
+    """Refuse arrays, by name, that are not of the same shapes and types as others."""
+    if arrays.keys() != like.keys():
+        raise ValueError(f"lost_by_store is damaged: it has the entries {[*arrays]}.")
+    for name, expected in like.items():
+        array = arrays[name]
+        fits = isinstance(array, np.ndarray) and (
+            (array.shape, array.dtype) == (expected.shape, expected.dtype))
+        if not fits:
+            raise ValueError(
+                f"lost_by_store is damaged: {name} is no array of shape "
+                f"{expected.shape} and type {expected.dtype}.")
