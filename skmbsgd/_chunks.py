@@ -124,6 +124,8 @@ class FirstPass:
     given_scale, scale : tuple of two floats
         What the sample weights as given, and these times those of their classes, are
         divided by for a mean of 1.
+    constants : tuple of float
+        The best constant decisions.
     constant_loss, zero_loss : float
         Losses of the models that know no feature.
     """
@@ -135,6 +137,7 @@ class FirstPass:
     is_weighted: bool = False
     given_scale: tuple[float, float] = UNSCALED
     scale: tuple[float, float] = UNSCALED
+    constants: tuple[float, ...] = ()
     constant_loss: float = 0.0
     zero_loss: float = 0.0
 

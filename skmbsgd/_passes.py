@@ -179,6 +179,7 @@ class PassTrainer(Trainer):
             best = loss_of_best_constant
         known.constant_loss = best(self.loss, targets)
         known.zero_loss = loss_of_zero(self.loss, targets)
+        known.constants = tuple(map(float, super().constants))
         self.data.targets = None
         self.batch_size = self.data.rows_of_batch(self.batch_size_asked)
 
@@ -188,6 +189,16 @@ class PassTrainer(Trainer):
     def constant_loss(self):
         known = self.data.first_pass
         return 0.0 if known is None else known.constant_loss
+
+    @property
+    def constants(self):
+        known = self.data.first_pass
+        return None if known is None else known.constants
+
+    @property
+    def zero_loss(self):
+        known = self.data.first_pass
+        return 0.0 if known is None else known.zero_loss
 
     def unit_of_tol(self):
         known = self.data.first_pass
@@ -218,11 +229,10 @@ class PassTrainer(Trainer):
             n_rows += part.n_rows
         return total / n_rows
 
-    def _is_worse_than_constant(self, state):
-        # What can be read only once has been read.
-        return not self.data.source.is_iterator and super()._is_worse_than_constant(
-            state
-        )
+    def _objective_at_end(self, state):
+        if self.data.source.is_iterator:
+            return self.history.loss_curve[-1]
+        return super()._objective_at_end(state)
 
     # After a pass
 
@@ -325,4 +335,7 @@ def fault_of_unfinished(unfinished):
         if name in ENTRIES and value is not None and value.keys() != set(ENTRIES[name]):
             return f"{name} has the entries {sorted(value)}"
     state = unfinished["state"]
-    return None if state is None else fault_of_stored(state)
+    if state is None:
+        return None
+    coef = state.get("coef")
+    return fault_of_stored(state, coef.shape[-1] if np.ndim(coef) == 2 else 0)

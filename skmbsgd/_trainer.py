@@ -322,7 +322,7 @@ class Trainer:
             # A batch tells its loss before its update: the last update, or the only
             # one, would go unnoticed.
             after = compute_loss(self.data.rows_for(self.model), self.loss)
-            self._refuse_rise(max(before, loss_of_zero(self.loss, self.data)), after)
+            self._refuse_rise(max(before, self.zero_loss), after)
         return objective
 
     def _refuse_rise(self, known, after):
@@ -395,9 +395,21 @@ class Trainer:
         best = loss_of_best_constant if self.fit_intercept else loss_of_zero
         return best(self.loss, self.data)
 
+    @cached_property
+    def constants(self):
+        """The best constant decisions, or near them; None if they are not known."""
+        if self.fit_intercept:
+            return initial_intercepts(self.loss, self.data)
+        return np.zeros(self.data.n_outputs)
+
+    @property
+    def zero_loss(self):
+        """The loss of a model with all weights 0."""
+        return loss_of_zero(self.loss, self.data)
+
     def unit_of_tol(self):
         """What `tol` is a share of: the loss of a constant, as far as that is not 0."""
-        return self.constant_loss or loss_of_zero(self.loss, self.data) or 1.0
+        return self.constant_loss or self.zero_loss or 1.0
 
     def epochs_of_patience(self, n_iter_no_change):
         """So many epochs without progress that momentum cannot explain them."""
@@ -425,7 +437,7 @@ class Trainer:
         """Refuse an objective to which training cannot have got but by divergence."""
         if objective <= RISE_OF_DIVERGENCE * self.constant_loss:
             return
-        known = loss_of_zero(self.loss, self.data)
+        known = self.zero_loss
         if math.isfinite(self.start):
             known = max(known, self.start)
         if known > 0.0 and not objective <= RISE_OF_DIVERGENCE * known:
@@ -455,11 +467,10 @@ class Trainer:
 
     def _fault_on_validation_data(self):
         """That even the best epoch is far worse there than a constant, or None."""
-        constants = np.zeros(self.data.n_outputs)
-        if self.fit_intercept:
-            constants = initial_intercepts(self.loss, self.data)
+        if self.constants is None:
+            return None
         least = min(self.history.validation_losses)
-        of_constants = self.validation.loss_of(constants)
+        of_constants = self.validation.loss_of(np.array(self.constants))
         if 0.0 < FAR_ABOVE_CONSTANT * of_constants < least:
             return far_above_constant(least, of_constants)
         return None

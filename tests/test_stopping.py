@@ -329,7 +329,7 @@ def test_an_absurd_start_is_no_divergence():
     model = MiniBatchSGDRegressor(eta0=0.01, max_iter=3, tol=None)
     start = {"coef_init": [1e30], "intercept_init": [0.0]}
     model, (message,) = fit_and_messages(model, X, X.ravel(), **start)
-    assert "worse than none. Increase max_iter" in message
+    assert "worse than a constant. Increase max_iter" in message
     assert 1e28 < model.coef_[0] < 1e30
 
 

@@ -240,7 +240,7 @@ def test_small_parts_set_apart_give_no_alarm(load, n_validation_rows):
         scaler = StandardScaler().fit(X_train)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            warnings.filterwarnings("ignore", "max_iter=1000 epochs")
+            warnings.filterwarnings("ignore", "Training stopped at max_iter")
             kind(random_state=seed).fit(
                 scaler.transform(X_train),
                 y_train,
