@@ -66,9 +66,9 @@ def documents(files):
 # %%
 # Chunks
 # ------
-# A chunk is what 60 files hold. To hash words takes longer than to learn from them, so
-# it is done once, and the matrices are stored. ``chunks`` reads them in another order in
-# each pass, the number of which it is called with.
+# A chunk is what 60 files hold. Hashing words takes longer than learning from them, so
+# it is done once, and the matrices are stored. ``chunks`` is called with the number of
+# the pass, and reads them in another order each time.
 
 vectorizer = HashingVectorizer(
     n_features=2**20, alternate_sign=False, dtype=np.float32, token_pattern=r"\w+"
@@ -146,8 +146,8 @@ for epoch in range(EPOCHS):
 curves["SGDClassifier"] = times, scores
 
 # %%
-# river learns document by document, from dicts of words. It gets a quarter of the files,
-# once, so that the example ends soon.
+# river learns document by document, from dicts of words. It gets a quarter of the
+# files, once, so that the example ends soon.
 
 if find_spec("river"):
     from river.linear_model import SoftmaxRegression
@@ -190,6 +190,6 @@ plt.show()
 folder.cleanup()
 
 # %%
-# Of the seconds before the first pass ends here, a good part goes into finding the rate.
+# Of the seconds before the first pass ends, a good part goes into finding the rate.
 # What is gained is that no rate had to be chosen, and that it ends at 0: with three
 # passes of a rate that stays too high, what the last chunk brought weighs too much.

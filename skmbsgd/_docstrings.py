@@ -2,6 +2,9 @@
 
 import re
 from textwrap import indent
+from typing import TypeVar
+
+Documented = TypeVar("Documented")
 
 PENALTY = """\
 penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
@@ -16,9 +19,9 @@ l1_ratio : float or None, default=0.15
 fit_intercept : bool, default=True
     Whether the intercept is learnt. If False, it stays at its initial value.
 max_iter : int, default=1000
-    Largest number of epochs of `fit`, at least 1. The cycles of `learning_rate="auto"`
-    know it: the last one ends there. Epochs that training abandons to begin anew do not
-    count.
+    Largest number of epochs of `fit`, and of passes of `fit_chunks`, at least 1. The
+    cycles of `learning_rate="auto"` know it: the last one ends there. Epochs that
+    training abandons to begin anew do not count.
 tol : float or None, default=1e-3
     The progress that an epoch must make: with less in `n_iter_no_change` consecutive
     epochs training stops. The training objective must fall below its best value by
@@ -235,7 +238,8 @@ extra "progress") or `set_callbacks(ScoringMonitor(scoring="accuracy"))`. Their 
 
 If `on_fit_task_end` of an epoch returns True, training ends there like any finished
 run, without `ConvergenceWarning`. If a callback fails, the estimator is as it was
-before `fit`. `partial_fit` calls no callback.
+before `fit`. `fit_chunks` does the same with its passes, and None for `X` and `y`.
+`partial_fit` calls no callback.
 """
 
 REFERENCES = """\
@@ -351,7 +355,7 @@ SHARED = {
 }
 
 
-def with_shared_parts(cls):
+def with_shared_parts(cls: Documented) -> Documented:
     """Put the shared parts in place of their <NAME>s in a docstring.
 
     Each part is indented like its <NAME>: the compiler of Python 3.13 and newer takes
