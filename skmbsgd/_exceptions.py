@@ -5,10 +5,10 @@ class DivergenceError(ValueError):
     """Training diverged; the estimator is as it was before the call.
 
     After `fit_chunks` it is what it was at the end of the last whole pass. Raised by
-    `fit`, `fit_chunks` and `partial_fit` when the loss or a weight becomes infinite or NaN,
-    and by `partial_fit` when the mean loss of the chunk, before or after it was learnt,
-    is more than 1e9 times both that of the model that is 0 and the highest so far. A
-    `fit` that ends with such a loss gives a `ConvergenceWarning`.
+    `fit`, `fit_chunks` and `partial_fit` when the loss or a weight becomes infinite or
+    NaN, and by `partial_fit` when the mean loss of the chunk, before or after it was
+    learnt, is more than 1e9 times both that of the model that is 0 and the highest so
+    far. A `fit` that ends with such a loss gives a `ConvergenceWarning`.
 
     See Also
     --------

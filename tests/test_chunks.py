@@ -563,6 +563,10 @@ def test_bad_labels_are_named():
         model.fit_chunks(cut(X, np.zeros(N)))
     with pytest.raises(ValueError, match="Unknown label type"):
         model.fit_chunks(cut(X, labels), classes=np.array([0, "a"], dtype=object))
+    model.fit_chunks(cut(X, labels)).set_params(max_iter=4)
+    with pytest.raises(ValueError, match="not the same as on last call"):
+        model.fit_chunks(cut(X, labels), classes=[0, 1], resume=True)
+    model.fit_chunks(cut(X, labels), classes=[0, 1, 2], resume=True)
 
     def later(epoch):
         return chunks if epoch == 1 else chunks[:-1]
