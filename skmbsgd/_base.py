@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix, issparse
 from sklearn import get_config
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmbsgd._at_once import appears_at_once, let_appear
+from skmbsgd._at_once import appears_at_once
 from skmbsgd._automatic import (
     RECENCY_IN_STREAMS,
     Cycles,
@@ -41,7 +41,6 @@ from skmbsgd._checks import (
     read_numbers,
     takes_one_argument,
 )
-from skmbsgd._chunks import ChunkedData, Source
 from skmbsgd._columns import (
     learn_columns,
     learn_columns_of_chunk,
@@ -49,7 +48,6 @@ from skmbsgd._columns import (
 )
 from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.penalties import PENALTIES
-from skmbsgd._passes import SETTINGS, PassTrainer, checksum, fault_of_unfinished
 from skmbsgd._row_chunks import warn_of_scattered_reads
 from skmbsgd._schedules import SCHEDULES, make_schedule, uses_eta0
 from skmbsgd._sklearn import (
@@ -72,15 +70,11 @@ from skmbsgd._stream import (
     whole_state,
     without_columns,
 )
-from skmbsgd._trainer import History, Patience, Trainer
+from skmbsgd._trainer import Patience, Trainer
 from skmbsgd._typing import MatrixLike
 from skmbsgd._validation import Validation, warn_if_apart
 
 MAX_ROWS = np.iinfo(np.uint32).max
-REREADABLE = (
-    "Or pass what can be read again: a list, another iterable that begins anew each "
-    "time, or a function chunks(epoch) that returns a new one."
-)
 
 # In the place of a stream of CSR chunks and of its intercepts
 NOT_STREAMED = (None, None)
@@ -378,218 +372,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             constants = self._constants_to_start_from(data)
             if constants is not None:
                 state.intercept[:] = constants
-
-    def _fit_chunks(self, chunks, X_val, y_val, sample_weight_val, resume, classes):
-        """Train in passes over chunks, from the start or from where training ended."""
-        self._check_parameters()
-        self._check_settings_of_chunks(X_val)
-        data = ChunkedData(self, Source(chunks), self.batch_size)
-        if resume:
-            state, best_state, history = self._continue_passes(data)
-        else:
-            self._read_what_must_be_known(data, classes)
-        _, validation = self._set_validation_apart(
-            data, X_val, y_val, sample_weight_val, None
-        )
-        if resume:
-            trainer = self._resume_training(
-                state, data, best_state, history, validation
-            )
-        else:
-            trainer = self._begin_passes(data)
-            self._forget_validation()
-        task = begin_fit_task(self, None, None, None, None)
-        trainer.make_patience = partial(self._make_patience, trainer, validation)
-        trainer.publish = self._publish_pass
-        patience = trainer.make_patience()
-        if resume:
-            vars(patience).update(self._unfinished["patience"])
-        trainer.train(
-            self.max_iter,
-            patience,
-            task,
-            validation=self._make_validation(validation, data.classes_alone),
-            verbose=self.verbose,
-        )
-        task.end()
-
-    def _check_settings_of_chunks(self, X_val):
-        """Refuse what asks for all the data at once."""
-        if self.early_stopping and X_val is None:
-            raise ValueError(
-                "early_stopping=True holds out rows, which fit_chunks leaves to you: "
-                "pass validation data as X_val and y_val, or set early_stopping=False."
-            )
-        if isinstance(getattr(self, "class_weight", None), str):
-            raise ValueError(
-                "class_weight='balanced' needs all the labels at once, and fit_chunks "
-                "reads them in chunks: compute the weights beforehand, n_samples / "
-                "(n_classes * rows of the class), and pass a dict."
-            )
-
-    def _read_what_must_be_known(self, data, classes):
-        """Look at the first chunk, and read all of them if training has to know them.
-
-        So it has where the classes are not given, where rows are weighted, whose mean
-        weight is to be 1, and to find a rate or standardise columns. For CSR chunks and
-        rates that differ within a pass, the model's windows are those of `fit` only if
-        the number of batches is known.
-        """
-        is_unknown = is_classifier(self) and classes is None
-        if data.source.is_iterator:
-            self._check_iterator(is_unknown)
-        data.look(classes)
-        to_measure = self._finds_rate or self._standardizes(data.X)
-        if data.source.is_iterator and (to_measure or data.weighted):
-            raise ValueError(
-                "chunks is an iterator, which can be read once only, and "
-                + (
-                    "weights are rescaled to a mean of 1, for which all of them must "
-                    "be read beforehand. "
-                    if data.weighted
-                    else "standardize=True reads them beforehand. "
-                )
-                + REREADABLE
-            )
-        sees_windows = data.is_sparse and not data.source.is_iterator
-        if (
-            is_unknown
-            or to_measure
-            or data.weighted
-            or (sees_windows and self._has_varied_epochs)
-        ):
-            data.survey(with_columns=self._standardizes(data.X))
-
-    @property
-    def _has_varied_epochs(self):
-        """Whether updates of an epoch may differ in rate, or in being averaged."""
-        varied = self._finds_rate or self._make_schedule(self.eta0).counts_updates
-        return varied or int(self.average) > 1
-
-    def _check_iterator(self, classes_are_unknown):
-        """Refuse an iterator if the parameters ask for more than one pass."""
-        reasons: dict[str, bool] = {
-            f"max_iter={self.max_iter} asks for more (set max_iter=1)": (
-                self.max_iter > 1
-            ),
-            "the classes must be known beforehand (pass classes)": classes_are_unknown,
-            "eta0='auto' reads them beforehand (set a number)": self._finds_rate,
-        }
-        needed = [reason for reason, holds in reasons.items() if holds]
-        if needed:
-            raise ValueError(
-                "chunks is an iterator, which can be read once only, and "
-                f"{', and '.join(needed)}. {REREADABLE}"
-            )
-
-    def _begin_passes(self, data):
-        """A trainer before the first pass."""
-        intercept_init = None
-        if not self._starts_from():
-            intercept_init = self._constants_to_start_from(data)
-        state = self._initial_state(
-            data, check_random_state(self.random_state), intercept_init=intercept_init
-        )
-        vars(state).update(data.columns)
-        return self._make_trainer(state, data, make=PassTrainer)
-
-    def _publish_pass(self, state, history, unfinished):
-        """Let what a pass has learnt appear, and what it takes to resume training."""
-        self._publish(state, history)
-        if unfinished is not None:
-            self._unfinished = {**unfinished, "settings": self._settings_of_passes()}
-        let_appear(self)
-
-    def _settings_of_passes(self):
-        """What must be the same when training is resumed."""
-        values = (
-            self.batch_size,
-            int(self.average),
-            self.standardize,
-            self._finds_rate,
-            self.learning_rate == "auto",
-        )
-        return dict(zip(SETTINGS, values, strict=True))
-
-    def _continue_passes(self, data):
-        """State, best state and history that fit_chunks has left unfinished."""
-        unfinished = self.__dict__.get("_unfinished")
-        if unfinished is None:
-            raise ValueError(
-                "There is nothing to resume: no fit_chunks was interrupted, or its "
-                "training has come to an end since. Start with resume=False, or go on "
-                "with partial_fit."
-            )
-        fault = fault_of_unfinished(unfinished)
-        if fault is not None:
-            raise ValueError(
-                f"_unfinished, from which fit_chunks goes on, is damaged: {fault}. "
-                "Load the estimator anew, or start anew with resume=False."
-            )
-        self._check_learnt()
-        kept = self._resume(len(self._resumption["velocity"]))
-        if (
-            checksum(*kept.weights()) != unfinished["checksum"]
-            or kept.n_updates != unfinished["n_updates"]
-        ):
-            raise ValueError(
-                "The model is not the one that fit_chunks has left: it has been "
-                "trained or edited since. To go on from it, train with partial_fit, "
-                "or anew with warm_start=True and resume=False."
-            )
-        for name, value in self._settings_of_passes().items():
-            if value != unfinished["settings"][name]:
-                raise ValueError(
-                    f"To resume, {name} must be what it was, "
-                    f"{unfinished['settings'][name]!r}, and is {value!r}. Set it back, "
-                    "or start anew with resume=False."
-                )
-        n_passes_left = self.max_iter - len(self.loss_curve_)
-        if n_passes_left < 1:
-            raise ValueError(
-                f"There is nothing to resume: {len(self.loss_curve_)} passes are done, "
-                f"and max_iter={self.max_iter}. Increase max_iter to go on."
-            )
-        if data.source.is_iterator and n_passes_left > 1:
-            raise ValueError(
-                "chunks is an iterator, which can be read once only, and there are "
-                f"{n_passes_left} passes to go. {REREADABLE}"
-            )
-        state, best_state = kept, None
-        validated = unfinished["state"] is not None
-        if validated:
-            state = TrainingState(**unfinished["state"]).copy()
-            if math.isfinite(unfinished["best_validation_score"]):
-                best_state = kept
-        history = History(
-            list(self.loss_curve_),
-            list(self.learning_rate_curve_),
-            list(self.validation_scores_) if validated else None,
-            list(self.validation_losses_) if validated else None,
-            unfinished["best_validation_score"],
-        )
-        data.continue_with(state, unfinished)
-        return state, best_state, history
-
-    def _resume_training(self, state, data, best_state, history, validation):
-        """A trainer that goes on with a training which was interrupted."""
-        unfinished = self._unfinished
-        if (validation is not None) != (unfinished["state"] is not None):
-            raise ValueError(
-                "Training has begun "
-                + ("without" if validation is not None else "with")
-                + " validation data: resume it so, or start anew with resume=False."
-            )
-        columns = None
-        if self._standardizes(data.X):
-            columns = standardization_of(state, self.fit_intercept)
-        eta0 = unfinished["eta0"] if self._finds_rate else self.eta0
-        loss = self._make_loss(data.n_outputs)
-        trainer = self._assemble_trainer(
-            PassTrainer, state, data, loss, eta0, columns, streaming=False
-        )
-        trainer.resume(unfinished, history, best_state)
-        return trainer
 
     def _make_patience(self, trainer, validation):
         """What ends a training by itself."""

@@ -31,6 +31,7 @@ from skmbsgd._engine.losses import (
     SquaredError,
     SquaredHinge,
 )
+from skmbsgd._fit_chunks import fit_chunks
 from skmbsgd._sklearn import (
     StrOptions,
     check_partial_fit_first_call,
@@ -352,7 +353,10 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         """
         if classes is not None:
             check_labels(classes, "classes")
-        self._fit_chunks(chunks, X_val, y_val, sample_weight_val, resume, classes)
+            if resume and self._is_trained():
+                with refused_as_labels("classes"):
+                    check_partial_fit_first_call(self, classes)
+        fit_chunks(self, chunks, X_val, y_val, sample_weight_val, resume, classes)
         return self
 
     def _check_settings(self):

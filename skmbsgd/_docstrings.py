@@ -2,6 +2,9 @@
 
 import re
 from textwrap import indent
+from typing import TypeVar
+
+Documented = TypeVar("Documented")
 
 PENALTY = """\
 penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
@@ -16,9 +19,9 @@ l1_ratio : float or None, default=0.15
 fit_intercept : bool, default=True
     Whether the intercept is learnt. If False, it stays at its initial value.
 max_iter : int, default=1000
-    Maximum number of epochs of `fit`, at least 1. The cycles of `learning_rate="auto"`
-    take it into account: the last one ends there. Epochs discarded by a restart of
-    training do not count.
+    Maximum number of epochs of `fit`, and of passes of `fit_chunks`, at least 1. The
+    cycles of `learning_rate="auto"` take it into account: the last one ends there.
+    Epochs discarded by a restart of training do not count.
 tol : float or None, default=1e-3
     Minimum progress of an epoch, in [0, inf): training stops after `n_iter_no_change`
     consecutive epochs with less progress. None always runs `max_iter` epochs. The
@@ -241,8 +244,9 @@ extra "progress") or `set_callbacks(ScoringMonitor(scoring="accuracy"))`. Their 
 - `metadata`, which is None or has the "sample_weight" of these rows.
 
 If `on_fit_task_end` of an epoch returns True, training ends there as if it had
-converged. If a callback fails, the estimator is as it was before `fit`. `partial_fit`
-calls no callbacks.
+converged. If a callback fails, the estimator is as it was before `fit`. `fit_chunks`
+does the same with its passes, and passes None for `X` and `y`. `partial_fit` calls no
+callbacks.
 """
 
 REFERENCES = """\
@@ -358,7 +362,7 @@ SHARED = {
 }
 
 
-def with_shared_parts(cls):
+def with_shared_parts(cls: Documented) -> Documented:
     """Put the shared parts in place of their <NAME>s in a docstring.
 
     Each part is indented like its <NAME>: the compiler of Python 3.13 and newer takes

@@ -19,6 +19,7 @@ from skmbsgd._engine.losses import (
     SquaredEpsilonInsensitive,
     SquaredError,
 )
+from skmbsgd._fit_chunks import fit_chunks
 from skmbsgd._sklearn import StrOptions, with_checked_parameters
 from skmbsgd._typing import (
     Chunks,
@@ -263,7 +264,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         >>> model.fit_chunks(chunks).coef_.round(2)
         array([ 1., -2.])
         """
-        self._fit_chunks(chunks, X_val, y_val, sample_weight_val, resume, None)
+        fit_chunks(self, chunks, X_val, y_val, sample_weight_val, resume)
         return self
 
     def _learn_outputs(self, y, classes=None):

@@ -101,13 +101,13 @@ def row_chunks(
     >>> import numpy as np
     >>> from skmbsgd import row_chunks
     >>> X, y = np.arange(10.0).reshape(5, 2), np.arange(5)
-    >>> chunks = row_chunks(X, y, n_rows=2, random_state=0)
+    >>> chunks = row_chunks(X, y, n_rows=2, random_state=2)
     >>> len(chunks)
     3
     >>> [y.tolist() for X, y in chunks]
-    [[4], [0, 1], [2, 3]]
+    [[4], [2, 3], [0, 1]]
     >>> [y.tolist() for X, y in chunks]
-    [[2, 3], [4], [0, 1]]
+    [[4], [0, 1], [2, 3]]
     """
     check_scalar(n_rows, "n_rows", Integral, min_val=1)
     parts: list[Any] = [X, y]

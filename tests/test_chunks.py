@@ -131,6 +131,23 @@ def test_without_shuffling_the_model_has_the_bits_of_fit(
             assert_same_model(model, expected)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_rate_is_found_in_the_bits_of_fit_where_rows_are_sampled(sparse, weighted):
+    # More rows than are sampled, and than columns are learnt from at a time
+    n_rows = 5003
+    data = np.random.default_rng(1).normal(size=(n_rows, 30))
+    y = np.round(data @ np.arange(30.0))
+    weights = np.random.default_rng(2).uniform(size=n_rows) if weighted else None
+    data = csr_array(data * (data > 0.5)) if sparse else data.astype("f")
+    model = MiniBatchSGDRegressor(loss="huber", shuffle=False, max_iter=4)
+    model.set_params(random_state=3)
+    expected = clone(model).fit(data, y, sample_weight=weights)
+    for lengths in ([4800, 32, 171], [96] * 52 + [11], [32, 4971]):
+        model.fit_chunks(cut(data, y, weights, lengths=lengths))
+        assert_same_model(model, expected)
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 def test_validation_weights_and_stops_as_in_fit(sparse):
     data, y = matrix(sparse, np.float64), TARGETS["classes"]
@@ -546,6 +563,10 @@ def test_bad_labels_are_named():
         model.fit_chunks(cut(X, np.zeros(N)))
     with pytest.raises(ValueError, match="Unknown label type"):
         model.fit_chunks(cut(X, labels), classes=np.array([0, "a"], dtype=object))
+    model.fit_chunks(cut(X, labels)).set_params(max_iter=4)
+    with pytest.raises(ValueError, match="not the same as on last call"):
+        model.fit_chunks(cut(X, labels), classes=[0, 1], resume=True)
+    model.fit_chunks(cut(X, labels), classes=[0, 1, 2], resume=True)
 
     def later(epoch):
         return chunks if epoch == 1 else chunks[:-1]
@@ -961,11 +982,10 @@ KILLED = """
 @pytest.mark.skipif(
     not hasattr(signal, "SIGKILL"), reason="the platform has no SIGKILL"
 )
-@pytest.mark.parametrize("case", ["fixed", "cycles", "validation", "csr"])
-def test_a_killed_process_is_resumed_by_another_to_the_same_bits(case, tmp_path):
-    def run(name, kill_at):
+def test_a_killed_process_is_resumed_by_another_to_the_same_bits(tmp_path):
+    def start(case, name, kill_at):
         code = textwrap.dedent(KILLED)
-        return subprocess.run(
+        return subprocess.Popen(
             [
                 sys.executable,
                 "-W",
@@ -976,19 +996,21 @@ def test_a_killed_process_is_resumed_by_another_to_the_same_bits(case, tmp_path)
                 tmp_path / name,
                 kill_at,
             ],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
         )
 
-    straight = run("straight", "-1")
-    assert straight.returncode == 0, straight.stderr
-    for kill_at in ("2", "5"):
-        killed = run("resumed", kill_at)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = run("resumed", "-1")
-    assert resumed.returncode == 0, resumed.stderr
-    assert resumed.stdout == straight.stdout
+    cases = "fixed", "cycles", "validation", "csr"
+    straight = [start(case, "straight " + case, "-1") for case in cases]
+    killed = [start(case, case, "4") for case in cases]
+    ends = [process.communicate(timeout=300) for process in straight]
+    for process in killed:
+        _, error = process.communicate(timeout=300)
+        assert process.returncode == -signal.SIGKILL, error
+    resumed = [start(case, case, "-1") for case in cases]
+    for process, (expected, error) in zip(resumed, ends, strict=True):
+        assert process.communicate(timeout=300)[0] == expected != "", error
 
 
 # ---------------------------------------------------------------------------
