@@ -1,5 +1,6 @@
 """Settings of the documentation: python -m sphinx -W docs docs/_build/html."""
 
+import os
 from urllib.request import urlopen
 
 from docutils import nodes
@@ -133,6 +134,16 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+# The menu of versions needs the address of the published site; .ci/publish sets it.
+if address := os.environ.get("SKMBSGD_DOCS_ADDRESS"):
+    html_theme_options |= {
+        "check_switcher": False,
+        "navbar_end": ["version-switcher", "theme-switcher", "navbar-icon-links"],
+        "switcher": {
+            "json_url": f"{address}/switcher.json",
+            "version_match": os.environ["SKMBSGD_DOCS_VERSION"],
+        },
+    }
 html_sidebars = {
     "getting_started": [],
     "performance": [],

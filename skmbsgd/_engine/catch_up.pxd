@@ -1,10 +1,10 @@
 """Catching up: many updates at once for a coordinate that no row has touched.
 
 Between two batches that touch a coordinate, the rules of rules.pxd see only its own
-penalty and velocity. They are linear, so that any number of such updates is a linear map
-of position z, velocity v and gradient g. At a constant rate the map depends on the number
-of updates alone, and EqualUpdates has it. Otherwise DifferingUpdates has it in two parts:
-up to the end of a block of updates, and from there to the present.
+penalty and velocity. They are linear, so that any number of such updates is a linear
+map of position z, velocity v and gradient g. At a constant rate the map depends on the
+number of updates alone, and EqualUpdates has it. Otherwise DifferingUpdates has it in
+two parts: up to the end of a block of updates, and from there to the present.
 
 Under L1 a weight is w = S(z, u), and only its own L2 penalty can tell the difference:
 
@@ -17,10 +17,10 @@ Under L1 a weight is w = S(z, u), and only its own L2 penalty can tell the diffe
 
 That a weight has kept its sign is known from its end. Take w > 0: once it falls it goes
 on falling until it is no longer positive, since lam2 * w and lam1 pull the same way. So
-it is smallest at one of its ends, unless it has crossed 0 and come back. Coming back takes
-half a turn of the map, if its eigenvalues are complex (and for ever if they are real); a
-smaller rate turns more slowly. While w is 0, z goes one way, and u never falls: if the
-last z is within the first u, w stays 0.
+it is smallest at one of its ends, unless it has crossed 0 and come back. Coming back
+takes half a turn of the map, if its eigenvalues are complex (and for ever if they are
+real); a smaller rate turns more slowly. While w is 0, z goes one way, and u never
+falls: if the last z is within the first u, w stays 0.
 """
 
 cimport cython
@@ -185,7 +185,7 @@ cdef class SignedUpdates(Updates):
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
         double* total,
     ) noexcept nogil:
-        """Make equal updates at once, the first with a gradient, if the sign is kept."""
+        """Make equal updates at once, the first with g, if the sign is kept."""
         cdef Py_ssize_t n = now - t
         cdef double u = self.moments[t].u, l1 = self.l1
         cdef double sigma, w, s, gradient, after_first, end

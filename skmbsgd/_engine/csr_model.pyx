@@ -482,8 +482,8 @@ cdef inline void catch_up_record(
     updates.catch_up(t, now, record + 1, K)
 
 
-# Several outputs outweigh a call: these are no part of their callers, of which there are
-# many to compile.
+# Several outputs outweigh a call: these are no part of their callers, of which there
+# are many to compile.
 
 cdef void catch_up_outputs(
     AnyUpdates updates, double* record, Py_ssize_t now, Py_ssize_t K

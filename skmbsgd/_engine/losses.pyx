@@ -68,7 +68,6 @@ cdef class Loss:
             &y[0, 0], &z[0, 0], &scale[0], &losses[0, 0], &d[0, 0], n_rows, n_outputs
         )
 
-
     def derivatives(self, const double[:, ::1] y, const double[:, ::1] z):
         """Those with respect to the decisions, all of shape (n_rows, n_outputs)."""
         cdef Py_ssize_t n_rows = y.shape[0], n_outputs = y.shape[1]
@@ -77,7 +76,9 @@ cdef class Loss:
         if (z.shape[0], z.shape[1]) != (n_rows, n_outputs):
             raise ValueError("y and z do not fit each other.")
         if n_rows > 0:
-            self.evaluate(&y[0, 0], &z[0, 0], &losses[0, 0], &d[0, 0], n_rows, n_outputs)
+            self.evaluate(
+                &y[0, 0], &z[0, 0], &losses[0, 0], &d[0, 0], n_rows, n_outputs
+            )
         return np.asarray(d)
 
 

@@ -295,7 +295,8 @@ cdef class StandardizedModel(DenseModel):
         self, Py_ssize_t output, double learning_rate
     ) except -1 nogil:
         """Move the weights of an output."""
-        cdef Py_ssize_t first = 0, n, place, itemsize = 4 if self.single_precision else 8
+        cdef Py_ssize_t itemsize = 4 if self.single_precision else 8
+        cdef Py_ssize_t first = 0, n, place
         cdef double b_g
         if self.single_precision:
             b_g = (<float*>self.b_g)[output]

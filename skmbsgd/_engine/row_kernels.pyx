@@ -1,4 +1,4 @@
-"""The products of row_kernels.h, which take long to compile, in a module of their own."""
+"""The products of row_kernels.h, which take long to compile, in their own module."""
 
 cdef extern from "row_kernels_functions.h":
     const RowKernels* row_kernels_double "skmbsgd_row_kernels_double" () noexcept nogil

@@ -21,7 +21,7 @@ cdef class Targets:
     ) noexcept nogil:
         """Write the several targets of these rows, shape (n_rows, n_outputs)."""
 
-    cdef void prefetch(self, uint32_t row) noexcept nogil:
+    cdef void prefetch(self, uint32_t row) noexcept nogil:  # no-cython-lint
         """Prefetch the several targets of a row to come."""
 
 
@@ -42,7 +42,7 @@ cdef class RealTargets(Targets):
             for k in range(self.n_outputs):
                 y[i * self.n_outputs + k] = self.values[rows[i], k]
 
-    cdef void prefetch(self, uint32_t row) noexcept nogil:
+    cdef void prefetch(self, uint32_t row) noexcept nogil:  # no-cython-lint
         prefetch(&self.values[row, 0])
 
 
@@ -77,5 +77,5 @@ cdef class ClassTargets(Targets):
                 y[i * self.n_outputs + k] = -1.0
             y[i * self.n_outputs + self.labels[rows[i]]] = 1.0
 
-    cdef void prefetch(self, uint32_t row) noexcept nogil:
+    cdef void prefetch(self, uint32_t row) noexcept nogil:  # no-cython-lint
         prefetch(&self.labels[row])
