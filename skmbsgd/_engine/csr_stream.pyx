@@ -14,7 +14,7 @@ mark holds two integers: the last numbering of columns that came upon this one, 
 number there.
 
 What a chunk has changed appears at once: ``stream += change`` runs without letting go of
-the GIL, and without a look at signals.
+the GIL, or of the stream's own lock where Python has none, and without a look at signals.
 """
 
 import numpy as np
@@ -133,6 +133,7 @@ cdef class CSRStream:
 
     # What a chunk needs
 
+    @cython.critical_section
     def number(self, indices):
         """Number the columns in the order in which the indices come upon them.
 
@@ -177,6 +178,7 @@ cdef class CSRStream:
             self.n_numberings = 1
         return self.n_numberings
 
+    @cython.critical_section
     def gather(self, const int64_t[::1] columns):
         """What the coordinates of some columns are by now.
 
@@ -212,6 +214,7 @@ cdef class CSRStream:
                     &sums, parts[0, k, i], parts[1, k, i] if self.has_velocity else 0.0)
         return sums
 
+    @cython.critical_section
     def penalty_of_rest(self, const int64_t[::1] columns, before, rates):
         """The penalty of all other weights, once they make the chunk's updates.
 
@@ -259,12 +262,14 @@ cdef class CSRStream:
                 absolutes += fabs(w)
         return self.penalty.value(squares, absolutes)
 
+    @cython.critical_section
     def __iadd__(self, change):
         """Let all updates of a chunk be made."""
         cdef const int64_t[::1] columns = change.columns
         cdef const double[:, :, ::1] parts = change.parts
         cdef const double[::1] rates = change.rates
         cdef Py_ssize_t i, n = columns.shape[0], n_updates = rates.shape[0]
+        cdef Py_ssize_t first_averaged = change.first_averaged
         cdef Squares total, added
         if self.window.now + n_updates > self.window.size:
             self.begin_anew()
@@ -272,7 +277,7 @@ cdef class CSRStream:
         for i in range(n_updates):
             if self.window.now == self.window.size:
                 self.begin_anew()
-            if i == change.first_averaged and not self.has_begun_to_average:
+            if i == first_averaged and not self.has_begun_to_average:
                 self.has_begun_to_average = True
                 self.window.average_from(self.window.now)
             self.rates[self.window.now] = rates[i]
@@ -294,6 +299,7 @@ cdef class CSRStream:
 
     # These see the model before or after a chunk: no other thread runs in between.
 
+    @cython.critical_section
     def weights_of(self, columns):
         """Weights of some columns, of shape (n_outputs, n_columns), and intercepts."""
         parts = self.gather(columns)
@@ -304,6 +310,7 @@ cdef class CSRStream:
             coef = self.penalty.weights(parts[0], u)
         return coef.astype(self.dtype, copy=False), intercept
 
+    @cython.critical_section
     def show(self):
         """All weights, of shape (n_outputs, n_features), and intercepts.
 
@@ -315,6 +322,7 @@ cdef class CSRStream:
             self.shown = coef
         return self.shown, self.intercept
 
+    @cython.critical_section
     def shows_what_it_is(self):
         """Whether nobody has changed the array that was shown."""
         coef = np.zeros_like(self.shown)
@@ -334,12 +342,14 @@ cdef class CSRStream:
                     coef[k, column] = <floating>soft_threshold(
                         self.numbers[k], self.threshold[0])
 
+    @cython.critical_section
     def active_columns(self):
         """Those that have ever been changed, in no order."""
         return self.active_array[: self.n_active].copy()
 
     # What is stored
 
+    @cython.critical_section
     def arrays(self):
         """All that the stream is, in arrays and numbers."""
         columns = self.active_columns()
