@@ -46,6 +46,7 @@ def fit_chunks(
         estimator._forget_validation()
     task = begin_fit_task(estimator, None, None, None, None)
     trainer.make_patience = partial(estimator._make_patience, trainer, validation)
+    trainer.max_iter = estimator.max_iter
     trainer.publish = partial(publish_pass, estimator)
     patience = trainer.make_patience()
     if resume:

@@ -64,12 +64,15 @@ class PassTrainer(Trainer):
     ----------
     make_patience : callable
         Makes a Patience that knows the first pass; to be set before `train`.
+    max_iter : int
+        The number of passes, as for `train`; to be set before it.
     publish : callable
         ``publish(state, history, unfinished)`` is called after each pass; to be set
         before `train`. See `unfinished`.
     """
 
     make_patience: Any
+    max_iter: Any
     publish: Any
     unfinished: Any = None
 
@@ -270,8 +273,17 @@ class PassTrainer(Trainer):
             ),
             "best_validation_score": self.history.best_validation_score,
             "state": None if self.validation is None else vars(self.state.copy()),
-            "lost_by_store": self.model.lost_by_store(),
+            "lost_by_store": self._lost_by_store(),
         }
+
+    def _lost_by_store(self):
+        """What it takes to go on to the same bits.
+
+        After all passes it is left out for records, which take several times the memory
+        of the weights: who goes on then does so with rounded ones.
+        """
+        is_done = len(self.history.loss_curve) >= self.max_iter
+        return {} if is_done and self.data.is_sparse else self.model.lost_by_store()
 
     def resume(self, unfinished, history, best_state):
         """Take up what `unfinished` holds; `train` then goes on."""
