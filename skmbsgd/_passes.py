@@ -104,29 +104,22 @@ class PassTrainer(Trainer):
                 rates_of_part[-1] *= self._share_of_last(part.n_rows)
             if first_rates is None:
                 first_rates = rates_of_part
-            rows = self._rows_of(part, number, n_of_part)
-            first_averaged = self._first_averaged_batch(
-                batch_size, part.n_rows, n_before=n_rows
+            arguments = (
+                self.loss,
+                rates_of_part,
+                batch_size,
+                self._first_averaged_batch(batch_size, part.n_rows, n_before=n_rows),
             )
+            rows = self._rows_of(part, number, n_of_part)
             totals = run_in_threads(
                 run_part,
-                [
-                    (
-                        of_thread,
-                        self.loss,
-                        rates_of_part,
-                        batch_size,
-                        first_averaged,
-                        total,
-                    )
-                    for of_thread, total in zip(rows, totals, strict=True)
-                ],
+                [(r, *arguments, t) for r, t in zip(rows, totals, strict=True)],
             )
             n_batches += n_of_part
             n_rows += part.n_rows
         end_epoch(self.model)
-        of_first, *of_others = (total / n_rows for total in totals)
         self._learn_from_targets()
+        of_first, *of_others = (total / n_rows for total in totals)
         return self._count_epoch(
             of_first + sum(of_others), first_rates, n_batches, n_rows
         )
@@ -203,7 +196,7 @@ class PassTrainer(Trainer):
         return self.epochs_of_updates(n_iter_no_change, known.n_batches)
 
     def _objective_of(self, coef, intercept):
-        if self.data.targets is not None and not coef.any():
+        if self.data.targets is not None and not coef.any():  # without a penalty then
             return loss_of_constant(self.loss, self.data.targets, intercept)
         model = make_model_at_rest(coef, intercept, sparse=self.data.is_sparse)
         return self._mean_loss_under(model) + self._penalty_at(coef)
