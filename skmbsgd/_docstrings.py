@@ -289,9 +289,11 @@ sample_weight_val : array-like of shape (n_validation_samples,), default=None
 resume : bool, default=False
     Whether to go on with a training that an interrupt, an error, a callback or
     `max_iter` has ended: the first pass to come is the one that was not completed. The
-    estimator may have been pickled in the meantime. Parameters hold for the passes to
-    come, so that a larger `max_iter` adds passes; but `batch_size`, `average`,
-    `standardize`, and whether `eta0` and `learning_rate` are "auto", must stay."""
+    estimator may have been pickled in the meantime, and the bits are those of a
+    training without a break. Parameters hold for the passes to come, so that a larger
+    `max_iter` adds passes (with sparse chunks of float32, or averages, not to the bit,
+    but for rounding); but `batch_size`, `average`, `standardize`, and whether `eta0`
+    and `learning_rate` are "auto", must stay."""
 
 CHUNKS_NOTES = """\
 Returns

@@ -46,6 +46,7 @@ def fit_chunks(
         estimator._forget_validation()
     task = begin_fit_task(estimator, None, None, None, None)
     trainer.make_patience = partial(estimator._make_patience, trainer, validation)
+    trainer.max_iter = estimator.max_iter
     trainer.publish = partial(publish_pass, estimator)
     patience = trainer.make_patience()
     if resume:
@@ -174,7 +175,7 @@ def continue_passes(estimator, data):
     unfinished = vars(estimator).get("_unfinished")
     check_unfinished(unfinished)
     estimator._check_learnt()
-    kept = estimator._resume(len(estimator._resumption["velocity"]))
+    kept = estimator._resume(len(estimator._resumption["intercept_velocity"]))
     check_is_resumed(estimator, unfinished, kept)
     check_passes_left(estimator, data)
     data.continue_with(kept, unfinished)

@@ -64,12 +64,15 @@ class PassTrainer(Trainer):
     ----------
     make_patience : callable
         Makes a Patience that knows the first pass; to be set before `train`.
+    max_iter : int
+        The number of passes, as for `train`; to be set before it.
     publish : callable
         ``publish(state, history, unfinished)`` is called after each pass; to be set
         before `train`. See `unfinished`.
     """
 
     make_patience: Any
+    max_iter: Any
     publish: Any
     unfinished: Any = None
 
@@ -101,29 +104,22 @@ class PassTrainer(Trainer):
                 rates_of_part[-1] *= self._share_of_last(part.n_rows)
             if first_rates is None:
                 first_rates = rates_of_part
-            rows = self._rows_of(part, number, n_of_part)
-            first_averaged = self._first_averaged_batch(
-                batch_size, part.n_rows, n_before=n_rows
+            arguments = (
+                self.loss,
+                rates_of_part,
+                batch_size,
+                self._first_averaged_batch(batch_size, part.n_rows, n_before=n_rows),
             )
+            rows = self._rows_of(part, number, n_of_part)
             totals = run_in_threads(
                 run_part,
-                [
-                    (
-                        of_thread,
-                        self.loss,
-                        rates_of_part,
-                        batch_size,
-                        first_averaged,
-                        total,
-                    )
-                    for of_thread, total in zip(rows, totals, strict=True)
-                ],
+                [(r, *arguments, t) for r, t in zip(rows, totals, strict=True)],
             )
             n_batches += n_of_part
             n_rows += part.n_rows
         end_epoch(self.model)
-        of_first, *of_others = (total / n_rows for total in totals)
         self._learn_from_targets()
+        of_first, *of_others = (total / n_rows for total in totals)
         return self._count_epoch(
             of_first + sum(of_others), first_rates, n_batches, n_rows
         )
@@ -211,7 +207,7 @@ class PassTrainer(Trainer):
         return self.epochs_of_updates(n_iter_no_change, known.n_batches)
 
     def _objective_of(self, coef, intercept):
-        if self.data.targets is not None and not coef.any():
+        if self.data.targets is not None and not coef.any():  # without a penalty then
             return loss_of_constant(self.loss, self.data.targets, intercept)
         model = make_model_at_rest(coef, intercept, sparse=self.data.is_sparse)
         return self._mean_loss_under(model) + self._penalty_at(coef)
@@ -280,8 +276,17 @@ class PassTrainer(Trainer):
             ),
             "best_validation_score": self.history.best_validation_score,
             "state": None if self.validation is None else vars(self.state.copy()),
-            "lost_by_store": self.model.lost_by_store(),
+            "lost_by_store": self._lost_by_store(),
         }
+
+    def _lost_by_store(self):
+        """What it takes to go on to the same bits.
+
+        After all passes it is left out for records, which take several times the memory
+        of the weights: who goes on then does so with rounded ones.
+        """
+        is_done = len(self.history.loss_curve) >= self.max_iter
+        return {} if is_done and self.data.is_sparse else self.model.lost_by_store()
 
     def resume(self, unfinished, history, best_state):
         """Take up what `unfinished` holds; `train` then goes on."""

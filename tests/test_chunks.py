@@ -810,12 +810,21 @@ def test_a_resumed_training_ends_in_the_bits_of_a_straight_one(schedule, sparse,
         assert_same_model(again, expected)
 
 
-def test_more_passes_are_a_larger_max_iter():
-    for settings in (CONSTANT, CONSTANT | {"average": True, "standardize": True}):
-        model = MiniBatchSGDRegressor(**settings).fit_chunks(cut(X, Y))
-        model.set_params(max_iter=8).fit_chunks(cut(X, Y), resume=True)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_more_passes_are_a_larger_max_iter(sparse, dtype):
+    data = matrix(sparse, dtype)
+    for change in ({}, {"average": True}, {"standardize": not sparse}):
+        settings = {**CONSTANT, "penalty": "l1", **change}
+        model = MiniBatchSGDRegressor(**settings).fit_chunks(cut(data, Y))
+        model.set_params(max_iter=8).fit_chunks(cut(data, Y), resume=True)
         straight = MiniBatchSGDRegressor(**settings | {"max_iter": 8})
-        assert_same_model(model, straight.fit_chunks(cut(X, Y)))
+        straight.fit_chunks(cut(data, Y))
+        if sparse and (dtype == np.float32 or change == {"average": True}):
+            assert_allclose(model.coef_, straight.coef_, rtol=1e-5, atol=1e-7)
+            assert not model._unfinished["lost_by_store"]
+        else:
+            assert_same_model(model, straight)
 
 
 def test_parameters_hold_for_the_passes_to_come():
@@ -914,14 +923,9 @@ def test_what_is_damaged_is_not_resumed(sparse):
             assert_refused({**good, "lost_by_store": lost})
     if sparse:
         lost = good["lost_by_store"]
-        for change in (
-            {"columns": lost["columns"][::-1]},
-            {"columns": lost["columns"] + 1},
-            {"records": lost["records"] + 1.0},
-        ):
-            assert_refused(
-                {**good, "lost_by_store": {**lost, **change}}, "or the clocks"
-            )
+        for columns in (lost["columns"][::-1], lost["columns"] + 1):
+            damaged = {**lost, "columns": columns}
+            assert_refused({**good, "lost_by_store": damaged}, "do not rise")
 
 
 def test_what_is_unfinished_is_plain_and_can_be_stored_anywhere():

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import coo_array, csr_array
 
 import skmbsgd._row_chunks
@@ -187,6 +188,25 @@ def test_a_process_of_little_memory_reads_a_file_once_in_a_pass(tmp_path):
     # Some of the code that was put out of the memory is read again.
     assert first < 1.5
     assert of_three < 3.5
+
+
+def test_the_recipe_for_parquet_runs(tmp_path):
+    """The one on the page "Data larger than memory" that is no doctest there."""
+    pytest.importorskip("pyarrow.parquet")
+    page = Path(__file__).parents[1] / "docs/user_guide/larger_than_memory.rst"
+    if not page.exists():
+        pytest.skip("the documentation is not there")
+    _, code = page.read_text().split(".. code-block:: python\n")
+    code = textwrap.dedent(code.split("\nWith polars")[0])
+    rows = np.random.default_rng(0).normal(size=(2000, 10))
+    columns = [f"x{number}" for number in range(10)]
+    frame = pytest.importorskip("pandas").DataFrame(rows, columns=columns)
+    frame["y"] = rows @ np.arange(10.0)
+    frame.to_parquet(tmp_path / "data.parquet", row_group_size=300)
+    names = {"folder": tmp_path, "columns": columns}
+    names["MiniBatchSGDRegressor"] = MiniBatchSGDRegressor
+    exec(code, names)
+    assert_allclose(names["model"].coef_, np.arange(10.0), atol=0.01)
 
 
 # ---------------------------------------------------------------------------

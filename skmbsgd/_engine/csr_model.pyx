@@ -164,34 +164,37 @@ cdef class CSRModel(Model):
         if self.coef.dtype == np.float64 and self.average_coef is None:
             return {}
         columns = np.sort(self.active_array[: self.n_active])
-        return {
-            "columns": columns,
-            "records": self.view_of_records()[columns],
-            "intercepts": self.b_array.copy(),
+        records = self.view_of_records()
+        arrays = {
+            name: records[columns, self.place_of(part)]
+            for name, part in self.parts_of_records().items()
         }
+        return {**arrays, "columns": columns, "intercepts": self.b_array.copy()}
+
+    def parts_of_records(self):
+        """What lasts of the records, by names of its own."""
+        parts = {"positions": POSITION, "velocities": VELOCITY}
+        return parts if self.average_coef is None else {**parts, "sums": SUM}
 
     def restore(self, arrays):
-        columns = arrays.get("columns")
-        like = self.lost_by_store()
-        if like and isinstance(columns, np.ndarray):
-            n = columns.size
-            like["columns"] = np.empty(n, dtype=np.int64)
-            like["records"] = np.empty((n, self.stride))
-        check_arrays(arrays, like)
-        if not like:
+        if not arrays:
             return
+        columns, parts = arrays.get("columns"), self.parts_of_records()
+        n = columns.size if isinstance(columns, np.ndarray) else 0
+        check_arrays(arrays, {
+            **{name: np.empty((n, self.n_outputs)) for name in parts},
+            "columns": np.empty(n, dtype=np.int64),
+            "intercepts": self.b_array,
+        })
+        if not np.all(np.diff(columns, prepend=-1, append=self.n_features) > 0):
+            raise ValueError("lost_by_store is damaged: columns do not rise.")
         records = self.view_of_records()
-        # Everything else is trusted from here on.
-        if not (
-            np.all(np.diff(columns, prepend=-1, append=self.n_features) > 0)
-            and np.all(arrays["records"][:, 0] == 1.0)
-        ):
-            raise ValueError(
-                "lost_by_store is damaged: columns or the clocks of records.")
         records[self.active_array[: self.n_active]] = 0.0
-        records[columns] = arrays["records"]
-        self.n_active = len(columns)
-        self.active_array[: self.n_active] = columns
+        records[columns, 0] = 1.0
+        for name, part in parts.items():
+            records[columns, self.place_of(part)] = arrays[name]
+        self.n_active = n
+        self.active_array[:n] = columns
         self.active_sorted = True
         self.b_array[:] = arrays["intercepts"]
 

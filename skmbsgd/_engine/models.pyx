@@ -109,7 +109,10 @@ cdef class Model:
         return {}
 
     def restore(self, arrays):
-        """Take up what `lost_by_store` has told of a model with the same state."""
+        """Take up what `lost_by_store` has told of a model with the same state.
+
+        Without it, the arrays of the state have to do.
+        """
         check_arrays(arrays, {})
 
 
