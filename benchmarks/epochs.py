@@ -121,6 +121,6 @@ def picture_of_times(comparisons):
 
 
 STAR = (
-    "\\* measured on fewer rows, and scaled to all, because the whole would have taken "
-    "too long; that favours the peer, whose rows then lie in the cache."
+    "\\* measured on fewer rows and scaled to all, because the whole would have taken "
+    "too long. This favours the other package, whose rows then fit into the cache."
 )

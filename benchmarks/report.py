@@ -79,7 +79,9 @@ class Report:
             self.lines += [f".. image:: {self.folder.name}/{path.name}"]
             self.lines += [f"   :alt: {description}", f"   :class: only-{mode}", ""]
 
-    def better_peers(self, victories, title="Where another is faster", what="time"):
+    def better_peers(
+        self, victories, title="Where another package is faster", what="time"
+    ):
         """Say where a peer did better than skmbsgd, and why.
 
         Parameters
@@ -93,12 +95,14 @@ class Report:
         """
         self.paragraph(f"**{title}**")
         if not victories:
-            self.paragraph("Nowhere in these tables.")
+            self.paragraph("There is no such case in these tables.")
             return
         cases = {}
         for peer, reason, where, ratio in victories:
             portion = (
-                "ours did not arrive" if ratio is None else f"{ratio:.2g} of our {what}"
+                "skmbsgd did not reach it"
+                if ratio is None
+                else f"{ratio:.2g} of the {what} of skmbsgd"
             )
             cases.setdefault((peer, reason), []).append(f"{where} ({portion})")
         self.bullets(
@@ -210,5 +214,5 @@ def circumstances(effort, peers=()):
         f"{processor()}, with Python {platform.python_version()}, {listed}."
     )
     if absent:
-        text += f" Not installed, and therefore absent: {', '.join(absent)}."
+        text += f" Not installed, and therefore left out: {', '.join(absent)}."
     return text

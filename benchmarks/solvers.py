@@ -112,20 +112,20 @@ def logistic_regression(problem, alpha, n_iterations, **setting):
 
 
 FEW_COLUMNS = (
-    "with few columns, one reading of the data makes the normal equations, whose "
+    "with few columns, one pass over the data gives the normal equations, whose "
     "solution is exact"
 )
 KRYLOV = (
     "conjugate directions need few passes over well-conditioned data, each at the "
     "speed of a product with a vector"
 )
-VARIANCE = "it remembers each row's gradient, so its steps need not shrink"
+VARIANCE = "it remembers the gradient of each row, so its steps need not shrink"
 QUASI_NEWTON = (
-    "it reads all rows at the speed of a product with a matrix, and learns the "
-    "curvature, which counts when a high precision is asked for"
+    "it reads all rows at the speed of a matrix product and learns the curvature, "
+    "which pays off at high precision"
 )
 NEWTON = (
-    "with few columns the Hessian is cheap, and a handful of Newton's steps give all "
+    "with few columns the Hessian is cheap, and a handful of Newton steps give all "
     "digits"
 )
 
@@ -136,7 +136,7 @@ def solvers_for(problem):
     if problem.task != "multiclass":
         # Its one-vs-all passes minimise another objective than the softmax's.
         solvers.append(
-            Solver("SGD", "it has no momentum to compute and no batch", SGD, sgd)
+            Solver("SGD", "it computes no momentum and gathers no batch", SGD, sgd)
         )
     if problem.task == "regression":
         return solvers + [

@@ -4,7 +4,7 @@ Quickstart: no tuning, and a grid search
 ========================================
 
 First :class:`~skmbsgd.MiniBatchSGDClassifier` learns to read handwritten digits with
-default parameters, beside scikit-learn's :class:`~sklearn.linear_model.SGDClassifier`
+default parameters, like scikit-learn's :class:`~sklearn.linear_model.SGDClassifier`
 and :class:`~sklearn.linear_model.LogisticRegression`. Then grid searches tune the
 learning rate of :class:`~skmbsgd.MiniBatchSGDRegressor`: the initial rate ``eta0``
 together with the ``decay`` of the time-based schedule, and with ``drop`` and

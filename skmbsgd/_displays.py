@@ -231,7 +231,7 @@ class TrainingCurveDisplay:
     >>> [ax.get_ylabel() for ax in display.axes_]
     ['Training objective', 'Validation score (minus the loss)', 'Learning rate']
 
-    A second training beside the first:
+    Compare a second training with the first:
 
     >>> faster = MiniBatchSGDClassifier(
     ...     eta0=0.1, max_iter=20, tol=None, early_stopping=True, random_state=0

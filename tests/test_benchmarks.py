@@ -208,7 +208,7 @@ def test_sections(name, tmp_path, monkeypatch):
 def test_absent_peers_are_listed(monkeypatch):
     monkeypatch.setattr(ScikitLearnSGD, "module", "not_a_module")
     text = circumstances(TINY, [MiniBatchSGD(), ScikitLearnSGD()])
-    assert "absent: scikit-learn SGD." in text
+    assert "left out: scikit-learn SGD." in text
 
 
 def test_unknown_section(capsys):

@@ -1,8 +1,10 @@
 """The type hints say what the checks at run time say; mypy looks at their use."""
 
 import inspect
+import re
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
@@ -43,6 +45,14 @@ def test_hints_of_parameters_agree_with_their_constraints(cls):
         assert (NoneType in kinds) == may_be_none, name
         may_be_called = any(get_origin(kind) is Callable for kind in kinds)
         assert may_be_called == (callable in constraints), name
+
+
+def test_the_documentation_groups_each_parameter_once():
+    page = Path(__file__).parents[1] / "docs" / "parameters.inc"
+    named = re.findall(r"`(\w+)`", page.read_text())
+    assert sorted(named) == sorted(MiniBatchSGDClassifier._parameter_constraints)
+    others = MiniBatchSGDRegressor._parameter_constraints.keys()
+    assert set(named) - others == {"class_weight"}
 
 
 def own_methods(cls):

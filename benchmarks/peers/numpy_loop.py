@@ -12,7 +12,7 @@ class NumpyLoop(Peer):
     name = "NumPy loop"
     module = "numpy"
     distribution = "numpy"
-    settings = "a loop over minibatches written by hand: Nesterov momentum 0.9, L2"
+    settings = "a handwritten loop over mini-batches: Nesterov momentum 0.9, L2"
     strength = "its products go to BLAS, whose blocks suit large batches"
 
     def prepare(self, problem):

@@ -11,7 +11,7 @@ class Product(Peer):
     name = "X @ w"
     module = "scipy"
     distribution = "scipy"
-    settings = "one product of the data with a vector: a reading of the data"
+    settings = "one product of the data with a vector, which reads the data once"
     strength = "it is no method of training, but the least that one has to do"
     sparse = True
 

@@ -76,14 +76,14 @@ class PyTorchSparse(Peer):
         if sparse_gradients:
             self.name = "PyTorch, sparse gradients"
             self.settings = (
-                "``nn.EmbeddingBag(sparse=True)``: no momentum, no penalty, for its "
-                "sparse gradients take neither"
+                "``nn.EmbeddingBag(sparse=True)``: no momentum and no penalty, because "
+                "its sparse gradients support neither"
             )
         else:
             self.name = "PyTorch, dense updates"
             self.settings = (
-                "``nn.EmbeddingBag``: Nesterov momentum 0.9, L2; every coordinate is "
-                "moved at every update"
+                "``nn.EmbeddingBag``: Nesterov momentum 0.9, L2; it moves every "
+                "coordinate at every update"
             )
 
     def prepare(self, problem):

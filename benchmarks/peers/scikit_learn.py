@@ -14,7 +14,7 @@ class ScikitLearnSGD(Peer):
     distribution = "scikit-learn"
     settings = (
         "``SGDRegressor``, ``SGDClassifier`` at a constant rate: an update after each "
-        "row, L2, no momentum; several classes are as many passes, one-vs-all"
+        "row, L2, no momentum; one pass per class, one-vs-all"
     )
     strength = "it has no momentum to compute, and no minibatch to gather"
     frugality = "it keeps one number for each weight, and no velocity"

@@ -24,7 +24,7 @@ class VowpalWabbit(Peer):
         "it reads its cache file in order, unshuffled, and computes in float32 and "
         "without momentum"
     )
-    frugality = "the data stay in its file"
+    frugality = "it leaves the data in its file"
     sparse = True
     tasks = frozenset({"regression", "binary", "multiclass"})
     has_batches = False

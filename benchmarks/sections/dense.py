@@ -73,7 +73,7 @@ def run(report, effort, peers=None):
     )
     table_of_ratios(
         report,
-        "Seconds per epoch, dense. Ours in milliseconds, all others in units of ours",
+        "Seconds per epoch, dense. skmbsgd in milliseconds, all others relative to it",
         comparisons,
         peers,
         OURS,

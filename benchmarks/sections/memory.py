@@ -40,9 +40,9 @@ def run(report, effort, peers=None):
                 results[peer.name, kind] = result / 1e6
     report.paragraph(circumstances(effort, peers))
     report.paragraph(
-        "Each is measured in a process of its own, after a training on few rows which "
-        "loads what there is to load: the peak during one epoch in batches of 32, less "
-        "what was in use before."
+        "Each package is measured in its own process, after a training on few rows "
+        "that loads all libraries. The numbers are the peak during one epoch in "
+        "batches of 32, minus the memory in use before."
     )
     report.table(
         "Peak memory beyond the input, megabytes",
@@ -53,7 +53,9 @@ def run(report, effort, peers=None):
         ],
     )
     report.paragraph("\\* measured on fewer rows, because its files are slow to write.")
-    report.better_peers(victories(results, peers), "Where another needs less", "memory")
+    report.better_peers(
+        victories(results, peers), "Where another package needs less", "memory"
+    )
     report.data(
         ["peer", "data", "peak_MB"],
         [[*key, f"{value:.2f}"] for key, value in results.items()],

@@ -90,8 +90,8 @@ def run(report, effort, axes=AXES):
     threads = compare_threads(effort)
     report.paragraph(circumstances(effort))
     report.table(
-        "Exponents p of seconds per epoch ~ size^p, fitted to all sizes",
-        ["what grows", "from", "to", "all else", *(peer.name for peer in peers)],
+        "Exponents p of seconds per epoch ~ size^p, fitted over all sizes",
+        ["what grows", "from", "to", "what is fixed", *(peer.name for peer in peers)],
         [
             [
                 axis.name,
@@ -106,8 +106,8 @@ def run(report, effort, axes=AXES):
     report.picture(picture(results, peers), "Seconds per epoch as the problem grows")
     n_rows = effort.cut(N_ROWS, N_COLUMNS)
     report.table(
-        f"A grid search over {len(GRID['eta0'])} rates, {N_FOLDS} folds of {n_rows:,} "
-        f"x {N_COLUMNS}, {N_EPOCHS} epochs: one worker and two",
+        f"A grid search over {len(GRID['eta0'])} rates with {N_FOLDS} folds of "
+        f"{n_rows:,} x {N_COLUMNS} and {N_EPOCHS} epochs, with one and two workers",
         ["estimator", "workers", "1, seconds", "2, seconds", "times as fast"],
         [
             [

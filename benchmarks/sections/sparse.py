@@ -61,7 +61,7 @@ def run(report, effort, peers=None):
     )
     table_of_ratios(
         report,
-        "Seconds per epoch, CSR. Ours in milliseconds, all others in units of ours",
+        "Seconds per epoch, CSR. skmbsgd in milliseconds, all others relative to it",
         comparisons,
         peers,
         OURS,
@@ -70,7 +70,7 @@ def run(report, effort, peers=None):
     report.bullets(f"{p.name}: {p.settings}." for p in peers if p.is_available())
     report.table(
         f"What the settings cost, 2^{POWER} columns",
-        ["setting", "ms per epoch", f"in units of {THEIRS} (L2, no momentum)"],
+        ["setting", "ms per epoch", f"relative to {THEIRS} (L2, no momentum)"],
         [
             [
                 name,
