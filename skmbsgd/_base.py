@@ -237,7 +237,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         UserWarning
             If more than a quarter of the numbers in `X_val` are outside of the range of
             their column in X by more than the width of that range: a transformation is
-            missing.
+            missing. Or if X is a memory map larger than the memory that is free, and
+            its rows are to be shuffled: `fit_chunks` with `row_chunks` reads slices.
         """
         self._check_parameters()
         given_X = X
