@@ -21,6 +21,7 @@ SECTIONS = [
     "no_tuning",
     "dense",
     "sparse",
+    "streams",
     "quality",
     "scaling",
     "memory",

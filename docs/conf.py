@@ -89,6 +89,7 @@ sphinx_gallery_conf = {
             "learning_rate_schedules.py",
             "streaming_flights.py",
             "city_names.py",
+            "out_of_core_text.py",
             "*",
         ]
     ),

@@ -18,6 +18,7 @@ from skmbsgd._displays import (
 )
 from skmbsgd._exceptions import DivergenceError
 from skmbsgd._regressor import MiniBatchSGDRegressor
+from skmbsgd._row_chunks import row_chunks
 
 __all__ = [
     "DivergenceError",
@@ -27,4 +28,5 @@ __all__ = [
     "MiniBatchSGDRegressor",
     "TrainingCurveDisplay",
     "__version__",
+    "row_chunks",
 ]

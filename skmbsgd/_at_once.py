@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from skmbsgd._sklearn import without_context_of_fit
 from skmbsgd._typing import Method
 
-# The twins that are trained, by process (a fork inherits marks that nobody would take
-# away) and id, each for its estimator and for itself. A mark in the estimator would be
+# The calls that train, by process (a fork inherits marks that nobody would take away)
+# and id, each for its estimator and for the twin. A mark in the estimator would be
 # copied and pickled with it.
 IN_TRAINING: dict[tuple[int, int], Any] = {}
 # Of loss_curve_ and learning_rate_curve_: lists, and what they grow by
 NO_GROWTH: tuple[tuple[list, list], tuple[list, list]] = ([], []), ([], [])
+# Of the stream of CSR chunks, which changes in its place
+NO_CHANGE: tuple[Any, Any] = ([], [])
 
 
 def reads_one_model(method: Method) -> Method:
@@ -35,8 +38,11 @@ def appears_at_once(method: Method) -> Method:
     it was before the call until it takes over what the twin has learnt. If the method
     fails, the estimator is given back what others have changed meanwhile. An interrupt
     is a failure too. This relies on the habit of this package never to write into the
-    arrays or lists of an attribute. Only the curves of a stream, too long to be copied
-    for each chunk, grow: the method leaves them as `_growth` in the twin.
+    arrays or lists of an attribute. Only what is too long to be copied for each chunk
+    of a stream changes in its place, its curves and the weights of CSR chunks: the
+    method leaves them as `_growth` and `_change` in the twin.
+
+    A long method calls `let_appear(twin)` now and then: so far it has then succeeded.
     """
 
     @wraps(method)
@@ -46,60 +52,89 @@ def appears_at_once(method: Method) -> Method:
         # CPython looks for signals, and lets other threads run, when a function has
         # been called: none is called from the growth of the curves to the end, nor
         # where the marks are taken away.
+        call = Call(estimator, twin)
         try:
-            if IN_TRAINING.setdefault(mark, twin) is not twin:
+            if IN_TRAINING.setdefault(mark, call) is not call:
                 raise RuntimeError(
                     f"This {type(estimator).__name__} is already being trained, by "
                     "another thread or by the call that led to this one (through a "
                     "callback, a scorer or learning_rate). Wait until it ends, or "
                     "train a clone."
                 )
-            IN_TRAINING[mark_of_twin] = twin
-            backup = Backup(estimator)
+            IN_TRAINING[mark_of_twin] = call
+            call.begin()
             try:
-                vars(twin).update(backup.attributes)
                 method(twin, *args, **kwargs)
                 growth = vars(twin).pop("_growth", NO_GROWTH)
                 (losses, new_losses), (rates, new_rates) = growth
-                attributes = backup.with_changes_of(twin, vars(estimator).copy())
+                stream, change = vars(twin).pop("_change", NO_CHANGE)
+                attributes = call.with_changes(vars(estimator).copy())
                 losses += new_losses
                 rates += new_rates
+                stream += change
                 estimator.__dict__ = attributes
                 return estimator
             except BaseException:
-                backup.restore(estimator)
+                call.restore()
                 raise
         finally:
             if mark_of_twin in IN_TRAINING:
                 del IN_TRAINING[mark_of_twin]  # noqa: RUF051 (`pop` is a call)
-            if mark in IN_TRAINING and IN_TRAINING[mark] is twin:
+            if mark in IN_TRAINING and IN_TRAINING[mark] is call:
                 del IN_TRAINING[mark]
 
     return training_method  # type: ignore[return-value]
 
 
-class Backup:
-    """What an estimator was before a call."""
+def let_appear(twin):
+    """Make all that a twin has learnt so far appear at once, whatever follows."""
+    IN_TRAINING[os.getpid(), id(twin)].let_appear()
 
-    def __init__(self, estimator):
-        self.attributes = vars(estimator).copy()
+
+class Call:
+    """A call that trains a twin, and what it leaves if it fails.
+
+    Parameters
+    ----------
+    estimator, twin : estimator instances
+    """
+
+    def __init__(self, estimator, twin):
+        self.estimator, self.twin = estimator, twin
+
+    def begin(self):
+        """Note what the estimator is, and make the twin its equal."""
+        # What it is to be after a failure, and what the twin began with
+        self.attributes = self.known = vars(self.estimator).copy()
         self.generator: Any = self.attributes.get("random_state")
         self.draws = isinstance(self.generator, np.random.RandomState)
         if self.draws:
             self.generator_state = self.generator.get_state()
+        vars(self.twin).update(self.attributes)
 
-    def restore(self, estimator):
+    def let_appear(self):
+        """Make what the twin has learnt appear; a failure leaves it there."""
+        attributes = without_context_of_fit(
+            self.with_changes(vars(self.estimator).copy())
+        )
+        known, after_failure = vars(self.twin).copy(), attributes.copy()
+        self.draws = False
+        # From here on no function is called.
+        self.estimator.__dict__ = attributes
+        self.attributes, self.known = after_failure, known
+
+    def restore(self):
         """Give the estimator back what it was."""
-        estimator.__dict__ = self.attributes
+        self.estimator.__dict__ = self.attributes
         if self.draws:
             self.generator.set_state(self.generator_state)
 
-    def with_changes_of(self, twin, attributes):
-        """The attributes, with what a twin has set or removed since."""
+    def with_changes(self, attributes):
+        """The attributes, with what the twin has set or removed since."""
         # What others have set meanwhile stays: a parameter, for the next call.
-        for name in self.attributes.keys() - vars(twin).keys():
+        for name in self.known.keys() - vars(self.twin).keys():
             attributes.pop(name, None)
-        for name, value in vars(twin).items():
-            if name not in self.attributes or self.attributes[name] is not value:
+        for name, value in vars(self.twin).items():
+            if name not in self.known or self.known[name] is not value:
                 attributes[name] = value
         return attributes

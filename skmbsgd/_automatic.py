@@ -12,13 +12,12 @@ of x x', and R2 = sum s^2 / sum s with s = |x|^2 + 1, the 1 for an intercept.
 """
 
 import math
-from collections.abc import Iterable
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils.extmath import row_norms
 
-from skmbsgd._columns import parts_of
+from skmbsgd._columns import rows_of_part
 from skmbsgd._engine.losses import (
     EpsilonInsensitive,
     Hinge,
@@ -231,47 +230,55 @@ def learn_smoothness(state, data, standardized):
     standardized : Standardized
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        state.norm_sums = state.norm_sums + norm_sums(data, standardized)
-        rows, weights = sample_of(data, standardized, state.seed)
+        blocks, sample = data.blocks_and_sample(
+            rows_of_block(data), sampled_rows(data, state.seed)
+        )
+        state.norm_sums = state.norm_sums + norm_sums(data, blocks, standardized)
+        rows, weights = sample()
         direction, eigenvalue = largest_eigenvalue(
-            rows, weights, standardized.fit_intercept, state.direction
+            standardized.rows(rows),
+            weights,
+            standardized.fit_intercept,
+            state.direction,
         )
     state.direction = direction
     state.largest_eigenvalue = max(state.largest_eigenvalue, eigenvalue)
 
 
-def norm_sums(data, standardized):
-    """The sums of s and of s^2 over the rows."""
-    parts: Iterable
-    if issparse(data.X) and data.rows is None:
-        parts = [(data.X, data.weights())]
-    elif issparse(data.X):  # so many rows at a time as a copy of them is small
-        parts = (
-            (part.select(part.X), part.weights())
-            for part in data.parts(MAX_SAMPLE_ROWS)
-        )
-    else:
-        parts = parts_of(data)
+def rows_of_block(data):
+    """How many rows are worked on at a time; None for all, as they come."""
+    if not issparse(data.X):
+        return rows_of_part(data.X.shape[1])
+    # so many at a time as a copy of them is small
+    return None if data.rows is None else MAX_SAMPLE_ROWS
+
+
+def norm_sums(data, blocks, standardized):
+    """The sums of s and of s^2 over the rows, which come in blocks."""
+    norms = (weighted_norms(X, weights, standardized) for X, weights in blocks)
+    if rows_of_block(data) is None:
+        norms = (s for s in [np.concatenate(list(norms))])
     sums = np.zeros(2)
-    for X, weights in parts:
-        s = standardized.squared_norms(X)
-        if weights is not None:
-            s *= weights
+    for s in norms:
         sums += s.sum(), np.einsum("i,i", s, s)
     return sums
 
 
-def sample_of(data, standardized, seed):
-    """Random rows as training sees them, and their weights."""
+def weighted_norms(X, weights, standardized):
+    """s of each row, times its weight."""
+    s = standardized.squared_norms(X)
+    return s if weights is None else s * weights
+
+
+def sampled_rows(data, seed):
+    """Numbers of random rows, which rise; None for all."""
     n_rows = data.n_rows
     n_features = data.X.shape[1]
     size = max(MIN_SAMPLE_ROWS, MAX_SAMPLE_NUMBERS // max(1, n_features))
     size = min(n_rows, MAX_SAMPLE_ROWS, MAX_SAMPLE_ROWS if issparse(data.X) else size)
-    if size < n_rows:
-        chosen = np.random.default_rng(seed).choice(n_rows, size, replace=False)
-        rows = chosen if data.rows is None else data.rows[chosen]
-        data = data.subset(np.sort(rows))
-    return standardized.rows(data.select(data.X)), data.weights()
+    if size == n_rows:
+        return None
+    return np.sort(np.random.default_rng(seed).choice(n_rows, size, replace=False))
 
 
 def largest_eigenvalue(X, weights, fit_intercept, direction):
@@ -393,8 +400,8 @@ class StreamSchedule(UpdateSchedule):
         super().__init__(stream_rate, {"eta0": eta0})
         self.last_share = last_share
 
-    def rates(self, state, n_updates):
-        rates = super().rates(state, n_updates)
+    def rates(self, state, n_updates, first=0):
+        rates = super().rates(state, n_updates, first)
         rates[-1] *= self.last_share
         return rates
 
@@ -535,4 +542,4 @@ class Cycles:
 
     def remedy(self):
         """What makes the rates smaller."""
-        return f"a smaller initial rate (eta0='auto' found {self.parameters['eta0']!r})"
+        return f"a smaller initial rate (eta0='auto' found {self.parameters['eta0']})"

@@ -5,11 +5,12 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
+from operator import is_
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
+from scipy.sparse import csr_matrix, issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer_names
@@ -45,7 +46,9 @@ from skmbsgd._columns import (
     learn_columns_of_chunk,
     standardization_of,
 )
+from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.penalties import PENALTIES
+from skmbsgd._row_chunks import warn_of_scattered_reads
 from skmbsgd._schedules import SCHEDULES, make_schedule, uses_eta0
 from skmbsgd._sklearn import (
     CallbackSupportMixin,
@@ -56,13 +59,28 @@ from skmbsgd._sklearn import (
     with_checked_parameters,
     without_callbacks_of_fit,
 )
-from skmbsgd._state import TrainingState
+from skmbsgd._state import TrainingState, rule_name
 from skmbsgd._stored import fault_of_stored
+from skmbsgd._stream import (
+    CSRChunk,
+    WholeModel,
+    begin_csr_stream,
+    compressed,
+    intercept_shown,
+    whole_state,
+    without_columns,
+)
 from skmbsgd._trainer import Patience, Trainer
 from skmbsgd._typing import MatrixLike
 from skmbsgd._validation import Validation, warn_if_apart
 
 MAX_ROWS = np.iinfo(np.uint32).max
+
+# In the place of a stream of CSR chunks and of its intercepts
+NOT_STREAMED = (None, None)
+
+# Types of parameters that only a new object can change
+UNCHANGEABLE = {bool, int, float, str, type(None)}
 
 VALIDATION_CURVES = ("validation_scores_", "validation_losses_")
 HISTORIES = ("loss_curve_", "learning_rate_curve_", *VALIDATION_CURVES)
@@ -110,7 +128,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         "average": [Interval(Integral, 1, None, closed="left"), "boolean"],
     }
 
-    coef_: np.ndarray
     intercept_: np.ndarray
     n_iter_: int
     t_: int
@@ -122,6 +139,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     best_validation_score_: float
     n_features_in_: int
     feature_names_in_: np.ndarray
+
+    # Those of the last check that has passed
+    _checked_parameters: list[Any] = []
+    # What holds the weights between CSR chunks, with the intercepts shown
+    _streamed: tuple[Any, Any] = NOT_STREAMED
 
     # What the two estimators do each in its way
 
@@ -222,8 +244,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ValueError
             If a parameter or an input is invalid.
         DivergenceError
-            If weights or loss become infinite or NaN. After any error and after an
-            interrupt, the estimator is as it was before the call.
+            If weights or loss become infinite or NaN, or if the objective ends more
+            than 1e9 times as high as it began. After any error and after an interrupt,
+            the estimator is as it was before the call.
         RuntimeError
             If the estimator is already being trained.
 
@@ -232,7 +255,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ConvergenceWarning
             If the objective ends above that of the best constant prediction, or clearly
             above its own best value, or if ``max_iter`` epochs end before ``tol`` is
-            met. The warning says what to change.
+            met, or if the least loss on validation data is more than four times that of
+            a constant prediction. The warning says what to change.
         UserWarning
             If more than a quarter of the numbers in `X_val` lie outside the range of
             their column in X by more than the width of that range. Then `X_val` lacks
@@ -246,6 +270,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         data, validation = self._set_validation_apart(
             data, X_val, y_val, sample_weight_val, random_state
         )
+        if self.shuffle and data.rows_of_batch(self.batch_size) < data.n_rows:
+            warn_of_scattered_reads(data.X)
         trainer = self._begin_training(data, random_state, coef_init, intercept_init)
         # Callbacks predict on X, and a frame would be missed for its names.
         named = hasattr(self, "feature_names_in_")
@@ -253,16 +279,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         self._forget_validation()
         state = trainer.train(
             self.max_iter,
-            Patience(
-                self.tol,
-                trainer.epochs_of_patience(self.n_iter_no_change),
-                # A score that is no loss has a unit of its own.
-                unit=(
-                    trainer.unit_of_tol()
-                    if validation is None or self.scoring == "loss"
-                    else 1.0
-                ),
-            ),
+            self._make_patience(trainer, validation),
             task,
             validation=self._make_validation(validation, data),
             verbose=self.verbose,
@@ -279,32 +296,94 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 "early_stopping=True needs all the data: use it with fit, and "
                 "early_stopping=False with partial_fit."
             )
-        resumed = hasattr(self, "coef_")
+        resumed = self._is_trained()
         X, y, weights = self._read(X, y, sample_weight, classes, reset=not resumed)
         data = self._weigh_classes(self._make_data(X, y, weights), streaming=True)
-        if resumed:
-            state = self._resume(data.n_outputs)
-            # All chunks so far may have been without weights.
-            constants = self._constants_to_start_from(data)
-            if state.n_samples == 0 and constants is not None:
-                state.intercept[:] = constants
-        else:
-            state = self._initial_state(
+        if not resumed:
+            self._forget_validation()
+            self.loss_curve_, self.learning_rate_curve_ = [], []
+        chunk = (self._csr_chunk if issparse(X) else self._dense_chunk)(data)
+        trainer = self._make_trainer(chunk.state, chunk.data, streaming=True)
+        weighted = data.sample_weight is None or data.sample_weight.any()
+        objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
+        objective += chunk.penalty_of_rest(trainer)
+        trainer.store()
+        self._publish_chunk(chunk, trainer, objective)
+
+    def _dense_chunk(self, data):
+        """A chunk that moves all weights."""
+        state = self._state_to_go_on_from(data)
+        self._average_stream(state, data.X)
+        return WholeModel(state, data)
+
+    def _csr_chunk(self, data):
+        """A chunk that moves the weights of the columns that it holds."""
+        stream, _ = self._streamed
+        penalty = self._make_penalty()
+        if not self._goes_on(stream, penalty, data):
+            state = self._state_to_go_on_from(data)
+            self._average_stream(state, data.X)
+            state.continue_under(penalty)
+            if self._finds_rate:
+                self._seek_rate(state, data.X, is_standardized=False)
+            stream = begin_csr_stream(
+                state, data.X.shape[1], penalty, self.momentum, self.nesterov
+            )
+            return CSRChunk(stream, without_columns(state), data)
+        chunk = CSRChunk(stream, self._resumption, data)
+        self._start_from_constants(chunk.state, data)
+        return chunk
+
+    def _goes_on(self, stream, penalty, data):
+        """Whether the stream is as this estimator's settings and attributes ask."""
+        return (
+            stream is not None
+            and "coef_" not in vars(self)
+            and (stream.shown is None or stream.shows_what_it_is())
+            and np.array_equal(self.intercept_, intercept_shown(self._resumption))
+            and stream.n_outputs == data.n_outputs
+            and (stream.penalty.l1, stream.penalty.l2) == (penalty.l1, penalty.l2)
+            and stream.rule.momentum == self.momentum
+            and stream.rule.name == rule_name(self.nesterov)
+            and stream.averaged == bool(self.average)
+            and not 0
+            < stream.n_averaged
+            <= self._resumption["n_samples"]
+            < self.average
+        )
+
+    def _state_to_go_on_from(self, data):
+        """The state of the last chunk, or before the first one."""
+        if not self._is_trained():
+            return self._initial_state(
                 data,
                 check_random_state(self.random_state),
                 intercept_init=self._constants_to_start_from(data),
+                # A stream of CSR chunks begins without any.
+                n_columns=0 if issparse(data.X) else None,
             )
-            self._forget_validation()
-            self.loss_curve_, self.learning_rate_curve_ = [], []
-        self._average_stream(state, data.X)
-        trainer = self._make_trainer(state, data, streaming=True)
-        weighted = data.sample_weight is None or data.sample_weight.any()
-        objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
-        trainer.store()
-        self._publish(state)
-        self._growth = (
-            (self.loss_curve_, [objective]),
-            (self.learning_rate_curve_, [state.last_rate]),
+        state = self._resume(data.n_outputs)
+        self._start_from_constants(state, data)
+        return state
+
+    def _start_from_constants(self, state, data):
+        """Let intercepts start as in a first chunk if all so far had no weights."""
+        if state.n_samples == 0:
+            constants = self._constants_to_start_from(data)
+            if constants is not None:
+                state.intercept[:] = constants
+
+    def _make_patience(self, trainer, validation):
+        """What ends a training by itself."""
+        return Patience(
+            self.tol,
+            trainer.epochs_of_patience(self.n_iter_no_change),
+            # A score that is no loss has a unit of its own.
+            unit=(
+                trainer.unit_of_tol()
+                if validation is None or self.scoring == "loss"
+                else 1.0
+            ),
         )
 
     def _begin_training(self, data, random_state, coef_init=None, intercept_init=None):
@@ -319,7 +398,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _starts_from(self, *initial_values):
         """Whether there are weights to start from."""
-        warm = self.warm_start and hasattr(self, "coef_")
+        warm = self.warm_start and self._is_trained()
         return warm or any(values is not None for values in initial_values)
 
     def _constants_to_start_from(self, data):
@@ -334,21 +413,27 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         data = self._make_data(*self._read(X, y, sample_weight, reset=True))
         return self._begin_training(data, check_random_state(self.random_state))
 
-    def _make_trainer(self, state, data, streaming=False):
+    def _make_trainer(self, state, data, streaming=False, make=Trainer):
         loss = self._make_loss(data.n_outputs)
-        penalty = PENALTIES[self.penalty](self.alpha, self.l1_ratio)
         columns = None
         if self._standardizes(data.X):
-            (learn_columns_of_chunk if streaming else learn_columns)(state, data)
+            if streaming:
+                learn_columns_of_chunk(state, data)
+            elif state.column_mean is None:
+                learn_columns(state, data)
             columns = standardization_of(state, self.fit_intercept)
         eta0 = self.eta0
         if self._finds_rate:
             eta0 = self._find_rate(state, data, loss, columns, streaming)
-        return Trainer(
+        return self._assemble_trainer(make, state, data, loss, eta0, columns, streaming)
+
+    def _assemble_trainer(self, make, state, data, loss, eta0, columns, streaming):
+        """A trainer with the settings of the parameters."""
+        return make(
             state,
             data,
             loss,
-            penalty,
+            self._make_penalty(),
             self._schedule_maker(data, loss, streaming),
             eta0,
             begins_anew=self._finds_rate and not streaming,
@@ -361,6 +446,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             average=self.average,
             n_jobs=self.n_jobs,
         )
+
+    def _make_penalty(self):
+        return PENALTIES[self.penalty](self.alpha, self.l1_ratio)
 
     @property
     def _finds_rate(self):
@@ -382,21 +470,16 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _find_rate(self, state, data, loss, columns, streaming):
         """The initial rate for what the state has seen, with these data now."""
         alpha = self.alpha if self.penalty is not None else 0.0
-        state.seek_rate_for(
-            alpha=alpha,
-            momentum=self.momentum,
-            batch_size=0 if self.batch_size == "full" else self.batch_size,
-            is_standardized=columns is not None,
-            is_sparse=issparse(data.X),
-        )
+        self._seek_rate(state, data.X, is_standardized=columns is not None)
         seen = Standardized(columns, self.fit_intercept)
         learn_smoothness(state, data, seen)
         if state.norm_sums[0] == 0.0:  # No row has had a weight yet.
             return 0.0
-        batch_size = data.n_rows if self.batch_size == "full" else self.batch_size
+        batch_size = data.rows_of_batch(self.batch_size)
         size, n_rows = 0.0, data.n_rows
         if streaming:
             n_rows = math.inf
+            batch_size = data.n_rows if self.batch_size == "full" else self.batch_size
         if depends_on_targets(loss):
             size = learn_targets(state, data) if streaming else typical_residual(data)
             if streaming:
@@ -404,31 +487,38 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 state.automatic_rate = math.inf
                 if size == 0.0:
                     return 0.0
-        rate = initial_rate(
-            state, loss, size, n_rows, alpha, min(batch_size, n_rows), self.momentum
-        )
+        rate = initial_rate(state, loss, size, n_rows, alpha, batch_size, self.momentum)
         state.automatic_rate = min(state.automatic_rate, rate)
         if streaming:
             state.eta0 = state.automatic_rate
         return state.automatic_rate
 
+    def _seek_rate(self, state, X, is_standardized):
+        """Forget what the rate so far was found by, if that was for other settings."""
+        state.seek_rate_for(
+            alpha=self.alpha if self.penalty is not None else 0.0,
+            momentum=self.momentum,
+            batch_size=0 if self.batch_size == "full" else self.batch_size,
+            is_standardized=is_standardized,
+            is_sparse=issparse(X),
+        )
+
     def _schedule_maker(self, data, loss, streaming):
         """A function that makes the schedule for an initial rate."""
         if self.learning_rate != "auto" or not self._finds_rate:
             return self._make_schedule
-        n_rows = data.n_rows
-        batch_size = n_rows if self.batch_size == "full" else self.batch_size
-        if not streaming:  # Chunks may be smaller than a batch.
-            batch_size = min(batch_size, n_rows)
-        last_share = ((n_rows - 1) % batch_size + 1) / batch_size
-        if streaming:
+        if streaming:  # Chunks may be smaller than a batch.
+            n_rows = data.n_rows
+            batch_size = n_rows if self.batch_size == "full" else self.batch_size
+            last_share = ((n_rows - 1) % batch_size + 1) / batch_size
             return partial(StreamSchedule, last_share=last_share)
+        n_batches, last_share = data.batches(self.batch_size)
 
         def make_cycles(eta0):
             return Cycles(
                 eta0,
                 eta0 * highest_peak(loss),
-                -(-n_rows // batch_size),
+                n_batches,
                 self.momentum,
                 self.tol,
                 self.max_iter,
@@ -459,11 +549,22 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     # Input
 
     def _check_parameters(self):
-        """Check the parameters, each by its own range and all of them together."""
+        """Check the parameters, each by its own range and all of them together.
+
+        In a stream that takes as long as training on a small chunk: not for parameters
+        that are the same objects as at the last check, and cannot change inside.
+        """
+        parameters = [getattr(self, name) for name in self._parameter_constraints]
+        checked = self._checked_parameters
+        if len(checked) > 0 and all(map(is_, parameters, checked)):
+            return
         # scikit-learn leaves these unchecked once the estimator is fitted.
-        if not get_config()["skip_parameter_validation"]:
+        are_validated = not get_config()["skip_parameter_validation"]
+        if are_validated:
             self._validate_params()
         self._check_settings()
+        if are_validated and all(type(value) in UNCHANGEABLE for value in parameters):
+            self._checked_parameters = parameters
 
     def _validate_params(self):
         rate = self.learning_rate
@@ -514,7 +615,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _read_X_y(self, X, y, reset, dtype=None):
         """Validated X and y; later chunks are read in the model's precision."""
         if dtype is None:
-            dtype = float_types_for(X) if reset else self._resumption["velocity"].dtype
+            dtype = (
+                float_types_for(X)
+                if reset
+                else self._resumption["intercept_velocity"].dtype
+            )
+        if not reset and self._needs_no_validation(X, y, dtype):
+            return X, y
         check_indices(X)
         X, y = validate_data(
             self,
@@ -537,6 +644,27 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 "them in chunks to partial_fit."
             )
         return X, y
+
+    def _needs_no_validation(self, X, y, dtype):
+        """Whether a later chunk is what validation would make of it.
+
+        scikit-learn takes ten times as long to find out.
+        """
+        check_indices(X)
+        is_csr = issparse(X) and X.format == "csr"
+        values = X.data if is_csr else X
+        return (
+            is_array_of_finite(values)
+            and is_array_of_finite(y)
+            and values.dtype == dtype
+            and values.flags.aligned
+            and values.flags.c_contiguous
+            and X.ndim == 2
+            and X.shape[1] == self.n_features_in_
+            and 0 < X.shape[0] == len(y) <= MAX_ROWS
+            and y.ndim == (1 if getattr(self, "_one_dimensional", True) else 2)
+            and not hasattr(self, "feature_names_in_")
+        )
 
     def _read_weights(self, sample_weight, X):
         if sample_weight is None:
@@ -587,11 +715,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             )
         return validation.with_weights_of_mean_one()
 
-    def _initial_state(self, data, random_state, coef_init=None, intercept_init=None):
+    def _initial_state(
+        self, data, random_state, coef_init=None, intercept_init=None, n_columns=None
+    ):
         """The state before the first update, in arrays of its own."""
-        shape, dtype = (data.n_outputs, data.X.shape[1]), data.X.dtype
+        n_columns = data.X.shape[1] if n_columns is None else n_columns
+        shape, dtype = (data.n_outputs, n_columns), data.X.dtype
         name = "{}_init"
-        if self.warm_start and hasattr(self, "coef_"):
+        if self.warm_start and self._is_trained():
             if coef_init is None:
                 coef_init, name = self._dense_coef(), "{}_ (because of warm_start=True)"
             if intercept_init is None:
@@ -603,6 +734,26 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         return TrainingState.start(coef, intercept, seed, bool(self.average))
 
+    @property
+    def coef_(self):
+        """Weights of the features."""
+        stream, _ = self._streamed
+        if "coef_" in vars(self):
+            return vars(self)["coef_"]
+        if stream is None:
+            raise AttributeError(
+                f"{type(self).__name__} has no coef_: it is not fitted."
+            )
+        return self._public_coef(stream.show()[0])
+
+    @coef_.setter
+    def coef_(self, coef):
+        vars(self)["coef_"] = coef
+
+    @coef_.deleter
+    def coef_(self):
+        del vars(self)["coef_"]
+
     def _dense_coef(self):
         coef: Any = self.coef_
         return coef.toarray() if issparse(coef) else coef
@@ -611,7 +762,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _check_learnt(self):
         """Refuse what users have set if partial_fit cannot go on from it."""
-        fault = fault_of_stored(getattr(self, "_resumption", None))
+        if issparse(vars(self).get("coef_")):
+            raise ValueError(
+                "coef_ is sparse after sparsify: call densify before partial_fit."
+            )
+        fault = fault_of_stored(
+            getattr(self, "_resumption", None),
+            self.n_features_in_,
+            without_columns=self._streamed is not NOT_STREAMED,
+        )
         if fault is not None:
             raise ValueError(
                 f"_resumption, from which partial_fit continues, is damaged: {fault}. "
@@ -627,23 +786,24 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _resume(self, n_outputs):
         """The state to continue from, in arrays of its own."""
-        if issparse(self.coef_):
-            raise ValueError(
-                "coef_ is sparse after sparsify: call densify before partial_fit."
-            )
         stored = self._resumption
+        stream, _ = self._streamed
+        if stream is not None:
+            stored = self._stored_of(whole_state(stream, stored))
         # They are the user's to change.
+        dtype = stored["intercept_velocity"].dtype
+        shape = len(stored["intercept_velocity"]), self.n_features_in_
         public = {
-            name: read_weights(
-                getattr(self, name + "_"), name + "_", velocity.shape, velocity.dtype
-            )
-            for name, velocity in (
-                ("coef", stored["velocity"]),
-                ("intercept", stored["intercept_velocity"]),
-            )
+            "coef": read_weights(self.coef_, "coef_", shape, dtype),
+            "intercept": read_weights(self.intercept_, "intercept_", shape[:1], dtype),
         }
+        if "velocity" not in stored:
+            stored = {**stored, "velocity": np.zeros(shape, dtype)}
         state = TrainingState(**{**public, **stored}).copy()
         if not state.shows(**public):
+            if state.n_averaged > 0:
+                # Training goes on from the means, whatever the positions are.
+                state.positions = None
             state = replace(state, **public)
             state.end_average()
         if n_outputs != len(state.coef):
@@ -668,9 +828,33 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ):
             state.begin_average(recency)
 
+    def _is_trained(self):
+        """Whether there are weights."""
+        return "coef_" in vars(self) or self._streamed is not NOT_STREAMED
+
     def _publish(self, state, history=None):
         """Make the state's weights, and a history, the estimator's own."""
+        self.__dict__.pop("_unfinished", None)  # Nobody can resume it any more.
         self.__dict__.update(self._attributes_of(state, history))
+        vars(self).pop("_streamed", None)
+
+    def _publish_chunk(self, chunk, trainer, objective):
+        """The same after a chunk of a stream."""
+        state = chunk.state
+        if isinstance(chunk, WholeModel):
+            self._publish(state)
+        else:
+            intercept = state.weights()[1]
+            self.__dict__.update(self._clocks_of(state))
+            vars(self).pop("coef_", None)
+            self.intercept_ = intercept
+            self._resumption = chunk.stored_after()
+            self._streamed = chunk.stream, intercept
+            self._change = chunk.stream, chunk.change(trainer, intercept)
+        self._growth = (
+            (self.loss_curve_, [objective]),
+            (self.learning_rate_curve_, [state.last_rate]),
+        )
 
     def _attributes_of(self, state, history=None):
         """The learnt attributes that show a state and a history."""
@@ -678,18 +862,67 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return {
             "coef_": self._public_coef(coef),
             "intercept_": intercept,
-            "n_iter_": state.n_epochs,
-            "t_": state.n_updates,
-            **({} if state.eta0 is None else {"eta0_": state.eta0}),
+            **self._clocks_of(state),
             # A plain dict of arrays and numbers can be stored by any safe persistence.
-            # The weights go with it only where coef_ shows running means instead.
-            "_resumption": {
-                name: value
-                for name, value in vars(state).items()
-                if state.n_averaged > 0 or name not in ("coef", "intercept")
-            },
+            "_resumption": self._stored_of(state),
             **({} if history is None else history.attributes()),
         }
+
+    def _stored_of(self, state):
+        """What of a state is stored beside coef_ and intercept_."""
+        # These may show running means instead of the weights.
+        unused = set() if state.n_averaged > 0 else {"coef", "intercept"}
+        if self.momentum == 0.0:
+            unused.add("velocity")
+        return {
+            name: value for name, value in vars(state).items() if name not in unused
+        }
+
+    def _clocks_of(self, state):
+        """The learnt attributes that are numbers."""
+        clocks = {"n_iter_": state.n_epochs, "t_": state.n_updates}
+        return clocks if state.eta0 is None else {**clocks, "eta0_": state.eta0}
+
+    def sparsify(self) -> Self:
+        """Convert the coefficients, and what belongs to them, to sparse matrices.
+
+        Predictions are the same; before ``partial_fit``, call ``densify``.
+
+        Returns
+        -------
+        self : object
+            The estimator with sparse `coef_`.
+        """
+        check_is_fitted(self)
+        coef = np.atleast_2d(self._dense_coef())
+        stored = dict(getattr(self, "_resumption", {}))
+        stream, _ = self._streamed
+        if stream is not None:
+            stored = self._stored_of(whole_state(stream, stored))
+        for name, value in stored.items():
+            if isinstance(value, np.ndarray) and value.ndim == 2:
+                stored[name] = csr_matrix(value)
+        self.coef_ = csr_matrix(coef)
+        self._resumption = stored
+        vars(self).pop("_streamed", None)
+        return self
+
+    def densify(self) -> Self:
+        """Convert the coefficients back to an array, after `sparsify`.
+
+        Returns
+        -------
+        self : object
+            The estimator with dense `coef_`.
+        """
+        check_is_fitted(self)
+        stored = getattr(self, "_resumption", {})
+        self._resumption = {
+            name: value.toarray() if issparse(value) else value
+            for name, value in stored.items()
+        }
+        self.coef_ = self._public_coef(np.atleast_2d(self._dense_coef()))
+        return self
 
     def _forget_validation(self):
         for name in VALIDATION_ATTRIBUTES:
@@ -699,7 +932,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """What a copy is made of: a shallow one too gets histories of its own."""
         while True:
             model = self.__dict__
-            state = super().__getstate__()
+            state = dict(super().__getstate__())  # which may be that of the model
+            stream, _ = self._streamed
+            if stream is not None:
+                state["_streamed"] = stream.arrays()
+                if stream.shown is not None and not stream.shows_what_it_is():
+                    state["coef_"] = self.coef_.copy()
             histories = {
                 name: list(state[name])
                 for name in HISTORIES
@@ -710,9 +948,18 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             if self.__dict__ is model:
                 return without_callbacks_of_fit({**state, **histories})
 
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        arrays = vars(self).get("_streamed")
+        if arrays is not None:
+            stream = CSRStream.of_arrays(arrays)
+            self._streamed = stream, stream.intercept
+            if np.array_equal(self.intercept_, stream.intercept):
+                self.intercept_ = stream.intercept  # and nobody else's
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.standardize is not True
         return tags
 
     # Prediction
@@ -725,10 +972,30 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             self, X, dtype=float_types_for(X), accept_sparse="csr", reset=False
         )
         check_indices(X)
-        coef, intercept = self._weights_to_predict_with(X.shape[1])
+        X, coef, intercept = self._weights_to_predict_with(X)
         return safe_sparse_dot(X, coef.T, dense_output=True) + intercept
 
-    def _weights_to_predict_with(self, n_features):
+    def _weights_to_predict_with(self, X):
+        """X, weights and intercepts, all in the columns that X holds if these are few.
+
+        Of other columns weights are neither brought up to date nor copied, as SciPy
+        does for its product.
+        """
+        stream, shown_intercept = self._streamed
+        is_shown = "coef_" in vars(self) or self.intercept_ is not shown_intercept
+        if stream is None or is_shown:
+            coef, intercept = self._given_weights(X.shape[1])
+            if issparse(X) and not issparse(coef) and X.nnz < X.shape[1]:
+                columns, numbers = np.unique(X.indices, return_inverse=True)
+                X = type(X)((X.data, numbers, X.indptr), (X.shape[0], len(columns)))
+                coef = np.atleast_2d(coef)[:, columns]
+            return X, coef, intercept
+        if stream.shown is None and issparse(X):
+            columns, X = compressed(X, stream)
+            return X, *stream.weights_of(columns)
+        return X, *stream.show()
+
+    def _given_weights(self, n_features):
         """coef_ and intercept_, which users may have set."""
         coef = read_numbers(self.coef_, "coef_")
         intercept = read_numbers(self.intercept_, "intercept_")
@@ -747,6 +1014,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return coef, intercept
 
 
+def is_array_of_finite(values):
+    """Whether it is an array, and of NumPy's own class, with finite numbers.
+
+    A sum that float64 cannot hold counts as well as a number.
+    """
+    if type(values) is not np.ndarray or values.dtype.kind not in "fiub":
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(values.sum())
+
+
 def read_initial(values, name, shape, dtype):
     """A copy of user-given initial weights, checked; zeros for None."""
     if values is None:
@@ -756,6 +1034,9 @@ def read_initial(values, name, shape, dtype):
 
 def read_weights(values, name, shape, dtype):
     """A copy of user-given weights, checked."""
+    is_valid = is_array_of_finite(values) and values.dtype == dtype
+    if is_valid and values.shape in (shape, shape[1:] if shape[0] == 1 else shape):
+        return np.array(values, order="C").reshape(shape)
     try:
         values = check_array(
             np.atleast_1d(values),

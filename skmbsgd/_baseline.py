@@ -16,13 +16,17 @@ PRECISION = 1e-9
 
 def loss_of_zero(loss, data):
     """Mean of the weighted loss of the model that is 0."""
+    return loss_of_constant(loss, data, 0.0)
+
+
+def loss_of_constant(loss, data, intercept):
+    """Mean of the weighted loss of the model of no weights and these intercepts."""
     total = 0.0
     for part in data.parts(max(1, DECISIONS_PER_PART // data.n_outputs)):
         weights = np.ascontiguousarray(part.weights())
         with np.errstate(over="ignore", invalid="ignore"):
-            total += loss.total(
-                part.target_matrix(), np.zeros((part.n_rows, data.n_outputs)), weights
-            )
+            z = np.full((part.n_rows, data.n_outputs), intercept, dtype=np.float64)
+            total += loss.total(part.target_matrix(), z, weights)
     return total / data.n_rows
 
 

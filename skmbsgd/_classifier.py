@@ -31,8 +31,14 @@ from skmbsgd._engine.losses import (
     SquaredError,
     SquaredHinge,
 )
-from skmbsgd._sklearn import StrOptions, check_partial_fit_first_call
+from skmbsgd._fit_chunks import fit_chunks
+from skmbsgd._sklearn import (
+    StrOptions,
+    check_partial_fit_first_call,
+    with_checked_parameters,
+)
 from skmbsgd._typing import (
+    Chunks,
     EpochsDrop,
     MatrixLike,
     Method,
@@ -293,11 +299,64 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         """
         if classes is not None:
             check_labels(classes, "classes")
-        if hasattr(self, "coef_"):
+        if self._is_trained():
             self._check_learnt()
         with refused_as_labels("classes"):
             check_partial_fit_first_call(self, classes)
         self._partial_fit(X, y, sample_weight, classes)
+        return self
+
+    @appears_at_once
+    @with_checked_parameters
+    @with_shared_parts
+    def fit_chunks(
+        self,
+        chunks: Chunks,
+        *,
+        classes: ArrayLike | None = None,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train in passes over chunks of data that need not fit into the memory.
+
+        <CHUNKS_SUMMARY>
+
+        Parameters
+        ----------
+        <CHUNKS>
+        classes : array-like of shape (n_classes,), default=None
+            All labels that the chunks can hold. None reads all chunks once beforehand
+            to learn them.
+        <CHUNKS_VALIDATION>
+
+        <CHUNKS_NOTES>
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmbsgd import MiniBatchSGDClassifier
+        >>> def chunks(epoch):
+        ...     for month in range(5):  # as if read from a file for each month
+        ...         X = np.random.default_rng(month).normal(size=(200, 3))
+        ...         yield X, X[:, 0] > 0
+        >>> model = MiniBatchSGDClassifier(
+        ...     learning_rate="step", eta0=0.1, epochs_drop=5, max_iter=20, tol=None,
+        ...     random_state=0,
+        ... )
+        >>> model = model.fit_chunks(chunks, classes=[False, True])
+        >>> model.n_iter_, model.t_  # passes, and updates: 7 in each chunk
+        (20, 700)
+        >>> model.predict([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+        array([ True, False])
+        """
+        if classes is not None:
+            check_labels(classes, "classes")
+            if resume and self._is_trained():
+                with refused_as_labels("classes"):
+                    check_partial_fit_first_call(self, classes)
+        fit_chunks(self, chunks, X_val, y_val, sample_weight_val, resume, classes)
         return self
 
     def _check_settings(self):
@@ -323,7 +382,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
 
     def _check_learnt(self):
         super()._check_learnt()
-        self._check_classes(len(self._resumption["velocity"]))
+        self._check_classes(len(self._resumption["intercept_velocity"]))
         with refused_as_labels("classes_"):
             is_sorted = np.array_equal(np.unique(self.classes_), self.classes_)
         if not is_sorted:
@@ -345,7 +404,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             self.classes_ = np.unique(y if classes is None else classes)
         if (
             self.warm_start
-            and hasattr(self, "coef_")
+            and self._is_trained()
             and not np.array_equal(self.classes_, former_classes)
         ):
             raise ValueError(
@@ -361,19 +420,27 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                 f"{self.classes_}."
             )
 
+    def _labels_of(self, y):
+        """The labels that y has, and for each of its entries which it is."""
+        with refused_as_labels("y"):
+            check_classification_targets(y)
+            return np.unique(y, return_inverse=True)
+
     def _make_data(self, X, y, sample_weight):
         with refused_as_labels("y"):
-            unknown = np.setdiff1d(y, self.classes_)
+            labels = np.searchsorted(self.classes_, y).astype(np.intp, copy=False)
+            labels[labels == len(self.classes_)] = 0
+            are_known = np.array_equal(self.classes_[labels], y)
             # It takes as long as the training on a small chunk: not for known labels of
             # the same type.
-            if len(unknown) > 0 or np.asarray(y).dtype != self.classes_.dtype:
+            if not are_known or np.asarray(y).dtype != self.classes_.dtype:
                 check_classification_targets(y)
-        if len(unknown) > 0:
+        if not are_known:
             raise ValueError(
                 f"y has labels that are not among the classes {self.classes_}: "
-                f"{unknown}. Remove their rows, or start again with all classes."
+                f"{np.setdiff1d(y, self.classes_)}. Remove their rows, or start again "
+                "with all classes."
             )
-        labels = np.searchsorted(self.classes_, y).astype(np.intp, copy=False)
         return TrainingData.of_classes(X, labels, len(self.classes_), sample_weight)
 
     def _weigh_classes(self, data, streaming=False, training_data=None):

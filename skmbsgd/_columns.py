@@ -16,9 +16,6 @@ NUMBERS_PER_PART = 2**15
 def learn_columns(state, data):
     """Let the rows of dense data join the statistics of a state.
 
-    Parts are merged as T. F. Chan, G. H. Golub and R. J. LeVeque do it ("Updating
-    Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979).
-
     Parameters
     ----------
     state : TrainingState
@@ -26,12 +23,22 @@ def learn_columns(state, data):
     data : TrainingData
         Rows count by their weights.
     """
+    n_features = data.X.shape[1]
+    learn_blocks(state, data.blocks(rows_of_part(n_features)), n_features)
+
+
+def learn_blocks(state, blocks, n_features):
+    """The same for rows that come in blocks, each of X and weights or None.
+
+    Blocks are merged as T. F. Chan, G. H. Golub and R. J. LeVeque do it ("Updating
+    Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979).
+    """
     mean, variance = state.column_mean, state.column_variance
     total = state.column_weight
     if mean is None:
-        mean = variance = np.zeros(data.X.shape[1])
+        mean = variance = np.zeros(n_features)
     with np.errstate(over="ignore", invalid="ignore"):
-        for X, weights in parts_of(data):
+        for X, weights in blocks:
             weight = len(X) if weights is None else weights.sum()
             if weight == 0.0:
                 continue
@@ -117,12 +124,6 @@ def standardization_of(state, fit_intercept):
     return (mean.copy() if fit_intercept else np.zeros_like(mean)), precision
 
 
-def parts_of(data):
-    """Parts of the rows and of their weights, or None for these, that fit the cache."""
-    n_rows = max(1, NUMBERS_PER_PART // max(1, data.X.shape[1]))
-    for start in range(0, data.n_rows, n_rows):
-        rows = slice(start, start + n_rows)
-        if data.rows is not None:
-            rows = data.rows[rows]
-        weights = data.sample_weight
-        yield data.X[rows], None if weights is None else weights[rows]
+def rows_of_part(n_features):
+    """How many rows are worked on at a time."""
+    return max(1, NUMBERS_PER_PART // max(1, n_features))

@@ -113,17 +113,55 @@ class TrainingData:
         if self.sample_weight is None:
             return self
         weights = self.select(self.sample_weight)
-        largest = weights.max()
-        if largest == 0.0:
-            raise ValueError(
-                "All sample weights of the training rows or of the validation rows are "
-                "zero, alone or multiplied by the class weights, so no sample is left."
-            )
-        weights = weights / largest  # so that no sum overflows
         # Weights of other rows need not be numbers in this unit.
         of_all = np.ones(len(self.sample_weight))
-        of_all[... if self.rows is None else self.rows] = weights / weights.mean()
+        of_all[... if self.rows is None else self.rows] = rescaled(
+            weights, *scale_of(weights)
+        )
         return self.with_weights(of_all)
+
+    @property
+    def n_rows_at_once(self):
+        """Number of rows that are there at a time: all of them."""
+        return self.n_rows
+
+    def rows_of_batch(self, batch_size):
+        """The number of rows of a batch, `batch_size` as in the estimators."""
+        return rows_of_batch(batch_size, self.n_rows)
+
+    def batches(self, batch_size):
+        """The number of batches, and the last one's size as a share of the others'."""
+        n_rows = self.rows_of_batch(batch_size)
+        return -(-self.n_rows // n_rows), ((self.n_rows - 1) % n_rows + 1) / n_rows
+
+    def blocks(self, n_rows=None):
+        """X and weights, or None for these, of so many rows at a time, or of all."""
+        if n_rows is None:
+            yield self.select(self.X), self.select(self.sample_weight)
+            return
+        for start in range(0, self.n_rows, n_rows):
+            rows: Any = slice(start, start + n_rows)
+            if self.rows is not None:
+                rows = self.rows[rows]
+            weights = self.sample_weight
+            yield self.X[rows], None if weights is None else weights[rows]
+
+    def blocks_and_sample(self, n_rows, sampled):
+        """Those blocks, and a function that is to be called after them.
+
+        It gives X and weights of the rows taking part with these numbers, which rise,
+        or of all for None.
+        """
+
+        def sample():
+            part = self
+            if sampled is not None:
+                part = self.subset(
+                    sampled if self.rows is None else np.sort(self.rows[sampled])
+                )
+            return part.select(part.X), part.weights()
+
+        return self.blocks(n_rows), sample
 
     @property
     def bytes_of_row(self):
@@ -147,3 +185,24 @@ class TrainingData:
         order = self.order() if order is None else order
         parts = (self.X, order, self.targets, self.sample_weight, model)
         return CSRRows(*parts) if issparse(self.X) else dense_rows(*parts, member)
+
+
+def rows_of_batch(batch_size, n_rows):
+    """The number of rows of a batch, of so many that are at hand."""
+    return n_rows if batch_size == "full" else min(batch_size, n_rows)
+
+
+def scale_of(weights):
+    """The two numbers by which `rescaled` gives the weights a mean of 1."""
+    largest = weights.max()
+    if largest == 0.0:
+        raise ValueError(
+            "All sample weights of the training rows or of the validation rows are "
+            "zero, by themselves or times those of the classes: no sample is left."
+        )
+    return float(largest), float((weights / largest).mean())
+
+
+def rescaled(weights, largest, mean):
+    """The weights in another unit, in two steps so that no sum overflows."""
+    return weights / largest / mean

@@ -2,6 +2,9 @@
 
 import re
 from textwrap import indent
+from typing import TypeVar
+
+Documented = TypeVar("Documented")
 
 PENALTY = """\
 penalty : {"l2", "l1", "elasticnet"} or None, default="l2"
@@ -16,9 +19,9 @@ l1_ratio : float or None, default=0.15
 fit_intercept : bool, default=True
     Whether the intercept is learnt. If False, it stays at its initial value.
 max_iter : int, default=1000
-    Maximum number of epochs of `fit`, at least 1. The cycles of `learning_rate="auto"`
-    take it into account: the last one ends there. Epochs discarded by a restart of
-    training do not count.
+    Maximum number of epochs of `fit`, and of passes of `fit_chunks`, at least 1. The
+    cycles of `learning_rate="auto"` take it into account: the last one ends there.
+    Epochs discarded by a restart of training do not count.
 tol : float or None, default=1e-3
     Minimum progress of an epoch, in [0, inf): training stops after `n_iter_no_change`
     consecutive epochs with less progress. None always runs `max_iter` epochs. The
@@ -241,8 +244,9 @@ extra "progress") or `set_callbacks(ScoringMonitor(scoring="accuracy"))`. Their 
 - `metadata`, which is None or has the "sample_weight" of these rows.
 
 If `on_fit_task_end` of an epoch returns True, training ends there as if it had
-converged. If a callback fails, the estimator is as it was before `fit`. `partial_fit`
-calls no callbacks.
+converged. If a callback fails, the estimator is as it was before `fit`. `fit_chunks`
+does the same with its passes, and passes None for `X` and `y`. `partial_fit` calls no
+callbacks.
 """
 
 REFERENCES = """\
@@ -256,7 +260,99 @@ REFERENCES = """\
 .. [5] R. M. Gower, N. Loizou, X. Qian, A. Sailanbayev, E. Shulgin and P. Richtarik,
    "SGD: General Analysis and Improved Rates", ICML 2019."""
 
+CHUNKS_SUMMARY = """\
+A pass over all chunks is one epoch: of the schedule, of `n_iter_`, of `tol` and
+patience, of histories, validation, callbacks and `verbose`. At most `max_iter` passes
+are made. Batches do not cross the ends of chunks, and rows are shuffled within a chunk:
+the order of the chunks themselves is yours (`row_chunks` gives a random one). With
+``shuffle=False`` and chunks whose lengths are multiples of `batch_size`, but for the
+last one, the model has the bits of `fit` on all rows at once."""
+
+CHUNKS = """\
+chunks : iterable of tuples, or callable
+    An iterable that begins anew each time, such as a list or a DataLoader of NumPy
+    arrays, of tuples (X, y) or (X, y, sample_weight). Or a function ``chunks(epoch)``,
+    epoch = 0, 1, ..., that returns an iterable for a pass; a generator function is one.
+    X and y are as in `fit`, but all X dense or all sparse; they are read in the
+    precision of the first chunk. Chunks may be of any length, those without rows are
+    passed over, and passes may differ. An iterator, which can be read once only, will
+    do for ``max_iter=1`` if nothing has to be known beforehand."""
+
+CHUNKS_VALIDATION = """\
+X_val : array-like of shape (n_validation_samples, n_features), default=None
+    Validation data, as in `fit`. They must fit into the memory. `early_stopping=True`
+    needs them, for nothing is held out.
+y_val : array-like, default=None
+    Their target values, required with `X_val`.
+sample_weight_val : array-like of shape (n_validation_samples,), default=None
+    Their weights in the score.
+resume : bool, default=False
+    Whether to go on with a training that an interrupt, an error, a callback or
+    `max_iter` has ended: the first pass to come is the one that was not completed. The
+    estimator may have been pickled in the meantime, and the bits are those of a
+    training without a break. Parameters hold for the passes to come, so that a larger
+    `max_iter` adds passes (with sparse chunks of float32, or averages, not to the bit,
+    but for rounding); but `batch_size`, `average`, `standardize`, and whether `eta0`
+    and `learning_rate` are "auto", must stay."""
+
+CHUNKS_NOTES = """\
+Returns
+-------
+self : object
+    The fitted estimator.
+
+Raises
+------
+ValueError
+    If a parameter or a chunk is invalid; the message has the number of the chunk. Or if
+    there is nothing to resume.
+TypeError
+    If `chunks` or one of them is of no use.
+DivergenceError
+    If weights or loss become infinite or NaN. After any error, as after an interrupt,
+    the estimator is what it was at the end of the last whole pass, histories included;
+    in the first pass, what it was before the call.
+RuntimeError
+    If the estimator is in training already.
+
+Warns
+-----
+ConvergenceWarning
+    As `fit` does.
+UserWarning
+    If `X_val` seems to lack a transformation that the first chunk has had.
+
+See Also
+--------
+row_chunks : Slices of an array or a memory map, as chunks.
+partial_fit : Each chunk is an epoch, of a stream without end.
+
+Notes
+-----
+All chunks of pass 0 are read once more, without training,
+
+- beforehand, if the classes are not given, or if rows have weights, which are rescaled
+  to a mean of 1 over these;
+- beforehand for the columns, with `standardize`, and for the initial rate, with
+  `eta0="auto"`;
+- with `learning_rate="auto"` and `eta0="auto"` at the end of each cycle of rates, and
+  now and then to tell whether more is to be gained;
+- at the end, if the model seems worse than a constant prediction.
+
+What is computed from pass 0 (weights' mean, classes, columns, initial rate, the unit of
+`tol`) holds for all passes, even if the chunks change from pass to pass. With
+`batch_size="full"` a chunk is a batch.
+
+While pass 0 is read, its targets are kept in the memory: 8 bytes each for a regression,
+1 for up to 256 classes, and 8 for each weight.
+
+Callbacks get None for X and y."""
+
 SHARED = {
+    "CHUNKS_SUMMARY": CHUNKS_SUMMARY,
+    "CHUNKS": CHUNKS,
+    "CHUNKS_VALIDATION": CHUNKS_VALIDATION,
+    "CHUNKS_NOTES": CHUNKS_NOTES,
     "PENALTY": PENALTY,
     "LEARNING_RATE": LEARNING_RATE,
     "MOMENTUM": MOMENTUM,
@@ -268,8 +364,8 @@ SHARED = {
 }
 
 
-def with_shared_parts(cls):
-    """Put the shared parts in place of their <NAME>s in a class's docstring.
+def with_shared_parts(cls: Documented) -> Documented:
+    """Put the shared parts in place of their <NAME>s in a docstring.
 
     Each part is indented like its <NAME>: the compiler of Python 3.13 and newer takes
     away the indentation that all lines share, older ones leave it.

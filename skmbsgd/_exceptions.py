@@ -4,11 +4,15 @@
 class DivergenceError(ValueError):
     """Training diverged; the estimator is as it was before the call.
 
-    `fit` and `partial_fit` raise it if the loss or a weight becomes infinite or NaN.
-    `partial_fit` also raises it if the mean loss of the chunk, before or after training
-    on it, is more than 1e9 times both the loss of a model with all weights 0 and the
-    highest loss so far. A `fit` that ends with such a loss gives a `ConvergenceWarning`
-    instead.
+    After `fit_chunks` it is as it was at the end of the last whole pass.
+
+    `fit`, `fit_chunks` and `partial_fit` raise it if the loss or a weight becomes
+    infinite or NaN. `fit` and `fit_chunks` also raise it if they end with an objective
+    more than 1e9 times both that of their start and that of a model with all weights 0;
+    `partial_fit`, if the mean loss of the chunk, before or after training on it, is
+    more than 1e9 times both the loss of a model with all weights 0 and the highest loss
+    so far. A `fit` that ends between the loss of the best constant prediction and that
+    bound gives a `ConvergenceWarning`.
 
     See Also
     --------

@@ -8,7 +8,6 @@ from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.model_selection import ShuffleSplit
-from sklearn.utils.validation import check_is_fitted
 
 from skmbsgd._at_once import appears_at_once, reads_one_model
 from skmbsgd._base import BaseMiniBatchSGD
@@ -20,8 +19,10 @@ from skmbsgd._engine.losses import (
     SquaredEpsilonInsensitive,
     SquaredError,
 )
-from skmbsgd._sklearn import StrOptions
+from skmbsgd._fit_chunks import fit_chunks
+from skmbsgd._sklearn import StrOptions, with_checked_parameters
 from skmbsgd._typing import (
+    Chunks,
     EpochsDrop,
     MatrixLike,
     PenaltyName,
@@ -223,9 +224,47 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         >>> model.coef_.round(2)
         array([ 1., -2.])
         """
-        if hasattr(self, "coef_"):
+        if self._is_trained():
             self._check_learnt()
         self._partial_fit(X, y, sample_weight)
+        return self
+
+    @appears_at_once
+    @with_checked_parameters
+    @with_shared_parts
+    def fit_chunks(
+        self,
+        chunks: Chunks,
+        *,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train in passes over chunks of data that need not fit into the memory.
+
+        <CHUNKS_SUMMARY>
+
+        Parameters
+        ----------
+        <CHUNKS>
+        <CHUNKS_VALIDATION>
+
+        <CHUNKS_NOTES>
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmbsgd import MiniBatchSGDRegressor
+        >>> def chunks(epoch):
+        ...     for month in range(5):  # as if read from a file for each month
+        ...         X = np.random.default_rng(month).normal(size=(200, 2))
+        ...         yield X, X @ [1.0, -2.0]
+        >>> model = MiniBatchSGDRegressor(alpha=0.0, random_state=0)
+        >>> model.fit_chunks(chunks).coef_.round(2)
+        array([ 1., -2.])
+        """
+        fit_chunks(self, chunks, X_val, y_val, sample_weight_val, resume)
         return self
 
     def _learn_outputs(self, y, classes=None):
@@ -284,30 +323,6 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         decisions = self._decisions(X)
         # After sparsify, coef_ has two dimensions even if y had one.
         return decisions.ravel() if self._one_dimensional else decisions
-
-    def sparsify(self) -> Self:
-        """Convert the coefficients to a two-dimensional sparse matrix.
-
-        Returns
-        -------
-        self : object
-            The estimator with sparse `coef_`.
-        """
-        check_is_fitted(self)
-        self.coef_ = np.atleast_2d(self._dense_coef())
-        return super().sparsify()
-
-    def densify(self) -> Self:
-        """Convert the coefficients back to an array, after `sparsify`.
-
-        Returns
-        -------
-        self : object
-            The estimator with dense `coef_`.
-        """
-        super().densify()
-        self.coef_ = self._public_coef(np.atleast_2d(self.coef_))
-        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

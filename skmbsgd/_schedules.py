@@ -173,13 +173,16 @@ class EpochSchedule:
         self.parameters = parameters
         self.function = partial(function, **parameters)
 
-    def clock(self, state, n_updates):
+    def clock(self, state, n_updates, first):
         """Where the function is to be taken in the next epoch."""
         return state.n_epochs
 
-    def rates(self, state, n_updates):
-        """Rates of the next epoch's updates, or a single one for all of them."""
-        rate = self.function(self.clock(state, n_updates))
+    def rates(self, state, n_updates, first=0):
+        """Rates of the next epoch's updates, or a single one for all of them.
+
+        Those from update `first` of the epoch on.
+        """
+        rate = self.function(self.clock(state, n_updates, first))
         return np.array(rate, dtype=np.float64, ndmin=1)
 
     def lower(self, state):
@@ -201,14 +204,15 @@ class UpdateSchedule(EpochSchedule):
 
     counts_updates = True
 
-    def clock(self, state, n_updates):
-        return np.arange(state.n_updates, state.n_updates + n_updates, dtype=float)
+    def clock(self, state, n_updates, first):
+        first += state.n_updates
+        return np.arange(first, first + n_updates, dtype=float)
 
 
 class AdaptiveSchedule(EpochSchedule):
     """The rate eta0, until training stands still; anew when eta0 is changed."""
 
-    def rates(self, state, n_updates):
+    def rates(self, state, n_updates, first=0):
         eta0 = float(self.parameters["eta0"])
         if state.adaptive_eta0 != eta0:
             state.adaptive_rate = state.adaptive_eta0 = eta0

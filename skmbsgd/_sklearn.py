@@ -52,6 +52,7 @@ __all__ = [
     "validate_parameter_constraints",
     "with_checked_parameters",
     "without_callbacks_of_fit",
+    "without_context_of_fit",
 ]
 
 
@@ -70,6 +71,12 @@ def check_sample_weight(sample_weight, X):
 def has_callbacks(estimator):
     """Whether callbacks are set on the estimator."""
     return hasattr(estimator, "_skl_callbacks")
+
+
+def without_context_of_fit(attributes):
+    """The attributes of an estimator, without those that it has only in training."""
+    private = ("_skl_callbacks_to_teardown", "_callback_fit_ctx")
+    return {name: attributes[name] for name in attributes if name not in private}
 
 
 def without_callbacks_of_fit(attributes):

@@ -119,6 +119,7 @@ class TrainingState:
         strengths = penalty.l2, penalty.l1
         if not penalty.has_positions:
             self.positions = None
+            self.threshold = np.zeros(2)
         elif self.penalty != strengths or not self._are_weights_of_positions(penalty):
             self.positions = self.coef.astype(np.float64)
             self.threshold = np.zeros(2)
@@ -215,11 +216,21 @@ def make_model(
 
     `columns` are those of `standardization_of`, or None for columns as they are.
     """
-    rule = Rule("nesterov" if nesterov else "classical", momentum)
+    rule = rule_of(momentum, nesterov)
     if columns is not None:
         return StandardizedModel(state, rule, penalty, fit_intercept, *columns)
     model = CSRModel if sparse else DenseModel
     return model(state, rule, penalty, fit_intercept)
+
+
+def rule_of(momentum, nesterov):
+    """The engine's update rule."""
+    return Rule(rule_name(nesterov), momentum)
+
+
+def rule_name(nesterov):
+    """Its name."""
+    return "nesterov" if nesterov else "classical"
 
 
 def make_model_at_rest(coef, intercept, *, sparse):

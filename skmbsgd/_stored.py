@@ -8,13 +8,16 @@ import numpy as np
 from skmbsgd._state import TrainingState
 
 
-def fault_of_stored(stored):
+def fault_of_stored(stored, n_features, *, without_columns=False):
     """What is wrong with the attributes of a state, which users may have changed.
 
     Parameters
     ----------
     stored : dict
-        `coef` and `intercept` may be missing.
+        `coef`, `intercept` and `velocity` may be missing.
+    n_features : int
+    without_columns : bool, default=False
+        Whether what a state has for each column is elsewhere.
 
     Returns
     -------
@@ -25,12 +28,15 @@ def fault_of_stored(stored):
     unknown = stored.keys() - TrainingState.__dataclass_fields__.keys()
     if unknown:
         return f"it has unknown entries, {unknown}"
-    velocity = stored.get("velocity")
-    if not isinstance(velocity, np.ndarray) or velocity.ndim != 2:
-        return "velocity is not an array of 2 dimensions"
+    velocity = stored.get("intercept_velocity")
+    if not isinstance(velocity, np.ndarray) or velocity.ndim != 1:
+        return "intercept_velocity is not an array of 1 dimension"
     if velocity.dtype not in (np.float32, np.float64):
-        return f"velocity is of type {velocity.dtype}"
-    faults = itertools.chain(faults_of_numbers(stored), faults_of_arrays(stored))
+        return f"intercept_velocity is of type {velocity.dtype}"
+    faults = itertools.chain(
+        faults_of_numbers(stored),
+        faults_of_arrays(stored, (len(velocity), n_features), without_columns),
+    )
     return next(faults, None)
 
 
@@ -38,11 +44,11 @@ def faults_of_numbers(stored):
     """Those of `fault_of_stored` in what is not an array."""
     for name in ("seed", "n_averaged", "n_epochs", "n_updates", "n_samples"):
         count = stored.get(name)
-        if not isinstance(count, Integral) or count < 0:
+        if not is_a(Integral, int, count) or count < 0:
             yield f"{name} is {count!r}"
     for name in ("adaptive_rate", "adaptive_eta0", "last_rate", "eta0"):
         number = stored.get(name)
-        if number is not None and not isinstance(number, Real):
+        if number is not None and not is_a(Real, float, number):
             yield f"{name} is {number!r}"
     for name in (
         "highest_loss",
@@ -51,24 +57,36 @@ def faults_of_numbers(stored):
         "largest_eigenvalue",
         "automatic_rate",
     ):
-        if not isinstance(stored.get(name, 0.0), Real):
+        if not is_a(Real, float, stored.get(name, 0.0)):
             yield f"{name} is {stored[name]!r}"
-    if np.shape(stored.get("penalty", (0.0, 0.0))) != (2,):
+    if n_entries(stored.get("penalty", (0.0, 0.0))) != 2:
         yield f"penalty is {stored['penalty']!r}"
-    if np.shape(stored.get("rate_settings") or (0.0,) * 5) != (5,):
+    if n_entries(stored.get("rate_settings") or (0.0,) * 5) != 5:
         yield f"rate_settings is {stored['rate_settings']!r}"
 
 
-def faults_of_arrays(stored):
-    """Those of `fault_of_stored` in arrays, given the shape and type of velocity."""
-    dtype, double = stored["velocity"].dtype, np.dtype(np.float64)
-    matrix = stored["velocity"].shape
+def is_a(kind, usual_type, value):
+    """Whether a value is of an abstract class, which takes a while to tell."""
+    return type(value) is usual_type or isinstance(value, kind)
+
+
+def n_entries(value):
+    """The length of a tuple, or of what is none."""
+    return len(value) if isinstance(value, tuple) else np.size(value)
+
+
+def faults_of_arrays(stored, matrix, without_columns):
+    """Those of `fault_of_stored` in arrays, given the shape of the weights."""
+    dtype, double = stored["intercept_velocity"].dtype, np.dtype(np.float64)
     vector, row = matrix[:1], matrix[1:]
-    optional = {"coef", "intercept", "positions", "norm_sums", "direction"}
+    optional = {"coef", "intercept", "velocity", "positions", "norm_sums", "direction"}
     optional |= {"column_mean", "column_variance", "target_mean", "target_sums"}
+    if without_columns:
+        optional.add("average_coef")
     if stored["n_averaged"] == 0:
         optional |= {"average_coef", "average_intercept"}
     for name, shape, kind in (
+        ("velocity", matrix, dtype),
         ("intercept_velocity", vector, dtype),
         ("threshold", (2,), double),
         ("coef", matrix, dtype),

@@ -45,7 +45,7 @@ def n_useful_threads(data, batch_size):
     # Each of n threads hears of all others: its share must be n / 2 times as large as
     # that of one of two.
     of_batch = int(math.sqrt(2 * batch_size / least_rows))
-    of_epoch = int(cost_of_row * data.n_rows / LEAST_SHARE_OF_EPOCH)
+    of_epoch = int(cost_of_row * data.n_rows_at_once / LEAST_SHARE_OF_EPOCH)
     return max(1, min(of_batch, of_epoch))
 
 
@@ -54,19 +54,28 @@ def rows_of_threads(data, state, make_model, n_threads, *, in_blocks):
 
     The first one moves the arrays of the state, the others copies of these.
     """
-    order = data.order(in_blocks=in_blocks)
+    return rows_of_members(
+        data, members_of_threads(state, make_model, n_threads), in_blocks=in_blocks
+    )
+
+
+def members_of_threads(state, make_model, n_threads):
+    """A model for each of so many threads, and what makes a team of them."""
     if n_threads == 1:
-        return [data.rows_for(make_model(state), order)]
+        return [(make_model(state), None)]
     models = [make_model(state if i == 0 else state.copy()) for i in range(n_threads)]
     team = Team(n_threads, models[0].gradients.nbytes)
-    return [
-        data.rows_for(model, order, Member(team, i, model.gradients))
-        for i, model in enumerate(models)
-    ]
+    return [(model, Member(team, i, model.gradients)) for i, model in enumerate(models)]
+
+
+def rows_of_members(data, members, *, in_blocks):
+    """Rows of the data for each of the models of a team."""
+    order = data.order(in_blocks=in_blocks)
+    return [data.rows_for(model, order, member) for model, member in members]
 
 
 class Follower:
-    """An epoch of a thread that follows the one that calls fit.
+    """What a thread runs that follows the one that calls fit.
 
     Made of the interpreter's own threads and locks: those of threading and of
     concurrent.futures take locks in Python code, in the middle of which an interrupt
@@ -74,19 +83,19 @@ class Follower:
     thread has ended.
     """
 
-    def __init__(self, rows, arguments):
-        self.rows, self.arguments = rows, arguments
+    def __init__(self, function, arguments):
+        self.function, self.arguments = function, arguments
         self.running = allocate_lock()
         self.running.acquire()
         self.loss = self.error = None
 
     def run(self):
-        """Run the epoch, and keep what comes of it."""
+        """Call the function, and keep what comes of it."""
         try:
-            self.loss = run_epoch(self.rows, *self.arguments)
+            self.loss = self.function(*self.arguments)
         except BaseException as error:
             self.error = error
-            self.rows.member.team.give_up()
+            self.arguments[0].member.team.give_up()
         finally:
             self.running.release()
 
@@ -99,18 +108,26 @@ class Follower:
 
 
 def run_epoch_in_threads(rows, *arguments):
-    """Have the engine run an epoch, in a thread for each of the `rows`.
+    """Have the engine run an epoch, in a thread for each of the `rows`."""
+    loss, *others = run_in_threads(
+        run_epoch, [(of_thread, *arguments) for of_thread in rows]
+    )
+    return loss + sum(others)
 
-    If one of the threads fails or is interrupted, the others leave the epoch by
-    themselves; nobody waits for them.
+
+def run_in_threads(function, arguments):
+    """Call a function of the engine in a thread for each of the tuples of arguments.
+
+    The first of each are the rows of the thread. If one of the threads fails or is
+    interrupted, the others leave the epoch by themselves; nobody waits for them.
     """
-    leader, *others = rows
-    followers = [Follower(of_thread, arguments) for of_thread in others]
+    leader, *others = arguments
+    followers = [Follower(function, of_thread) for of_thread in others]
     try:
         for follower in followers:
             start_new_thread(follower.run, ())
-        loss = run_epoch(leader, *arguments)
-        return loss + sum(follower.result() for follower in followers)
+        loss = function(*leader)
+        return [loss, *(follower.result() for follower in followers)]
     except BaseException:
-        leader.member.team.give_up()
+        leader[0].member.team.give_up()
         raise

@@ -18,6 +18,7 @@ from skmbsgd._automatic import (
     RATE_DIVISOR,
     Cycles,
     certain_gain,
+    initial_intercepts,
 )
 from skmbsgd._baseline import loss_of_best_constant, loss_of_zero
 from skmbsgd._engine.epoch import compute_loss
@@ -29,7 +30,8 @@ from skmbsgd._warnings import stack_level_of_caller
 EPOCHS_OF_A_DRAW = 64
 # A chunk whose loss is so many times that of the model that is 0, and of all chunks
 # before, is no drift: a feature in other units, a thousand times as large, brings 1e6
-# with a squared loss, and so does a rate from which a linear loss recovers.
+# with a squared loss, and so does a rate from which a linear loss recovers. The same
+# holds of the end of a fit beside its start.
 RISE_OF_DIVERGENCE = 1e9
 # After a chunk with such a rise its loss is looked at once more.
 RISE_TO_LOOK_AT = 10.0
@@ -45,6 +47,10 @@ SHARE_TO_WARN_OF = 0.2
 SMALL_BESIDE_SHARE = 0.01
 # A model is worse than a constant if its objective is so many times as large.
 WORSE_THAN_CONSTANT = 1.01
+# The least loss on validation data is told if it is so many times that of a constant:
+# in random splits of 38 real tables it was at most 3.6 times that, with 20 rows or more
+# at most 1.6 times, but for one split with an outlier.
+FAR_ABOVE_CONSTANT = 4.0
 
 
 class Trainer:
@@ -75,7 +81,14 @@ class Trainer:
     ----------
     history : History
         Of the epochs of `train`.
+    rates : ndarray of shape (n_updates,)
+        Of the updates of the last epoch.
+    first_averaged_batch : int
+        Of the last epoch, the one from which on updates are averaged; -1 for none.
     """
+
+    rates = np.empty(0)
+    first_averaged_batch = -1
 
     def __init__(
         self,
@@ -103,9 +116,7 @@ class Trainer:
         self.make_schedule = make_schedule
         self.eta0 = eta0
         self.schedule = make_schedule(eta0)
-        self.batch_size = (
-            data.n_rows if batch_size == "full" else min(batch_size, data.n_rows)
-        )
+        self.batch_size = data.rows_of_batch(batch_size)
         self.shuffle = shuffle
         self.average = int(average)
         self.momentum = momentum
@@ -151,7 +162,7 @@ class Trainer:
         task : FitWithCallbacks or FitWithoutCallbacks
         validation : Validation, default=None
             ``validation(state, history)`` gives a score, the larger the better, and a
-            loss.
+            loss; ``validation.loss_of(constants)`` that of a model without weights.
         verbose : bool, default=False
 
         Returns
@@ -160,9 +171,7 @@ class Trainer:
             The state at the end; with validation, with the weights of the best epoch.
         """
         self.validation = validation
-        self.best_state = None
-        self._begin_history()
-        self.start = self._objective_at_start()
+        self._begin()
         cut_short = False
         # Those before training began anew do not count.
         while len(self.history.loss_curve) < max_iter:
@@ -174,21 +183,40 @@ class Trainer:
             if verbose:
                 self.history.report_epoch(time.perf_counter() - started)
             finished = self._is_finished(patience, objective, to_minimise)
+            self._end_epoch(patience, finished)
             if task.end_epoch(self.snapshot) or finished:
                 break
         else:
             cut_short = patience.tol is not None
-        self.store()
-        self._keep_last_if_none()
-        state = self.state
-        if self.best_state is not None:
-            state = state.with_weights_of(self.best_state)
-        warn_of(self._fault_of(state, patience, cut_short))
+        state = self._state_to_keep()
+        objective = self._objective_at_end(state)
+        self._refuse_end(objective)
+        warn_of(self._fault_of(objective, patience, cut_short))
         return state
 
+    def _begin(self):
+        """Prepare for the first epoch."""
+        self.best_state = None
+        self._begin_history()
+        self.start = self._objective_at_start()
+
+    def _end_epoch(self, patience, finished):
+        """Do what is to be done after each epoch, `finished` being the last one."""
+
+    def _state_to_keep(self):
+        """The state to predict with, if training ends here."""
+        self.store()
+        if self.best_state is None:
+            return self.state
+        return self.state.with_weights_of(self.best_state)
+
     def _objective_at_start(self):
-        """What training is to fall from; inf if that is not positive."""
-        if self.guard is None and not self._has_cycles:
+        """What training is to fall from; inf if that is 0, or unknown.
+
+        It is unknown where it costs time, and `loss_of_zero` tells it when asked.
+        """
+        starts_at_zero = not math.isinf(self.state.highest_loss)
+        if self.guard is None and not self._has_cycles and starts_at_zero:
             return math.inf
         # That of the perceptron, for example, is 0.
         objective = self._objective_of(self.state.coef, self.state.intercept)
@@ -231,11 +259,6 @@ class Trainer:
         if self.history.add_score(score, loss, is_candidate):
             self.best_state = self.state.copy()
         return -score
-
-    def _keep_last_if_none(self):
-        """Let the weights be the best that a first cycle cut short has left."""
-        if self.validation is not None and self.best_state is None:
-            self.history.best_validation_score = self.history.validation_scores[-1]
 
     def _is_finished(self, patience, objective, to_minimise):
         """Whether training has come to its end by itself."""
@@ -296,11 +319,10 @@ class Trainer:
         state, before = self.state, self.state.highest_loss
         objective = self.run_epoch()
         if state.highest_loss > RISE_TO_LOOK_AT * before:
-            self.store()
             # A batch tells its loss before its update: the last update, or the only
             # one, would go unnoticed.
-            after = mean_loss(self.data, self.loss, state.coef, state.intercept)
-            self._refuse_rise(max(before, loss_of_zero(self.loss, self.data)), after)
+            after = compute_loss(self.data.rows_for(self.model), self.loss)
+            self._refuse_rise(max(before, self.zero_loss), after)
         return objective
 
     def _refuse_rise(self, known, after):
@@ -332,12 +354,18 @@ class Trainer:
 
     def _run(self, rows, rates, batch_size):
         """Have the engine run an epoch, and set the clocks forward."""
-        state, n_rows = self.state, rows[0].order.n_rows
+        n_rows = rows[0].order.n_rows
         n_batches = -(-n_rows // batch_size)
-        first_averaged_batch = self._first_averaged_batch(batch_size, n_rows)
+        self.rates = rates if len(rates) > 1 else np.full(n_batches, rates[0])
+        self.first_averaged_batch = self._first_averaged_batch(batch_size, n_rows)
         data_loss = run_epoch_in_threads(
-            rows, self.loss, rates, batch_size, first_averaged_batch
+            rows, self.loss, rates, batch_size, self.first_averaged_batch
         )
+        return self._count_epoch(data_loss, rates, n_batches, n_rows)
+
+    def _count_epoch(self, data_loss, rates, n_batches, n_rows):
+        """Set the clocks forward after an epoch of finite numbers."""
+        state = self.state
         objective = data_loss + self.model.penalty_value
         with np.errstate(over="ignore"):  # numbers of float64 stored in float32
             is_finite = math.isfinite(objective) and self.model.is_finite()
@@ -367,40 +395,85 @@ class Trainer:
         best = loss_of_best_constant if self.fit_intercept else loss_of_zero
         return best(self.loss, self.data)
 
+    @cached_property
+    def constants(self):
+        """The best constant decisions, or near them; None if they are not known."""
+        if self.fit_intercept:
+            return initial_intercepts(self.loss, self.data)
+        return np.zeros(self.data.n_outputs)
+
+    @property
+    def zero_loss(self):
+        """The loss of a model with all weights 0."""
+        return loss_of_zero(self.loss, self.data)
+
     def unit_of_tol(self):
         """What `tol` is a share of: the loss of a constant, as far as that is not 0."""
-        return self.constant_loss or loss_of_zero(self.loss, self.data) or 1.0
+        return self.constant_loss or self.zero_loss or 1.0
 
     def epochs_of_patience(self, n_iter_no_change):
         """So many epochs without progress that momentum cannot explain them."""
-        n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         n_batches = -(-self.data.n_rows // self.batch_size)
+        return self.epochs_of_updates(n_iter_no_change, n_batches)
+
+    def epochs_of_updates(self, n_iter_no_change, n_batches):
+        """The same for epochs of so many batches."""
+        n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         return max(n_iter_no_change, math.ceil(n_updates / n_batches))
 
-    def _fault_of(self, state, patience, cut_short):
+    def _objective_at_end(self, state):
+        """The training objective of a model, exact if it may be above the constant's.
+
+        The mean over the last epoch is one of weights before the last update, so that
+        it is only a reason to look; of the only update it knows nothing.
+        """
+        last = self.history.loss_curve[-1]
+        is_low = last <= WORSE_THAN_CONSTANT * self.constant_loss
+        if is_low and self.state.n_updates > 1:
+            return last
+        return self._objective_of(*state.weights())
+
+    def _refuse_end(self, objective):
+        """Refuse an objective to which training cannot have got but by divergence."""
+        if objective <= RISE_OF_DIVERGENCE * self.constant_loss:
+            return
+        known = self.zero_loss
+        if math.isfinite(self.start):
+            known = max(known, self.start)
+        if known > 0.0 and not objective <= RISE_OF_DIVERGENCE * known:
+            raise DivergenceError(
+                f"Training diverged: after epoch {self.state.n_epochs} the objective "
+                f"is {objective:.6g}; at the start, or with a model that is 0, it is "
+                f"{known:.6g}. {remedies(self.schedule)}"
+            )
+
+    def _fault_of(self, objective, patience, cut_short):
         """What is wrong with the end of a training, the worst first, or None."""
         history = self.history
-        if self._is_worse_than_constant(state):
+        # Where a constant has no loss, as with the perceptron, it is no measure.
+        if 0.0 < WORSE_THAN_CONSTANT * self.constant_loss < objective:
             return worse_than_constant(
                 history.loss_curve, self.constant_loss, self.schedule
             )
+        fault = None
         # The weights kept with scores are the best ones in any case.
-        if history.validation_scores is None and patience.is_above_best(
-            SHARE_TO_WARN_OF
-        ):
-            return above_best(patience, self.schedule)
-        if cut_short:
-            return not_converged(len(history.loss_curve), patience)
-        return None
+        if self.validation is not None:
+            fault = self._fault_on_validation_data()
+        elif patience.is_above_best(SHARE_TO_WARN_OF):
+            fault = above_best(patience, self.schedule)
+        if fault is None and cut_short:
+            fault = not_converged(len(history.loss_curve), patience)
+        return fault
 
-    def _is_worse_than_constant(self, state):
-        """Whether the objective of a model is above that of the best constant."""
-        bound = WORSE_THAN_CONSTANT * self.constant_loss
-        # The mean over an epoch begins with weights that are not the last ones, so that
-        # it is only a reason to look.
-        if bound == 0.0 or not self.history.loss_curve[-1] > bound:
-            return False
-        return self._objective_of(*state.weights()) > bound
+    def _fault_on_validation_data(self):
+        """That even the best epoch is far worse there than a constant, or None."""
+        if self.constants is None:
+            return None
+        least = min(self.history.validation_losses)
+        of_constants = self.validation.loss_of(np.array(self.constants))
+        if 0.0 < FAR_ABOVE_CONSTANT * of_constants < least:
+            return far_above_constant(least, of_constants)
+        return None
 
     def _objective_of(self, coef, intercept):
         """The training objective at given weights."""
@@ -409,13 +482,17 @@ class Trainer:
     def _penalty_at(self, coef):
         """The penalty at given weights."""
         coef = coef.astype(np.float64)
-        return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
+        with np.errstate(over="ignore"):
+            return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
 
-    def _first_averaged_batch(self, batch_size, n_rows):
-        """The batch of the epoch from which on updates are averaged; -1 for none."""
+    def _first_averaged_batch(self, batch_size, n_rows, n_before=0):
+        """The batch from which on updates are averaged; -1 for none.
+
+        `n_before` rows of the epoch come before these.
+        """
         if self.state.average_coef is None:
             return -1
-        n_missing = max(self.average - self.state.n_samples, 1)
+        n_missing = max(self.average - self.state.n_samples - n_before, 1)
         return -1 if n_missing > n_rows else -(-n_missing // batch_size) - 1
 
     def store(self):
@@ -507,7 +584,11 @@ class History:
             attributes["validation_scores_"] = list(self.validation_scores)
             attributes["validation_losses_"] = list(self.validation_losses)
         if self.validation_scores:
-            attributes["best_validation_score_"] = self.best_validation_score
+            # Without any candidate the last weights are kept.
+            has_best = math.isfinite(self.best_validation_score)
+            attributes["best_validation_score_"] = (
+                self.best_validation_score if has_best else self.validation_scores[-1]
+            )
         return attributes
 
     def report_epoch(self, seconds):
@@ -588,6 +669,17 @@ def worse_than_constant(loss_curve, constant_loss, schedule):
         f"constant prediction, {constant_loss:.6g}: the model is worse than a "
         "constant. "
         + ("Increase max_iter, or scale the features." if falls else remedies(schedule))
+    )
+
+
+def far_above_constant(loss, constant_loss):
+    """That no epoch was of use on validation data, and what to do."""
+    return (
+        f"The least loss on validation data, {loss:.6g}, is {loss / constant_loss:.0f} "
+        f"times that of a constant prediction, {constant_loss:.6g}: the model is worse "
+        "than none there. If you passed X_val, check that it has had the "
+        "transformations of X: a Pipeline passes it on as it is, unless it is made "
+        'with transform_input=["X_val"].'
     )
 
 

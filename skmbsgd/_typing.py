@@ -1,6 +1,6 @@
 """Types that the public signatures share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -32,6 +32,8 @@ Schedule: TypeAlias = (
     ]
     | Callable[[int], float]
 )
+# (X, y) or (X, y, sample_weight), in an iterable or by the number of the pass
+Chunks: TypeAlias = Iterable[Sequence[Any]] | Callable[[int], Iterable[Sequence[Any]]]
 # "loss", the name of a scorer or scorer(estimator, X, y); None is the method score.
 Scoring: TypeAlias = str | Callable[..., float] | None
 EpochsDrop: TypeAlias = float | Sequence[float] | np.ndarray

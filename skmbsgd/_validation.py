@@ -58,12 +58,32 @@ class Validation:
             raise ValueError(tells_no_epoch_from_another(score, scoring))
         return score, loss
 
+    def loss_of(self, constants):
+        """Mean loss of the model without weights, given its intercepts."""
+        shape = len(constants), self.data.X.shape[1]
+        dtype = self.data.X.dtype
+        return mean_loss(
+            self.class_weighted,
+            self.loss,
+            np.zeros(shape, dtype),
+            constants.astype(dtype),
+        )
+
     def _score(self, state, history):
         """The score of the scorer, or of the estimator's own method."""
         if self.estimator.scoring is not None:
-            fitted = self._fitted(state, history)
-            return float(self.scorer(fitted, *self.rows, **self.weights))
+            return self._score_of_scorer(self._fitted(state, history))
         return self._score_of_predictions(*state.weights())
+
+    def _score_of_scorer(self, fitted):
+        """The score of a scorer, without its warnings beside an error."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            score = float(self.scorer(fitted, *self.rows, **self.weights))
+        if math.isfinite(score):
+            for warning in caught:
+                warnings.warn(warning.message, stacklevel=stack_level_of_caller())
+        return score
 
     def _score_of_predictions(self, coef, intercept):
         """The score of the estimator's method ``score``, without a copy of the rows."""

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.class_weight import compute_sample_weight
 
 from skmbsgd import (
+    DivergenceError,
     LearningRateDisplay,
     LearningRateRangeDisplay,
     MiniBatchSGDClassifier,
@@ -401,7 +402,10 @@ def test_suggestion_is_near_the_best_of_a_scan(model, data, momentum, request):
     display = range_test(model, X, y)
 
     def objective_after_five_epochs(eta0):
-        fitted = clone(model).set_params(eta0=eta0, max_iter=5).fit(X, y)
+        try:
+            fitted = clone(model).set_params(eta0=eta0, max_iter=5).fit(X, y)
+        except DivergenceError:
+            return np.inf
         at_rest = clone(model).set_params(eta0=0.0, max_iter=1)
         return at_rest.fit(X, y, fitted.coef_, fitted.intercept_).loss_curve_[0]
 

@@ -29,6 +29,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+from skmbsgd._engine.csr_stream import CSRStream
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -48,6 +49,8 @@ def bits(estimator):
 
 
 def flat_bits(value):
+    if isinstance(value, CSRStream):
+        value = value.arrays()
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value.dtype.str.encode() + repr(value.shape).encode() + value.tobytes()
     if isinstance(value, dict):

@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import spearmanr
 from settings import PLAIN_SGD
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import scale
 
 from skmbsgd import (
@@ -258,12 +259,11 @@ def test_a_fit_worse_than_a_constant_says_so(load):
         assert not messages
 
 
-@pytest.mark.parametrize("batch_size", [32, "full"])
-def test_a_divergence_cut_short_says_so(batch_size):
-    X = np.arange(200.0)[:, None]
-    model = MiniBatchSGDRegressor(eta0=0.002, max_iter=5, batch_size=batch_size)
-    _, (message,) = fit_and_messages(model, X, 2 * X.ravel())
-    assert "worse than a constant" in message and "eta0=0.002" in message
+def test_a_rise_that_a_single_update_brings_is_seen():
+    X = np.arange(20.0)[:, None]
+    model = MiniBatchSGDRegressor(eta0=0.1, max_iter=1, batch_size="full", tol=None)
+    _, (message,) = fit_and_messages(model, X, X.ravel() - 9.5)
+    assert "worse than a constant" in message and "eta0=0.1" in message
 
 
 def test_too_few_epochs_are_told_from_too_large_rates(diabetes):
@@ -291,6 +291,73 @@ def test_divergence_is_an_error_of_its_own():
     X = np.arange(200.0)[:, None]
     with pytest.raises(DivergenceError, match="infinite or NaN"):
         MiniBatchSGDRegressor(eta0=1.0).fit(X, X.ravel())
+
+
+@pytest.mark.parametrize("batch_size", [32, "full"])
+@pytest.mark.parametrize("fitted", [False, True])
+def test_a_fit_that_ends_absurdly_high_is_refused(batch_size, fitted):
+    X = np.arange(200.0)[:, None]
+    y = 2 * X.ravel()
+    model = MiniBatchSGDRegressor(max_iter=5, tol=None, batch_size=batch_size)
+    if fitted:
+        model.fit(X, y)
+    model.set_params(eta0=0.002)
+    before = copy.deepcopy(vars(model))
+    with pytest.raises(DivergenceError, match=r"objective is .*eta0=0\.002"):
+        model.fit(X, y)
+    assert_same_attributes(model, before)
+    # From there on too, and where the best constant is as good as any model
+    model.set_params(warm_start=True)
+    with pytest.raises(DivergenceError, match="at the start"):
+        model.fit(X, y, coef_init=[1.0], intercept_init=1.0)
+    with pytest.raises(DivergenceError):
+        model.fit(X, np.ones(200))
+    assert_same_attributes(model, before | {"warm_start": True})
+
+
+def assert_same_attributes(model, before):
+    assert vars(model).keys() == before.keys()
+    for name, value in before.items():
+        if isinstance(value, np.ndarray):
+            assert_array_equal(getattr(model, name), value)
+        elif name != "_resumption":
+            assert getattr(model, name) == value
+
+
+def test_an_absurd_start_is_no_divergence():
+    X = np.linspace(-1.0, 1.0, 64)[:, None]
+    model = MiniBatchSGDRegressor(eta0=0.01, max_iter=3, tol=None)
+    start = {"coef_init": [1e30], "intercept_init": [0.0]}
+    model, (message,) = fit_and_messages(model, X, X.ravel(), **start)
+    assert "worse than a constant. Increase max_iter" in message
+    assert 1e28 < model.coef_[0] < 1e30
+
+
+@pytest.mark.parametrize("eta0", [0.0, 1e100])
+def test_a_loss_of_zero_at_the_start_is_no_measure(eta0):
+    X = np.linspace(-1.0, 1.0, 64)[:, None]
+    model = MiniBatchSGDClassifier("perceptron", eta0=eta0, max_iter=3, tol=None)
+    fit_and_messages(model, X, X.ravel() > 0.5)
+
+
+def test_a_grid_search_leaves_out_what_diverged(diabetes):
+    X, y = diabetes
+    # Columns that are not scaled, on which the two larger rates diverge: a few epochs
+    # leave finite weights.
+    model = MiniBatchSGDRegressor(max_iter=5, tol=None, random_state=0)
+    rates = np.array([1e-4, 1e-3, 0.01, 0.1])
+    search = GridSearchCV(model, {"eta0": rates}, cv=3, refit=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        search.fit(X * 10.0, y)
+    scores = search.cv_results_["mean_test_score"]
+    assert np.isfinite(scores[:2]).all() and np.isnan(scores[2:]).all()
+    (message,) = (
+        str(each.message) for each in caught if each.category is FitFailedWarning
+    )
+    assert "6 fits failed out of a total of 12" in message
+    assert "DivergenceError: Training diverged: after epoch 5" in message
+    assert "(now eta0=0.01)" in message
 
 
 @pytest.mark.parametrize("n_rows", [20, 32, 100, 500])

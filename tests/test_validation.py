@@ -9,11 +9,17 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import expit
 from sklearn import config_context
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_wine,
+)
+from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.metrics import accuracy_score, log_loss, make_scorer
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -182,6 +188,7 @@ def fit_pipeline(scaler, X, y, **settings):
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer, load_digits])
 @pytest.mark.parametrize("scaler", [StandardScaler(), RobustScaler(), MinMaxScaler()])
+@pytest.mark.filterwarnings("ignore:.*least loss on validation data:UserWarning")
 def test_a_pipeline_that_leaves_validation_data_as_they_are(load, scaler):
     X, y = load(return_X_y=True)
     with pytest.warns(UserWarning, match=UNLIKE) as caught:
@@ -191,6 +198,55 @@ def test_a_pipeline_that_leaves_validation_data_as_they_are(load, scaler):
         warnings.simplefilter("error")
         pipeline = fit_pipeline(scaler, X, y, transform_input=["X_val"])
     assert max(pipeline[-1].validation_losses_[-1:]) < 0.4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_validation_data_on_which_a_constant_is_far_better(seed):
+    # Unscaled, most numbers of iris are within the extended ranges of the scaled ones.
+    X, y = load_iris(return_X_y=True)
+    X_train, X_val, y_train, y_val = train_test_split(X, y, random_state=seed)
+    model = MiniBatchSGDClassifier(random_state=0)
+    pipeline = Pipeline([("scaler", StandardScaler()), ("model", model)])
+    with pytest.warns(ConvergenceWarning, match="least loss on validation") as caught:
+        pipeline.fit(X_train, y_train, model__X_val=X_val, model__y_val=y_val)
+    (warning,) = caught
+    assert warning.filename == __file__
+    shares = np.bincount(y_train) / len(y_train)
+    of_constant = -np.log(shares[y_val]).mean()
+    times = min(model.validation_losses_) / of_constant
+    assert times > 4
+    assert f" is {times:.0f} times that of a constant prediction" in str(
+        warning.message
+    )
+    assert f", {of_constant:.6g}: the model is worse" in str(warning.message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        X_val = pipeline["scaler"].transform(X_val)
+        pipeline.fit(X_train, y_train, model__X_val=X_val, model__y_val=y_val)
+    assert model.best_validation_score_ > -of_constant / 10
+
+
+@pytest.mark.parametrize("n_validation_rows", [5, 10, 20, 60])
+@pytest.mark.parametrize(
+    "load", [load_wine, load_breast_cancer, load_digits, load_iris, load_diabetes]
+)
+def test_small_parts_set_apart_give_no_alarm(load, n_validation_rows):
+    X, y = load(return_X_y=True)
+    kind = MiniBatchSGDRegressor if load is load_diabetes else MiniBatchSGDClassifier
+    for seed in range(5):
+        X_train, X_val, y_train, y_val = train_test_split(
+            X, y, test_size=n_validation_rows, random_state=seed
+        )
+        scaler = StandardScaler().fit(X_train)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", "Training stopped at max_iter")
+            kind(random_state=seed).fit(
+                scaler.transform(X_train),
+                y_train,
+                X_val=scaler.transform(X_val),
+                y_val=y_val,
+            )
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
@@ -291,6 +347,32 @@ def test_one_row_has_no_score_beside_the_mean(scoring):
     with pytest.raises(ValueError, match="R2 needs at least two rows"):
         model.fit(X, y, X_val=X[:1], y_val=y[:1])
     assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("scoring", ["roc_auc", "roc_auc_ovr"])
+@pytest.mark.parametrize("action", ["error", "always"])
+def test_one_class_has_no_curve(action, scoring, label):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = (X[:, 0] > 0).astype(int)
+    model = MiniBatchSGDClassifier(scoring=scoring)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter(action)
+        with pytest.raises(ValueError, match="some scores need rows of each class"):
+            model.fit(X, y, X_val=X[y == label], y_val=y[y == label])
+    assert not caught
+    assert not hasattr(model, "coef_")
+
+
+def test_what_a_scorer_warns_of_names_the_line_of_the_fit():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = (X[:, 0] > 0).astype(int)
+    model = MiniBatchSGDClassifier(scoring="recall", eta0=0.1, max_iter=3, tol=None)
+    with pytest.warns(UndefinedMetricWarning, match="Recall is ill-defined") as caught:
+        model.fit(X, y, X_val=X[y == 0], y_val=np.zeros(np.sum(y == 0), dtype=int))
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

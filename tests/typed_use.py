@@ -8,7 +8,7 @@ from typing import Literal, assert_type
 import numpy as np
 from scipy.sparse import csr_array, csr_matrix
 
-from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor, row_chunks
 
 X = np.zeros((4, 2))
 y = np.arange(4.0)
@@ -54,6 +54,17 @@ regressor = MiniBatchSGDRegressor()
 assert_type(regressor.fit(X, y).partial_fit(X, y).sparsify(), MiniBatchSGDRegressor)
 assert_type(regressor.densify().predict(X), np.ndarray)
 regressor.partial_fit(X, y, classes=[0, 1])  # type: ignore[call-arg]
+
+# Chunks
+assert_type(regressor.fit_chunks([(X, y), (X, y, y)]), MiniBatchSGDRegressor)
+regressor.fit_chunks(lambda epoch: [(X, y)], X_val=X, y_val=y, resume=True)
+regressor.fit_chunks(row_chunks(X, y, 2, random_state=0, sample_weight=y))
+regressor.fit_chunks([[X, y]] for _ in range(2))
+classifier.fit_chunks(row_chunks(csr_array(X), y), classes=["a", "b"])
+regressor.fit_chunks([(X, y)], classes=[0, 1])  # type: ignore[call-arg]
+regressor.fit_chunks(lambda: [(X, y)])  # type: ignore[arg-type, misc]
+regressor.fit_chunks(X=X, y=y)  # type: ignore[call-arg]
+row_chunks(X, y, n_rows="all")  # type: ignore[arg-type]
 
 # Attributes
 assert_type(regressor.eta0, float | Literal["auto"])

@@ -8,6 +8,7 @@ epoch              the loop over the batches of an epoch
 rows, csr_rows     blocks of rows of X with targets and weights: decisions, gradients
 targets            the targets of rows: numbers, or classes as -1 and +1
 row_kernels        products of scattered rows with one vector
+csr_stream         the weights of a stream of CSR chunks, of which each moves a few
 csr_model          weights, velocities, means and gradients in a record per coordinate
 models             the same in arrays as X has columns, which may be standardised; what
                    all models have

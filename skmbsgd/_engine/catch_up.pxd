@@ -146,13 +146,15 @@ cdef class SignedUpdates(Updates):
     cdef const Map* at_zero
     cdef double l1
     cdef bint are_equal
-    cdef Py_ssize_t first_averaged, longest_stride
+    cdef Py_ssize_t now, first_averaged, longest_stride
+    cdef double last_rate
     cdef object moments_array
     cdef Moment* moments
 
     cdef void begin(
-        self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        self, double rate, Py_ssize_t n_updates, Py_ssize_t first_averaged,
         bint are_equal, const double* threshold) noexcept nogil
+    cdef void append(self, double eta) noexcept nogil
     cdef void walk(
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* total
     ) noexcept nogil
@@ -299,6 +301,12 @@ cdef class Window:
     cdef void begin(
         self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
         const double* threshold) noexcept nogil
+    cdef void begin_open(
+        self, Py_ssize_t first_averaged, const double* threshold) noexcept nogil
+    cdef void begin_tables(
+        self, double rate, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        bint are_equal, const double* threshold) noexcept nogil
+    cdef void average_from(self, Py_ssize_t first_averaged) noexcept nogil
     cdef void append(self, double eta) noexcept nogil
 
 

@@ -200,38 +200,37 @@ cdef class SignedUpdates(Updates):
         self.moments = <Moment*>aligned(<size_t>self.moments_array.ctypes.data)
 
     cdef void begin(
-        self, const double* rates, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        self, double rate, Py_ssize_t n_updates, Py_ssize_t first_averaged,
         bint are_equal, const double* threshold,
     ) noexcept nogil:
-        """Begin a window of which the rates are known."""
-        cdef Map update
-        cdef Moment* moment
-        cdef double[2] moving
-        cdef Py_ssize_t t
-        moving[0], moving[1] = threshold[0], threshold[1]
+        """Begin a window of at most so many updates, at this rate if they are equal."""
         self.are_equal = are_equal
         self.first_averaged = first_averaged
         self.longest_stride = PY_SSIZE_T_MAX
+        self.now = 0
+        self.moments[0].u, self.moments[0].r = threshold[0], threshold[1]
         # Without a gradient, a weight of 0 moves in the same way at any rate.
-        self.standing.build(rates[0], n_updates, averaged=False)
+        self.standing.build(rate, n_updates, averaged=False)
         if are_equal:
-            self.equal_once.build(rates[0], n_updates, first_averaged <= 0)
-        for t in range(n_updates + 1):
-            moment = self.moments + t
-            moment.u, moment.r = moving[0], moving[1]
-            if t == n_updates:
-                break
-            update = self.standing.map_of_update(rates[t])
-            moment.l2 = self.penalty.l2_at(rates[t])
-            moment.zv, moment.zg = update.zv, update.zg
-            moment.vv, moment.vg = update.vv, update.vg
-            self.penalty.move_threshold(self.rule, moving, rates[t])
-            if t == 0 or not are_equal:
-                update = self.map_of_update(rates[t])
-                self.longest_stride = min(self.longest_stride, half_a_turn(&update))
-            # After so steep a fall of the rate a falling weight can rise once more.
-            if t > 0 and rates[t] < 0.5 * rates[t - 1]:
-                self.longest_stride = 0
+            self.equal_once.build(rate, n_updates, first_averaged <= 0)
+
+    cdef void append(self, double eta) noexcept nogil:
+        """Let the next update be made."""
+        cdef Moment* moment = self.moments + self.now
+        cdef Map update = self.standing.map_of_update(eta)
+        moment.l2 = self.penalty.l2_at(eta)
+        moment.zv, moment.zg = update.zv, update.zg
+        moment.vv, moment.vg = update.vv, update.vg
+        moment[1].u, moment[1].r = moment.u, moment.r
+        self.penalty.move_threshold(self.rule, &moment[1].u, eta)
+        if self.now == 0 or not self.are_equal:
+            update = self.map_of_update(eta)
+            self.longest_stride = min(self.longest_stride, half_a_turn(&update))
+        # After so steep a fall of the rate a falling weight can rise once more.
+        if self.now > 0 and eta < 0.5 * self.last_rate:
+            self.longest_stride = 0
+        self.last_rate = eta
+        self.now += 1
 
     cdef void walk(
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* total
@@ -292,22 +291,42 @@ cdef class Window:
 
         Weights are added up after the update first_averaged, and after all later ones.
         """
+        cdef bint are_equal = all_equal(rates, n_updates) and not (
+            0 < first_averaged < n_updates)
+        self.begin_tables(rates[0], n_updates, first_averaged, are_equal, threshold)
+
+    cdef void begin_open(
+        self, Py_ssize_t first_averaged, const double* threshold
+    ) noexcept nogil:
+        """The same, while nobody knows the rates yet."""
+        self.begin_tables(1.0, self.size, first_averaged, False, threshold)
+
+    cdef void begin_tables(
+        self, double rate, Py_ssize_t n_updates, Py_ssize_t first_averaged,
+        bint are_equal, const double* threshold,
+    ) noexcept nogil:
         self.now = 0
         self.first_averaged = first_averaged
-        self.are_equal = all_equal(rates, n_updates) and not (
-            0 < first_averaged < n_updates)
-        if self.are_equal:
-            self.equal.build(rates[0], n_updates, first_averaged <= 0)
+        self.are_equal = are_equal
+        if are_equal:
+            self.equal.build(rate, n_updates, first_averaged <= 0)
         else:
             self.differing.begin()
         if self.signed is not None:
-            self.signed.begin(
-                rates, n_updates, first_averaged, self.are_equal, threshold)
+            self.signed.begin(rate, n_updates, first_averaged, are_equal, threshold)
+
+    cdef void average_from(self, Py_ssize_t first_averaged) noexcept nogil:
+        """Let weights be added up from an update to come."""
+        self.first_averaged = first_averaged
+        if self.signed is not None:
+            self.signed.first_averaged = first_averaged
 
     cdef void append(self, double eta) noexcept nogil:
         """Let the next update be made."""
         if not self.are_equal:
             self.differing.append(eta, self.now >= self.first_averaged)
+        if self.signed is not None:
+            self.signed.append(eta)
         self.now += 1
 
     def caught_up(

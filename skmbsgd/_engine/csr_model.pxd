@@ -34,8 +34,18 @@ cdef class CSRModel(Model):
     cdef Py_ssize_t window_size
     cdef object rates_array
     cdef const double* rates
-    cdef Py_ssize_t n_batches, batch, first_averaged_batch
+    # Of those that are foreseen: the batches of the epoch before them, their number, and
+    # which of them is averaged first
+    cdef Py_ssize_t first_batch, n_batches, first_averaged_batch
+    # Whether they have one rate
+    cdef bint rate_stays
+    # Batches of the epoch so far
+    cdef Py_ssize_t batch
 
+    cdef void expect(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch)
+    cdef bint has_rates(self, const double[:] learning_rates, Py_ssize_t n_batches)
     cdef void begin_window(self) noexcept nogil
     cdef void add_products(
         self, const floating* data, const index* columns, Py_ssize_t n,
@@ -48,3 +58,8 @@ cdef class CSRModel(Model):
     cdef int bring_all_up_to_date(self) except -1 nogil
     cdef void catch_up_active(
         self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+
+
+cdef Py_ssize_t record_stride(Py_ssize_t n_numbers) noexcept
+cdef object rows_of_records(
+    array, const double* records, Py_ssize_t n, Py_ssize_t stride)

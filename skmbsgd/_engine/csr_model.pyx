@@ -25,6 +25,7 @@ from libc.string cimport memset
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.catch_up cimport AnyUpdates, Window, aligned
 from skmbsgd._engine.models cimport Model
+from skmbsgd._engine.models import check_arrays
 from skmbsgd._engine.penalties cimport Penalty, soft_threshold
 from skmbsgd._engine.prefetch cimport CSR_NUMBERS_AHEAD, prefetch
 from skmbsgd._engine.rules cimport Rule
@@ -45,6 +46,8 @@ cdef enum:
     NUMBERS_PER_LINE = 8
     # Weights that are brought up to date between two checks for signals
     WEIGHTS_OF_PART = 16384
+    # Records that stay in the cache while each of their numbers is passed over
+    RECORDS_OF_PART = 256
 
 
 @cython.final
@@ -84,39 +87,116 @@ cdef class CSRModel(Model):
 
     def read(self):
         """Make a record of each coordinate that is not at rest at 0."""
-        parts = {
-            POSITION: self.positions if self.penalty.has_positions else self.coef,
-            VELOCITY: self.velocity,
-        }
-        if self.average_coef is not None:
-            parts[SUM] = self.average_coef * self.n_averaged
-            self.b_array[3] = self.average_intercept
-        moving = np.any([part.any(axis=0) for part in parts.values()], axis=0)
-        columns = np.flatnonzero(moving)
+        is_moving = np.zeros(self.n_features, dtype=np.uint8)
+        parts = self.parts_of_state()
+        for values in parts.values():
+            find_nonzero(values, is_moving)
+        columns = np.flatnonzero(is_moving.view(bool))
         self.n_active = len(columns)
         self.active_array[: self.n_active] = columns
         self.active_sorted = True
-        records = self.view_of_records()
-        records[columns, 0] = 1.0
-        for number, part in parts.items():
-            records[columns, self.place_of(number)] = part[:, columns].T
+        for part, values in parts.items():
+            self.read_part(values, part, self.n_averaged if part == SUM else 1.0)
         self.b_array[0] = self.intercept
         self.b_array[1] = self.intercept_velocity
+        if self.average_coef is not None:
+            self.b_array[3] = self.average_intercept
+
+    def parts_of_state(self):
+        """The arrays of the state that are kept in the records."""
+        positions = self.positions if self.penalty.has_positions else self.coef
+        parts = {POSITION: positions, VELOCITY: self.velocity}
+        if self.average_coef is not None:
+            parts[SUM] = self.average_coef
+        return parts
+
+    def read_part(self, const floating[:, ::1] values, Py_ssize_t part, double factor):
+        """Let the records have a part of the state, times a factor."""
+        cdef Py_ssize_t first = 0, stop, i, k, column
+        cdef double* record
+        while first < self.n_active:
+            stop = min(first + RECORDS_OF_PART, self.n_active)
+            for k in range(self.n_outputs):
+                for i in range(first, stop):
+                    column = self.active[i]
+                    record = self.records + column * self.stride
+                    record[0] = 1.0
+                    record[1 + part * self.n_outputs + k] = factor * values[k, column]
+            first = stop
 
     def store(self):
-        columns = self.active_array[: self.n_active]
-        records = self.view_of_records()
-        positions = records[columns, self.place_of(POSITION)].T
-        self.coef[:, columns] = self.penalty.weights(positions, self.threshold[0])
+        for part, values in self.parts_of_state().items():
+            if part != SUM:
+                self.store_part(values, part, 1.0)
+            elif self.n_averaged > 0:
+                self.store_part(values, part, self.n_averaged)
+                self.average_intercept[:] = self.b_array[3]
         if self.penalty.has_positions:
-            self.positions[:, columns] = positions
-        self.velocity[:, columns] = records[columns, self.place_of(VELOCITY)].T
+            self.store_weights(self.coef)
         self.intercept[:] = self.b_array[0]
         self.intercept_velocity[:] = self.b_array[1]
-        if self.average_coef is not None and self.n_averaged > 0:
-            sums = records[columns, self.place_of(SUM)].T
-            self.average_coef[:, columns] = sums / self.n_averaged
-            self.average_intercept[:] = self.b_array[3]
+
+    def store_part(self, floating[:, ::1] values, Py_ssize_t part, double divisor):
+        """Let the state have a part of the records, divided by a number."""
+        cdef Py_ssize_t first = 0, stop, i, k
+        cdef const double* numbers = self.records + 1 + part * self.n_outputs
+        while first < self.n_active:
+            stop = min(first + RECORDS_OF_PART, self.n_active)
+            for k in range(self.n_outputs):
+                for i in range(first, stop):
+                    values[k, self.active[i]] = <floating>(
+                        numbers[self.active[i] * self.stride + k] / divisor)
+            first = stop
+
+    def store_weights(self, floating[:, ::1] coef):
+        """Let the state have what the penalty makes of the positions."""
+        cdef Py_ssize_t first = 0, stop, i, k
+        cdef double u = self.threshold[0]
+        while first < self.n_active:
+            stop = min(first + RECORDS_OF_PART, self.n_active)
+            for k in range(self.n_outputs):
+                for i in range(first, stop):
+                    coef[k, self.active[i]] = <floating>soft_threshold(
+                        self.records[self.active[i] * self.stride + 1 + k], u)
+            first = stop
+
+    def lost_by_store(self):
+        if self.coef.dtype == np.float64 and self.average_coef is None:
+            return {}
+        columns = np.sort(self.active_array[: self.n_active])
+        records = self.view_of_records()
+        arrays = {
+            name: records[columns, self.place_of(part)]
+            for name, part in self.parts_of_records().items()
+        }
+        return {**arrays, "columns": columns, "intercepts": self.b_array.copy()}
+
+    def parts_of_records(self):
+        """What lasts of the records, by names of its own."""
+        parts = {"positions": POSITION, "velocities": VELOCITY}
+        return parts if self.average_coef is None else {**parts, "sums": SUM}
+
+    def restore(self, arrays):
+        if not arrays:
+            return
+        columns, parts = arrays.get("columns"), self.parts_of_records()
+        n = columns.size if isinstance(columns, np.ndarray) else 0
+        check_arrays(arrays, {
+            **{name: np.empty((n, self.n_outputs)) for name in parts},
+            "columns": np.empty(n, dtype=np.int64),
+            "intercepts": self.b_array,
+        })
+        if not np.all(np.diff(columns, prepend=-1, append=self.n_features) > 0):
+            raise ValueError("lost_by_store is damaged: columns do not rise.")
+        records = self.view_of_records()
+        records[self.active_array[: self.n_active]] = 0.0
+        records[columns, 0] = 1.0
+        for name, part in parts.items():
+            records[columns, self.place_of(part)] = arrays[name]
+        self.n_active = n
+        self.active_array[:n] = columns
+        self.active_sorted = True
+        self.b_array[:] = arrays["intercepts"]
 
     def is_finite(self):
         # What is added up is finite in the precision of the state if the sums are.
@@ -133,15 +213,10 @@ cdef class CSRModel(Model):
                 return False
         return True
 
-    def place_of(self, part):
-        """Where a record has the numbers of a part."""
-        return slice(1 + part * self.n_outputs, 1 + (part + 1) * self.n_outputs)
-
     def view_of_records(self):
         """The records as an array of shape (n_features, stride)."""
-        start = (<size_t>self.records - <size_t>self.records_array.ctypes.data) // 8
-        size = self.n_features * self.stride
-        return self.records_array[start : start + size].reshape(-1, self.stride)
+        return rows_of_records(
+            self.records_array, self.records, self.n_features, self.stride)
 
     # The epoch
 
@@ -153,21 +228,64 @@ cdef class CSRModel(Model):
         if not self.active_sorted:
             self.active_array[: self.n_active].sort()
             self.active_sorted = True
-        self.n_batches = n_batches
-        self.rates_array = np.array(np.broadcast_to(learning_rates, n_batches))
-        self.rates = <const double*><size_t>self.rates_array.ctypes.data
-        self.first_averaged_batch = first_averaged_batch
         size = min(n_batches, self.window_size)
         if self.window is None or self.window.size != size:
             averaged = self.average_coef is not None
             self.window = Window(self.rule, self.penalty, size, averaged)
         self.batch = 0
+        self.expect(learning_rates, n_batches, first_averaged_batch)
         self.begin_window()
 
+    cdef void expect(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch,
+    ):
+        """Foresee so many batches from now on."""
+        self.first_batch = self.batch
+        self.n_batches = n_batches
+        self.first_averaged_batch = first_averaged_batch
+        self.rate_stays = learning_rates.shape[0] == 1
+        # Rates that stay are given for a window, whichever it is.
+        n_rates = min(n_batches, self.window.size) if self.rate_stays else n_batches
+        self.rates_array = np.array(np.broadcast_to(learning_rates, n_rates))
+        self.rates = <const double*><size_t>self.rates_array.ctypes.data
+
+    cdef int begin_part(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch,
+    ) except -1:
+        cdef Py_ssize_t batch = self.batch - self.first_batch
+        cdef bint lasts = n_batches <= self.n_batches - batch
+        cdef bint averages_alike = first_averaged_batch == max(
+            0, min(self.first_averaged_batch - batch, n_batches))
+        if lasts and averages_alike and self.has_rates(learning_rates, n_batches):
+            return 0
+        # Some windows are made of all that was foreseen when they began.
+        ends = (self.window.are_equal or self.window.signed is not None
+                or not averages_alike)
+        if ends:
+            self.bring_all_up_to_date()
+        self.expect(learning_rates, n_batches, first_averaged_batch)
+        if ends:
+            self.begin_window()
+        return 0
+
+    cdef bint has_rates(self, const double[:] learning_rates, Py_ssize_t n_batches):
+        """Whether these are the rates foreseen for so many batches from now on."""
+        cdef Py_ssize_t i, batch = self.batch - self.first_batch
+        cdef bint differ = learning_rates.shape[0] > 1
+        for i in range(n_batches if differ or not self.rate_stays else 1):
+            if (self.rates[0 if self.rate_stays else batch + i]
+                    != learning_rates[i if differ else 0]):
+                return False
+        return True
+
     cdef void begin_window(self) noexcept nogil:
+        cdef Py_ssize_t batch = self.batch - self.first_batch
         self.window.begin(
-            self.rates + self.batch, min(self.window.size, self.n_batches - self.batch),
-            self.first_averaged_batch - self.batch, self.threshold)
+            self.rates + (0 if self.rate_stays else batch),
+            min(self.window.size, self.n_batches - batch),
+            self.first_averaged_batch - batch, self.threshold)
 
     cdef int begin_batch(self) except -1 nogil:
         if self.window.now == self.window.size:
@@ -267,6 +385,14 @@ cdef class CSRModel(Model):
             catch_up_and_sum(self, updates, first, stop, 1)
         else:
             catch_up_and_sum(self, updates, first, stop, self.n_outputs)
+
+
+def find_nonzero(const floating[:, ::1] values, unsigned char[::1] is_nonzero):
+    """Mark the columns that are not 0."""
+    cdef Py_ssize_t j, k
+    for k in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            is_nonzero[j] |= values[k, j] != 0
 
 
 cdef inline void add_row(
@@ -382,7 +508,15 @@ cdef void add_multiple(
             z[k] += x * soft_threshold(positions[k], u)
 
 
-cdef Py_ssize_t record_stride(Py_ssize_t n_numbers):
+cdef object rows_of_records(
+    array, const double* records, Py_ssize_t n, Py_ssize_t stride
+):
+    """Records that begin somewhere in an array, as an array of shape (n, stride)."""
+    start = (<size_t>records - <size_t>array.ctypes.data) // 8
+    return array[start : start + n * stride].reshape(n, stride)
+
+
+cdef Py_ssize_t record_stride(Py_ssize_t n_numbers) noexcept:
     """Size of a record: one that crosses as few cache lines as can be."""
     cdef Py_ssize_t stride = 4
     while stride < n_numbers and stride < NUMBERS_PER_LINE:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.string cimport memcpy
 
 from skmbsgd._engine.rows cimport Rows
@@ -41,6 +42,79 @@ def run_epoch(
         The sum over the rows of the thread of weight * loss, each at the weights its
         batch met, divided by the number of all rows.
     """
+    cdef Py_ssize_t n_rows = rows.order.n_rows
+    cdef Py_ssize_t n_batches = (n_rows + batch_size - 1) // batch_size
+    if first_averaged_batch < 0:
+        first_averaged_batch = n_batches
+    rows.model.begin_epoch(learning_rates, n_batches, first_averaged_batch)
+    cdef double total_loss = run_batches(
+        rows, loss, learning_rates, batch_size, first_averaged_batch, 0.0)
+    rows.model.end_epoch()
+    return total_loss / n_rows
+
+
+# An epoch in several parts, each with rows of its own
+
+
+def begin_epoch(
+    Model model,
+    const double[:] learning_rates,
+    Py_ssize_t n_batches=-1,
+    Py_ssize_t first_averaged_batch=-1,
+):
+    """Begin an epoch in parts, with what is known of it.
+
+    If the parts turn out otherwise, a model may take longer.
+
+    Parameters
+    ----------
+    model : Model
+    learning_rates : ndarray of shape (n_batches,) or (1,), float64
+    n_batches : int, default=-1
+        Of the whole epoch; -1 if that is unknown.
+    first_averaged_batch : int, default=-1
+    """
+    if n_batches < 0:
+        n_batches = PY_SSIZE_T_MAX
+    if first_averaged_batch < 0:
+        first_averaged_batch = n_batches
+    model.begin_epoch(learning_rates, n_batches, first_averaged_batch)
+
+
+def run_part(
+    Rows rows,
+    Loss loss,
+    const double[:] learning_rates,
+    Py_ssize_t batch_size,
+    Py_ssize_t first_averaged_batch=-1,
+    double total_loss=0.0,
+):
+    """Go through the rows of a part of an epoch as `run_epoch` does.
+
+    Returns
+    -------
+    total_loss : float
+        What is given, plus the sum over the rows of weight * loss.
+    """
+    cdef Py_ssize_t n_rows = rows.order.n_rows
+    cdef Py_ssize_t n_batches = (n_rows + batch_size - 1) // batch_size
+    if first_averaged_batch < 0:
+        first_averaged_batch = n_batches
+    rows.model.begin_part(learning_rates, n_batches, first_averaged_batch)
+    return run_batches(
+        rows, loss, learning_rates, batch_size, first_averaged_batch, total_loss)
+
+
+def end_epoch(Model model):
+    """End an epoch in parts."""
+    model.end_epoch()
+
+
+cdef double run_batches(
+    Rows rows, Loss loss, const double[:] learning_rates, Py_ssize_t batch_size,
+    Py_ssize_t first_averaged_batch, double total_loss,
+) except? -1.0:
+    """Work off all batches of the rows; add their losses to a total."""
     cdef Model model = rows.model
     cdef Member member = rows.member
     cdef Py_ssize_t n_rows = rows.order.n_rows
@@ -48,14 +122,11 @@ def run_epoch(
     cdef Py_ssize_t n_batches = (n_rows + batch_size - 1) // batch_size
     cdef Py_ssize_t batch, row, stop, stop_of_share, n_loaded
     cdef bint rates_differ = learning_rates.shape[0] > 1
-    cdef double total_loss = 0.0, batch_loss, batch_rows, work = 0.0
+    cdef double batch_loss, batch_rows, work = 0.0
 
     if learning_rates.shape[0] not in (1, n_batches):
         raise ValueError(f"{n_batches} batches need one learning rate or as many.")
 
-    if first_averaged_batch < 0:
-        first_averaged_batch = n_batches
-    model.begin_epoch(learning_rates, n_batches, first_averaged_batch)
     member.take_share(
         batch_size, rows.cost_of_row, rows.order.cost_of_position())
     rows.begin_epoch(member.share_rows)
@@ -91,8 +162,7 @@ def run_epoch(
             total_loss += batch_loss * batch_rows
             if batch >= first_averaged_batch:
                 model.add_to_average()
-        model.end_epoch()
-    return total_loss / n_rows
+    return total_loss
 
 
 cdef bint synchronise_start(Rows rows) except -1 nogil:

@@ -25,6 +25,9 @@ cdef class Model:
     cdef void begin_epoch(
         self, const double[:] learning_rates, Py_ssize_t n_batches,
         Py_ssize_t first_averaged_batch)
+    cdef int begin_part(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch) except -1
     cdef int begin_batch(self) except -1 nogil
     cdef int step(self, double learning_rate) except -1 nogil
     cdef int add_to_average(self) except -1 nogil

@@ -69,6 +69,12 @@ cdef class Model:
 
     # All of these may take long, and check for signals.
 
+    cdef int begin_part(
+        self, const double[:] learning_rates, Py_ssize_t n_batches,
+        Py_ssize_t first_averaged_batch,
+    ) except -1:
+        """Prepare for a part of an epoch, of which now all is known for certain."""
+
     cdef int begin_batch(self) except -1 nogil:
         """Prepare for a batch: all gradients are 0."""
 
@@ -92,6 +98,22 @@ cdef class Model:
 
     def store(self):
         """Write weights, velocities and means into the arrays of the state."""
+
+    def lost_by_store(self):
+        """Copies of what the arrays of the state do not hold to the last bit.
+
+        Returns
+        -------
+        arrays : dict of ndarray
+        """
+        return {}
+
+    def restore(self, arrays):
+        """Take up what `lost_by_store` has told of a model with the same state.
+
+        Without it, the arrays of the state have to do.
+        """
+        check_arrays(arrays, {})
 
 
 cdef class DenseModel(Model):
@@ -250,6 +272,13 @@ cdef class StandardizedModel(DenseModel):
         for output in range(self.n_outputs):
             self.centred_intercept[output] += self.shift(output)
 
+    def lost_by_store(self):
+        return {"centred_intercept": self.centred_intercept.copy()}
+
+    def restore(self, arrays):
+        check_arrays(arrays, {"centred_intercept": self.centred_intercept})
+        self.centred_intercept[:] = arrays["centred_intercept"]
+
     cdef int step(self, double learning_rate) except -1 nogil:
         cdef Py_ssize_t output
         self.penalty.move_threshold(self.rule, self.threshold, learning_rate)
@@ -315,3 +344,17 @@ cdef void* writable_memory(array, shape, dtype) except NULL:
     if not (array.flags.c_contiguous and array.flags.writeable):
         raise ValueError("The engine needs a C-contiguous, writable array.")
     return <void*><size_t>array.ctypes.data
+
+
+def check_arrays(arrays, like):
+    """Refuse arrays, by name, that are not of the same shapes and types as others."""
+    if arrays.keys() != like.keys():
+        raise ValueError(f"lost_by_store is damaged: it has the entries {[*arrays]}.")
+    for name, expected in like.items():
+        array = arrays[name]
+        fits = isinstance(array, np.ndarray) and (
+            (array.shape, array.dtype) == (expected.shape, expected.dtype))
+        if not fits:
+            raise ValueError(
+                f"lost_by_store is damaged: {name} is no array of shape "
+                f"{expected.shape} and type {expected.dtype}.")

@@ -17,6 +17,10 @@ cdef class Rule:
         self.number = names.index(name)
         self.function = RULES[self.number]
 
+    @property
+    def name(self):
+        return RULE_NAMES[self.number].decode()
+
     def moved(self, double w, double v, double g, double eta):
         """What one update by a gradient makes of a number and its velocity."""
         self.move(&w, &v, g, eta)

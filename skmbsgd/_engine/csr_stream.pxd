@@ -1,0 +1,54 @@
+"""Declarations of the weights of a stream; see csr_stream.pyx."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint32_t
+
+from skmbsgd._engine.catch_up cimport Window
+from skmbsgd._engine.penalties cimport Penalty
+from skmbsgd._engine.rules cimport Rule
+
+
+cdef struct Squares:
+    # Sums of z^2, z v and v^2
+    double zz, zv, vv
+
+
+@cython.final
+cdef class CSRStream:
+    cdef readonly Rule rule
+    cdef readonly Penalty penalty
+    cdef readonly Py_ssize_t n_outputs, n_features, n_averaged
+    cdef readonly object dtype, intercept
+    cdef readonly bint averaged, has_velocity
+    # All weights, if somebody has read them since the last chunk
+    cdef public object shown
+    cdef bint has_begun_to_average
+
+    cdef object records_array, active_array, numbers_array
+    cdef double* records
+    cdef Py_ssize_t stride
+    cdef int64_t* active
+    cdef Py_ssize_t n_active
+    cdef double* numbers
+    cdef uint32_t n_numberings
+
+    cdef Window window
+    # The rates of its updates; u and r when it began, and now
+    cdef object rates_array, first_threshold
+    cdef double* rates
+    cdef double[2] threshold
+    # Of all coordinates
+    cdef Squares squares
+
+    cdef uint32_t begin_numbering(self)
+    cdef Squares sums_of(self, const double[:, :, ::1] parts) noexcept nogil
+    cdef l1_penalty_of_rest(self, const int64_t[::1] columns, rates)
+    cdef double* record_of(self, Py_ssize_t column) noexcept nogil
+    cdef void bring_up_to_date(self, const double* record) noexcept nogil
+    cdef void write(
+        self, int64_t column, Py_ssize_t i, const double[:, :, ::1] parts
+    ) noexcept nogil
+    cdef void begin_window(self) noexcept
+    cdef void begin_anew(self) noexcept
+    cdef Squares squares_but(self, before)
+    cdef void move_squares(self, Squares* sums, double rate) noexcept nogil

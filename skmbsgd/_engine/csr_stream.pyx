@@ -1,0 +1,514 @@
+"""The weights of a stream of CSR chunks, of which each chunk moves a few.
+
+What a chunk costs depends on its non-zeros alone. Its columns are numbered from 0, and
+their weights copied into a model of that many features, which is trained on the chunk.
+All other coordinates make its updates later, when another chunk holds them, or when
+somebody reads all of the weights: by the maps of catch_up.pxd, as within an epoch.
+
+The coordinates stand in records of float64 numbers:
+
+    clock, mark, z (n_outputs), [v (n_outputs)], [sum of w (n_outputs)]
+
+z, v and the clock are as in csr_model.pyx. Without momentum there is no velocity. The
+mark holds two integers: the last numbering of columns that came upon this one, and its
+number there.
+
+What a chunk has changed appears at once: ``stream += change`` runs without letting go of
+the GIL, or of the stream's own lock where Python has none, and without a look at signals.
+"""
+
+import numpy as np
+
+cimport cython
+from libc.math cimport fabs
+from libc.stdint cimport int32_t, int64_t, uint32_t
+
+from skmbsgd._engine.blas cimport floating
+from skmbsgd._engine.catch_up cimport Map, Window, aligned
+from skmbsgd._engine.csr_model cimport index, record_stride, rows_of_records
+from skmbsgd._engine.penalties cimport Penalty, soft_threshold
+from skmbsgd._engine.prefetch cimport prefetch
+from skmbsgd._engine.rules cimport Rule
+
+from skmbsgd._engine.penalties import L1
+
+# Updates in a window. All coordinates are brought up to date at its end.
+WINDOW = 1024
+
+cdef enum:
+    # Where a record has its numbers
+    CLOCK, MARK, NUMBERS
+cdef enum:
+    # Records are requested so many coordinates ahead.
+    COLUMNS_AHEAD = 32
+cdef enum:
+    NUMBERS_PER_LINE = 8
+
+
+class CSRChange:
+    """What a chunk has made of the weights of a stream.
+
+    Parameters
+    ----------
+    columns : ndarray of int64 of shape (n_columns,)
+        Those that the chunk holds.
+    parts : ndarray of float64 of shape (n_parts, n_outputs, n_columns)
+        What `CSRStream.gather` gave, as it is after the chunk.
+    before : tuple of three floats
+        What `CSRStream.squares_of` gave for these columns before the chunk.
+    rates : ndarray of float64 of shape (n_updates,)
+        The learning rates of the updates.
+    first_averaged : int
+        The update from which on weights are added up; -1 for none.
+    intercept : ndarray of shape (n_outputs,)
+        Those to predict with.
+    n_averaged : int
+        Number of updates in the sums of the weights.
+    """
+
+    def __init__(
+        self, columns, parts, before, rates, first_averaged, intercept, n_averaged
+    ):
+        self.columns = columns
+        self.parts = parts
+        self.before = before
+        self.rates = np.ascontiguousarray(rates, dtype=np.float64)
+        self.first_averaged = first_averaged
+        self.intercept = intercept
+        self.n_averaged = n_averaged
+
+
+@cython.final
+cdef class CSRStream:
+    """The weights of a stream between its chunks.
+
+    Parameters
+    ----------
+    rule : Rule
+    penalty : Penalty
+    shape : tuple of two ints
+        n_outputs, n_features
+    dtype : dtype
+        Of the weights that are shown, float32 or float64.
+    averaged : bool
+        Whether the weights are added up.
+    threshold : sequence of two floats
+        u and r, for L1.
+    window_size : int, default=WINDOW
+        Largest number of updates for which tables are made.
+    """
+
+    def __init__(
+        self, Rule rule, Penalty penalty, shape, dtype, bint averaged, threshold,
+        Py_ssize_t window_size=WINDOW,
+    ):
+        self.rule = rule
+        self.penalty = penalty
+        self.n_outputs, self.n_features = shape
+        self.dtype = np.dtype(dtype)
+        self.averaged = averaged
+        if penalty.has_positions:
+            self.threshold[0], self.threshold[1] = threshold
+        self.has_velocity = rule.momentum > 0.0
+        self.stride = record_stride(NUMBERS + self.n_parts * self.n_outputs)
+        # Zeroed memory costs nothing before it is touched.
+        self.records_array = np.zeros(
+            self.n_features * self.stride + NUMBERS_PER_LINE - 1)
+        self.records = <double*>aligned(<size_t>self.records_array.ctypes.data)
+        self.active_array = np.empty(self.n_features, dtype=np.int64)
+        self.active = <int64_t*><size_t>self.active_array.ctypes.data
+        # As catch_up takes them, gradients and sums included
+        self.numbers_array = np.zeros(4 * self.n_outputs)
+        self.numbers = <double*><size_t>self.numbers_array.ctypes.data
+        self.window = Window(rule, penalty, window_size, averaged)
+        self.rates_array = np.empty(window_size)
+        self.rates = <double*><size_t>self.rates_array.ctypes.data
+        self.intercept = np.zeros(self.n_outputs, self.dtype)
+        self.begin_window()
+
+    @property
+    def n_parts(self):
+        """Positions; velocities, if there are any; sums of weights, if they are kept."""
+        return 1 + self.has_velocity + self.averaged
+
+    # What a chunk needs
+
+    @cython.critical_section
+    def number(self, indices):
+        """Number the columns in the order in which the indices come upon them.
+
+        Parameters
+        ----------
+        indices : ndarray of int32 or int64 of shape (n_nonzeros,)
+            Within range(n_features): they are trusted here.
+
+        Returns
+        -------
+        columns : ndarray of int64 of shape (n_columns,)
+        numbers : ndarray of int32 of shape (n_nonzeros,)
+        """
+        n = len(indices)
+        columns = np.empty(min(n, self.n_features), dtype=np.int64)
+        numbers = np.empty(n, dtype=np.int32)
+        return columns[: self.number_each(indices, numbers, columns)], numbers
+
+    def number_each(
+        self, const index[::1] indices, int32_t[::1] numbers, int64_t[::1] columns
+    ):
+        cdef Py_ssize_t i, n = indices.shape[0], n_columns = 0
+        cdef uint32_t numbering = self.begin_numbering()
+        cdef uint32_t* mark
+        for i in range(n):
+            prefetch(self.record_of(indices[min(i + COLUMNS_AHEAD, n - 1)]))
+            mark = <uint32_t*>(self.record_of(indices[i]) + MARK)
+            if mark[0] != numbering:
+                mark[0], mark[1] = numbering, n_columns
+                columns[n_columns] = indices[i]
+                n_columns += 1
+            numbers[i] = mark[1]
+        return n_columns
+
+    cdef uint32_t begin_numbering(self):
+        """A number that no mark has."""
+        cdef Py_ssize_t j
+        self.n_numberings += 1
+        if self.n_numberings == 0:  # after 2^32
+            for j in range(self.n_features):
+                self.record_of(j)[MARK] = 0.0
+            self.n_numberings = 1
+        return self.n_numberings
+
+    @cython.critical_section
+    def gather(self, const int64_t[::1] columns):
+        """What the coordinates of some columns are by now.
+
+        Returns
+        -------
+        parts : ndarray of float64 of shape (n_parts, n_outputs, n_columns)
+        """
+        array = np.empty((self.n_parts, self.n_outputs, columns.shape[0]))
+        cdef double[:, :, ::1] parts = array
+        cdef Py_ssize_t i, k, n = columns.shape[0], K = self.n_outputs
+        for i in range(n):
+            prefetch(self.record_of(columns[min(i + COLUMNS_AHEAD, n - 1)]))
+            self.bring_up_to_date(self.record_of(columns[i]))
+            for k in range(K):
+                parts[0, k, i] = self.numbers[k]
+                if self.has_velocity:
+                    parts[1, k, i] = self.numbers[K + k]
+                if self.averaged:
+                    parts[1 + self.has_velocity, k, i] = self.numbers[3 * K + k]
+        return array
+
+    def squares_of(self, const double[:, :, ::1] parts):
+        """Sums of z^2, z v and v^2 over coordinates and outputs."""
+        cdef Squares sums = self.sums_of(parts)
+        return sums.zz, sums.zv, sums.vv
+
+    cdef Squares sums_of(self, const double[:, :, ::1] parts) noexcept nogil:
+        cdef Squares sums = Squares(0.0, 0.0, 0.0)
+        cdef Py_ssize_t i, k
+        for k in range(self.n_outputs):
+            for i in range(parts.shape[2]):
+                add_squares(
+                    &sums, parts[0, k, i], parts[1, k, i] if self.has_velocity else 0.0)
+        return sums
+
+    @cython.critical_section
+    def penalty_of_rest(self, const int64_t[::1] columns, before, rates):
+        """The penalty of all other weights, once they make the chunk's updates.
+
+        Parameters
+        ----------
+        columns, before, rates
+            As for CSRChange.
+        """
+        if self.penalty.l1 > 0.0:
+            return self.l1_penalty_of_rest(columns, rates)
+        if self.penalty.l2 == 0.0:
+            return 0.0
+        cdef Squares rest = self.squares_but(before)
+        cdef double rate
+        for rate in rates:
+            self.move_squares(&rest, rate)
+        return self.penalty.value(max(0.0, rest.zz), 0.0)
+
+    cdef l1_penalty_of_rest(self, const int64_t[::1] columns, rates):
+        # No sum tells which weights become 0: all of them are passed over.
+        cdef Window ahead = Window(
+            self.rule, self.penalty, max(1, len(rates)), averaged=False)
+        cdef double[2] threshold = self.threshold
+        cdef Py_ssize_t i
+        cdef double rate
+        cdef uint32_t numbering = self.begin_numbering()
+        for i in range(columns.shape[0]):
+            (<uint32_t*>(self.record_of(columns[i]) + MARK))[0] = numbering
+        ahead.begin_open(ahead.size, threshold)
+        for rate in rates:
+            ahead.append(rate)
+            self.penalty.move_threshold(self.rule, threshold, rate)
+        cdef double squares = 0.0, absolutes = 0.0, w
+        cdef Py_ssize_t k
+        cdef double* record
+        for i in range(self.n_active):
+            record = self.record_of(self.active[i])
+            if (<uint32_t*>(record + MARK))[0] == numbering:
+                continue
+            self.bring_up_to_date(record)
+            catch_up(ahead, 0, self.numbers, self.n_outputs)
+            for k in range(self.n_outputs):
+                w = soft_threshold(self.numbers[k], threshold[0])
+                squares += w * w
+                absolutes += fabs(w)
+        return self.penalty.value(squares, absolutes)
+
+    @cython.critical_section
+    def __iadd__(self, change):
+        """Let all updates of a chunk be made."""
+        cdef const int64_t[::1] columns = change.columns
+        cdef const double[:, :, ::1] parts = change.parts
+        cdef const double[::1] rates = change.rates
+        cdef Py_ssize_t i, n = columns.shape[0], n_updates = rates.shape[0]
+        cdef Py_ssize_t first_averaged = change.first_averaged
+        cdef Squares total, added
+        if self.window.now + n_updates > self.window.size:
+            self.begin_anew()
+        total = self.squares_but(change.before)
+        for i in range(n_updates):
+            if self.window.now == self.window.size:
+                self.begin_anew()
+            if i == first_averaged and not self.has_begun_to_average:
+                self.has_begun_to_average = True
+                self.window.average_from(self.window.now)
+            self.rates[self.window.now] = rates[i]
+            self.window.append(rates[i])
+            self.penalty.move_threshold(self.rule, self.threshold, rates[i])
+            self.move_squares(&total, rates[i])
+        for i in range(n):
+            prefetch(self.record_of(columns[min(i + COLUMNS_AHEAD, n - 1)]))
+            self.write(columns[i], i, parts)
+        added = self.sums_of(parts)
+        self.squares = Squares(
+            total.zz + added.zz, total.zv + added.zv, total.vv + added.vv)
+        self.intercept = change.intercept
+        self.n_averaged = change.n_averaged
+        self.shown = None
+        return self
+
+    # What somebody reads
+
+    # These see the model before or after a chunk: no other thread runs in between.
+
+    @cython.critical_section
+    def weights_of(self, columns):
+        """Weights of some columns, of shape (n_outputs, n_columns), and intercepts."""
+        parts = self.gather(columns)
+        intercept, n_averaged, u = self.intercept, self.n_averaged, self.threshold[0]
+        if n_averaged > 0:
+            coef = parts[self.n_parts - 1] / n_averaged
+        else:
+            coef = self.penalty.weights(parts[0], u)
+        return coef.astype(self.dtype, copy=False), intercept
+
+    @cython.critical_section
+    def show(self):
+        """All weights, of shape (n_outputs, n_features), and intercepts.
+
+        Until the next chunk it is the same array, which users may change.
+        """
+        if self.shown is None:
+            coef = np.zeros((self.n_outputs, self.n_features), self.dtype)
+            self.fill(coef)
+            self.shown = coef
+        return self.shown, self.intercept
+
+    @cython.critical_section
+    def shows_what_it_is(self):
+        """Whether nobody has changed the array that was shown."""
+        coef = np.zeros_like(self.shown)
+        self.fill(coef)
+        return np.array_equal(coef, self.shown)
+
+    def fill(self, floating[:, ::1] coef):
+        cdef Py_ssize_t i, k, column
+        for i in range(self.n_active):
+            column = self.active[i]
+            self.bring_up_to_date(self.record_of(column))
+            for k in range(self.n_outputs):
+                if self.n_averaged > 0:
+                    coef[k, column] = <floating>(
+                        self.numbers[3 * self.n_outputs + k] / self.n_averaged)
+                else:
+                    coef[k, column] = <floating>soft_threshold(
+                        self.numbers[k], self.threshold[0])
+
+    @cython.critical_section
+    def active_columns(self):
+        """Those that have ever been changed, in no order."""
+        return self.active_array[: self.n_active].copy()
+
+    # What is stored
+
+    @cython.critical_section
+    def arrays(self):
+        """All that the stream is, in arrays and numbers."""
+        columns = self.active_columns()
+        records = self.view_of_records()[columns]
+        end = NUMBERS + self.n_parts * self.n_outputs
+        return {
+            "shape": (self.n_outputs, self.n_features),
+            "dtype": self.dtype.str,
+            "averaged": bool(self.averaged),
+            "window_size": self.window.size,
+            "momentum": self.rule.momentum,
+            "rule": self.rule.name,
+            "l1": self.penalty.l1,
+            "l2": self.penalty.l2,
+            "columns": columns,
+            "clocks": records[:, CLOCK],
+            "numbers": np.ascontiguousarray(records[:, NUMBERS:end]),
+            "rates": self.rates_array[: self.window.now].copy(),
+            "first_threshold": self.first_threshold.copy(),
+            "first_averaged": self.window.first_averaged,
+            "has_begun_to_average": bool(self.has_begun_to_average),
+            "squares": np.array([self.squares.zz, self.squares.zv, self.squares.vv]),
+            "intercept": self.intercept,
+            "n_averaged": self.n_averaged,
+        }
+
+    def __reduce__(self):
+        return CSRStream.of_arrays, (self.arrays(),)
+
+    @classmethod
+    def of_arrays(cls, arrays):
+        """A stream by what `arrays` gave."""
+        rest = dict(arrays)
+        penalty = L1(rest["l1"], rest["l2"]) if rest["l1"] > 0.0 else Penalty(rest["l2"])
+        rule = Rule(rest["rule"], rest["momentum"])
+        stream = cls(
+            rule, penalty, rest["shape"], rest["dtype"], rest["averaged"],
+            rest["first_threshold"], rest["window_size"])
+        stream.restore(rest)
+        return stream
+
+    def restore(self, stored):
+        cdef double rate
+        cdef Py_ssize_t end = NUMBERS + self.n_parts * self.n_outputs
+        columns, records = stored["columns"], self.view_of_records()
+        self.n_active = len(columns)
+        self.active_array[: self.n_active] = columns
+        records[columns, CLOCK] = stored["clocks"]
+        records[columns, NUMBERS:end] = stored["numbers"]
+        self.has_begun_to_average = stored["has_begun_to_average"]
+        if self.has_begun_to_average:
+            self.window.average_from(stored["first_averaged"])
+        for rate in stored["rates"]:
+            self.rates[self.window.now] = rate
+            self.window.append(rate)
+            self.penalty.move_threshold(self.rule, self.threshold, rate)
+        self.squares.zz, self.squares.zv, self.squares.vv = stored["squares"]
+        self.intercept, self.n_averaged = stored["intercept"], stored["n_averaged"]
+
+    def view_of_records(self):
+        """The records as an array of shape (n_features, stride)."""
+        return rows_of_records(
+            self.records_array, self.records, self.n_features, self.stride)
+
+    # Coordinates
+
+    cdef double* record_of(self, Py_ssize_t column) noexcept nogil:
+        return self.records + column * self.stride
+
+    cdef void bring_up_to_date(self, const double* record) noexcept nogil:
+        """Let `numbers` be what a coordinate is by now."""
+        cdef Py_ssize_t k, K = self.n_outputs, t = <Py_ssize_t>record[CLOCK] - 1
+        cdef double* z = self.numbers
+        record += NUMBERS
+        for k in range(K):
+            z[k] = record[k]
+            z[K + k] = record[K + k] if self.has_velocity else 0.0
+            z[2 * K + k] = 0.0
+            if self.averaged:
+                z[3 * K + k] = record[(1 + self.has_velocity) * K + k]
+        if t >= 0:
+            catch_up(self.window, t, z, K)
+
+    cdef void write(
+        self, int64_t column, Py_ssize_t i, const double[:, :, ::1] parts
+    ) noexcept nogil:
+        """Let a coordinate be the i-th of these, up to date."""
+        cdef double* record = self.record_of(column)
+        cdef Py_ssize_t part, k
+        if record[CLOCK] == 0.0:
+            self.active[self.n_active] = column
+            self.n_active += 1
+        record[CLOCK] = self.window.now + 1
+        record += NUMBERS
+        for part in range(parts.shape[0]):
+            for k in range(self.n_outputs):
+                record[k] = parts[part, k, i]
+            record += self.n_outputs
+
+    cdef void begin_window(self) noexcept:
+        self.first_threshold = np.array([self.threshold[0], self.threshold[1]])
+        self.window.begin_open(
+            0 if self.has_begun_to_average else self.window.size, self.threshold)
+
+    cdef void begin_anew(self) noexcept:
+        """Bring all coordinates up to date, and begin another window."""
+        self.squares = Squares(0.0, 0.0, 0.0)
+        cdef Py_ssize_t i, k, K = self.n_outputs
+        cdef double* record
+        for i in range(self.n_active):
+            prefetch(self.record_of(
+                self.active[min(i + COLUMNS_AHEAD, self.n_active - 1)]))
+            record = self.record_of(self.active[i])
+            self.bring_up_to_date(record)
+            record[CLOCK] = 1.0
+            record += NUMBERS
+            for k in range(K):
+                record[k] = self.numbers[k]
+                if self.has_velocity:
+                    record[K + k] = self.numbers[K + k]
+                if self.averaged:
+                    record[(1 + self.has_velocity) * K + k] = self.numbers[3 * K + k]
+                add_squares(&self.squares, self.numbers[k], self.numbers[K + k])
+        self.begin_window()
+
+    # Squares
+
+    cdef Squares squares_but(self, before):
+        """The sums over all coordinates but some that had these."""
+        return Squares(
+            self.squares.zz - <double>before[0], self.squares.zv - <double>before[1],
+            self.squares.vv - <double>before[2])
+
+    cdef void move_squares(self, Squares* sums, double rate) noexcept nogil:
+        """What one update without a gradient makes of the sums."""
+        cdef Map update = self.window.differing.map_of_update(rate)
+        cdef Squares old = sums[0]
+        sums.zz = (update.zz * update.zz * old.zz + 2.0 * update.zz * update.zv * old.zv
+                   + update.zv * update.zv * old.vv)
+        sums.zv = (update.zz * update.vz * old.zz
+                   + (update.zz * update.vv + update.zv * update.vz) * old.zv
+                   + update.zv * update.vv * old.vv)
+        sums.vv = (update.vz * update.vz * old.zz + 2.0 * update.vz * update.vv * old.zv
+                   + update.vv * update.vv * old.vv)
+
+
+cdef inline void catch_up(
+    Window window, Py_ssize_t t, double* numbers, Py_ssize_t K
+) noexcept nogil:
+    """Let a coordinate make the updates of a window from t on."""
+    if t == window.now:
+        return
+    if window.signed is not None:
+        window.signed.catch_up(t, window.now, numbers, K)
+    else:
+        window.differing.catch_up(t, window.now, numbers, K)
+
+
+cdef inline void add_squares(Squares* sums, double z, double v) noexcept nogil:
+    sums.zz += z * z
+    sums.zv += z * v
+    sums.vv += v * v

@@ -1,0 +1,276 @@
+"""fit_chunks: what is checked and read before its passes, and what they leave."""
+
+import math
+from functools import partial
+
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+
+from skmbsgd._at_once import let_appear
+from skmbsgd._callbacks import begin_fit_task
+from skmbsgd._chunks import ChunkedData, Source
+from skmbsgd._columns import standardization_of
+from skmbsgd._passes import SETTINGS, PassTrainer, checksum, fault_of_unfinished
+from skmbsgd._state import TrainingState
+from skmbsgd._trainer import History
+
+REREADABLE = (
+    "Or pass what can be read again: a list, another iterable that begins anew each "
+    "time, or a function chunks(epoch) that returns a new one."
+)
+
+
+def fit_chunks(
+    estimator, chunks, X_val, y_val, sample_weight_val, resume, classes=None
+):
+    """Train in passes over chunks, from the start or from where training ended.
+
+    For methods that appear at once; what each pass has learnt appears at its end.
+    """
+    estimator._check_parameters()
+    check_settings_of_chunks(estimator, X_val)
+    data = ChunkedData(estimator, Source(chunks), estimator.batch_size)
+    if resume:
+        state, best_state, history = continue_passes(estimator, data)
+    else:
+        read_what_must_be_known(estimator, data, classes)
+    _, validation = estimator._set_validation_apart(
+        data, X_val, y_val, sample_weight_val, None
+    )
+    if resume:
+        trainer = resume_training(
+            estimator, state, data, best_state, history, validation
+        )
+    else:
+        trainer = begin_passes(estimator, data)
+        estimator._forget_validation()
+    task = begin_fit_task(estimator, None, None, None, None)
+    trainer.make_patience = partial(estimator._make_patience, trainer, validation)
+    trainer.max_iter = estimator.max_iter
+    trainer.publish = partial(publish_pass, estimator)
+    patience = trainer.make_patience()
+    if resume:
+        vars(patience).update(estimator._unfinished["patience"])
+    trainer.train(
+        estimator.max_iter,
+        patience,
+        task,
+        validation=estimator._make_validation(validation, data.classes_alone),
+        verbose=estimator.verbose,
+    )
+    task.end()
+
+
+def check_settings_of_chunks(estimator, X_val):
+    """Refuse what asks for all the data at once."""
+    if estimator.early_stopping and X_val is None:
+        raise ValueError(
+            "early_stopping=True holds out rows, which fit_chunks leaves to you: "
+            "pass validation data as X_val and y_val, or set early_stopping=False."
+        )
+    if isinstance(getattr(estimator, "class_weight", None), str):
+        raise ValueError(
+            "class_weight='balanced' needs all the labels at once, and fit_chunks "
+            "reads them in chunks: compute the weights beforehand, n_samples / "
+            "(n_classes * rows of the class), and pass a dict."
+        )
+
+
+def read_what_must_be_known(estimator, data, classes):
+    """Look at the first chunk, and read all of them if training has to know them.
+
+    So it has where the classes are not given, where rows are weighted, whose mean
+    weight is to be 1, and to find a rate or standardise columns. For CSR chunks and
+    rates that differ within a pass, the model's windows are those of `fit` only if
+    the number of batches is known.
+    """
+    is_unknown = is_classifier(estimator) and classes is None
+    if data.source.is_iterator:
+        check_iterator(estimator, is_unknown)
+    data.look(classes)
+    to_measure = estimator._finds_rate or estimator._standardizes(data.X)
+    if data.source.is_iterator and (to_measure or data.weighted):
+        raise ValueError(
+            "chunks is an iterator, which can be read once only, and "
+            + (
+                "weights are rescaled to a mean of 1, for which all of them must "
+                "be read beforehand. "
+                if data.weighted
+                else "standardize=True reads them beforehand. "
+            )
+            + REREADABLE
+        )
+    sees_windows = data.is_sparse and not data.source.is_iterator
+    if (
+        is_unknown
+        or to_measure
+        or data.weighted
+        or (sees_windows and has_varied_epochs(estimator))
+    ):
+        data.survey(with_columns=estimator._standardizes(data.X))
+
+
+def has_varied_epochs(estimator):
+    """Whether updates of an epoch may differ in rate, or in being averaged."""
+    varied = (
+        estimator._finds_rate or estimator._make_schedule(estimator.eta0).counts_updates
+    )
+    return varied or int(estimator.average) > 1
+
+
+def check_iterator(estimator, classes_are_unknown):
+    """Refuse an iterator if the parameters ask for more than one pass."""
+    reasons: dict[str, bool] = {
+        f"max_iter={estimator.max_iter} asks for more (set max_iter=1)": (
+            estimator.max_iter > 1
+        ),
+        "the classes must be known beforehand (pass classes)": classes_are_unknown,
+        "eta0='auto' reads them beforehand (set a number)": estimator._finds_rate,
+    }
+    needed = [reason for reason, holds in reasons.items() if holds]
+    if needed:
+        raise ValueError(
+            "chunks is an iterator, which can be read once only, and "
+            f"{', and '.join(needed)}. {REREADABLE}"
+        )
+
+
+def begin_passes(estimator, data):
+    """A trainer before the first pass."""
+    intercept_init = None
+    if not estimator._starts_from():
+        intercept_init = estimator._constants_to_start_from(data)
+    state = estimator._initial_state(
+        data, check_random_state(estimator.random_state), intercept_init=intercept_init
+    )
+    vars(state).update(data.columns)
+    return estimator._make_trainer(state, data, make=PassTrainer)
+
+
+def publish_pass(estimator, state, history, unfinished):
+    """Let what a pass has learnt appear, and what it takes to resume training."""
+    estimator._publish(state, history)
+    if unfinished is not None:
+        estimator._unfinished = {
+            **unfinished,
+            "settings": settings_of_passes(estimator),
+        }
+    let_appear(estimator)
+
+
+def settings_of_passes(estimator):
+    """What must be the same when training is resumed."""
+    values = (
+        estimator.batch_size,
+        int(estimator.average),
+        estimator.standardize,
+        estimator._finds_rate,
+        estimator.learning_rate == "auto",
+    )
+    return dict(zip(SETTINGS, values, strict=True))
+
+
+def continue_passes(estimator, data):
+    """State, best state and history that fit_chunks has left unfinished."""
+    unfinished = vars(estimator).get("_unfinished")
+    check_unfinished(unfinished)
+    estimator._check_learnt()
+    kept = estimator._resume(len(estimator._resumption["intercept_velocity"]))
+    check_is_resumed(estimator, unfinished, kept)
+    check_passes_left(estimator, data)
+    data.continue_with(kept, unfinished)
+    if unfinished["state"] is None:  # Nothing was validated, and all of it is public.
+        return kept, None, history_of(estimator)
+    has_best = math.isfinite(unfinished["best_validation_score"])
+    return (
+        TrainingState(**unfinished["state"]).copy(),
+        kept if has_best else None,
+        history_of(
+            estimator,
+            list(estimator.validation_scores_),
+            list(estimator.validation_losses_),
+            unfinished["best_validation_score"],
+        ),
+    )
+
+
+def history_of(estimator, *of_validation):
+    """The epochs so far, in lists of their own."""
+    return History(
+        list(estimator.loss_curve_),
+        list(estimator.learning_rate_curve_),
+        *of_validation,
+    )
+
+
+def check_unfinished(unfinished):
+    """Refuse to resume what is not there, or is damaged."""
+    if unfinished is None:
+        raise ValueError(
+            "There is nothing to resume: no fit_chunks was interrupted, or its "
+            "training has come to an end since. Start with resume=False, or go on "
+            "with partial_fit."
+        )
+    fault = fault_of_unfinished(unfinished)
+    if fault is not None:
+        raise ValueError(
+            f"_unfinished, from which fit_chunks goes on, is damaged: {fault}. "
+            "Load the estimator anew, or start anew with resume=False."
+        )
+
+
+def check_is_resumed(estimator, unfinished, kept):
+    """Refuse another model, or settings that must stay."""
+    if (
+        checksum(*kept.weights()) != unfinished["checksum"]
+        or kept.n_updates != unfinished["n_updates"]
+    ):
+        raise ValueError(
+            "The model is not the one that fit_chunks has left: it has been trained "
+            "or edited since. To go on from it, train with partial_fit, or anew with "
+            "warm_start=True and resume=False."
+        )
+    before = unfinished["settings"]
+    for name, value in settings_of_passes(estimator).items():
+        if value != before[name]:
+            raise ValueError(
+                f"To resume, {name} must be what it was, {before[name]!r}, and is "
+                f"{value!r}. Set it back, or start anew with resume=False."
+            )
+
+
+def check_passes_left(estimator, data):
+    """Refuse to resume what is done, or from an iterator what takes several reads."""
+    n_done = len(estimator.loss_curve_)
+    n_left = estimator.max_iter - n_done
+    if n_left < 1:
+        raise ValueError(
+            f"There is nothing to resume: {n_done} passes are done, and "
+            f"max_iter={estimator.max_iter}. Increase max_iter to go on."
+        )
+    if data.source.is_iterator and (n_left > 1 or estimator._finds_rate):
+        raise ValueError(
+            "chunks is an iterator, which can be read once only, and there are "
+            f"{n_left} passes to go, or with eta0='auto' more to read. {REREADABLE}"
+        )
+
+
+def resume_training(estimator, state, data, best_state, history, validation):
+    """A trainer that goes on with a training which was interrupted."""
+    unfinished = estimator._unfinished
+    if (validation is not None) != (unfinished["state"] is not None):
+        raise ValueError(
+            "Training has begun "
+            + ("without" if validation is not None else "with")
+            + " validation data: resume it so, or start anew with resume=False."
+        )
+    columns = None
+    if estimator._standardizes(data.X):
+        columns = standardization_of(state, estimator.fit_intercept)
+    eta0 = unfinished["eta0"] if estimator._finds_rate else estimator.eta0
+    loss = estimator._make_loss(data.n_outputs)
+    trainer = estimator._assemble_trainer(
+        PassTrainer, state, data, loss, eta0, columns, streaming=False
+    )
+    trainer.resume(unfinished, history, best_state)
+    return trainer
