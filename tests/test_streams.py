@@ -348,6 +348,36 @@ def test_a_chunk_that_fails_leaves_no_trace():
     assert_same_bits(model, other)
 
 
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("columns", lambda columns: columns - 1),
+        ("columns", lambda columns: columns + N_FEATURES),
+        ("columns", np.zeros_like),
+        ("clocks", np.zeros_like),
+        ("clocks", lambda clocks: clocks + 1e6),
+        ("rates", lambda rates: np.ones(2000)),
+    ],
+)
+def test_what_is_stored_is_not_trusted(name, damage):
+    model = stream(make("regressor"), "regressor", n_chunks=30)
+    state = model.__getstate__()
+    arrays = state["_streamed"]
+    assert arrays["columns"].min() == 0
+    damaged = {**state, "_streamed": {**arrays, name: damage(arrays[name])}}
+    with pytest.raises(ValueError, match="damaged"):
+        make("regressor").__setstate__(damaged)
+
+
+def test_a_changed_number_of_features_is_no_way_out_of_the_arrays():
+    model = stream(make("regressor"), "regressor", n_chunks=2)
+    model.n_features_in_ = 10**6
+    X = sparse.csr_array(([1.0], ([0], [10**6 - 1])), shape=(1, 10**6))
+    for call in (model.predict, lambda X: model.partial_fit(X, [1.0])):
+        with pytest.raises(ValueError):
+            call(X)
+
+
 # ---------------------------------------------------------------------------
 # What a chunk costs
 # ---------------------------------------------------------------------------

@@ -141,7 +141,6 @@ cdef class CSRStream:
         Parameters
         ----------
         indices : ndarray of int32 or int64 of shape (n_nonzeros,)
-            Within range(n_features): they are trusted here.
 
         Returns
         -------
@@ -151,7 +150,13 @@ cdef class CSRStream:
         n = len(indices)
         columns = np.empty(min(n, self.n_features), dtype=np.int64)
         numbers = np.empty(n, dtype=np.int32)
-        return columns[: self.number_each(indices, numbers, columns)], numbers
+        n_columns = self.number_each(indices, numbers, columns)
+        if n_columns < 0:
+            raise ValueError(
+                f"X has columns outside of the model's {self.n_features}: was it, or "
+                "n_features_in_, changed during the call?"
+            )
+        return columns[:n_columns], numbers
 
     def number_each(
         self, const index[::1] indices, int32_t[::1] numbers, int64_t[::1] columns
@@ -160,6 +165,8 @@ cdef class CSRStream:
         cdef uint32_t numbering = self.begin_numbering()
         cdef uint32_t* mark
         for i in range(n):
+            if not 0 <= indices[i] < self.n_features:
+                return -1
             prefetch(self.record_of(indices[min(i + COLUMNS_AHEAD, n - 1)]))
             mark = <uint32_t*>(self.record_of(indices[i]) + MARK)
             if mark[0] != numbering:
@@ -397,6 +404,14 @@ cdef class CSRStream:
         cdef double rate
         cdef Py_ssize_t end = NUMBERS + self.n_parts * self.n_outputs
         columns, records = stored["columns"], self.view_of_records()
+        n_updates = len(stored["rates"])
+        if not (
+            n_updates <= self.window.size
+            and len(np.unique(columns)) == len(columns)
+            and are_within(columns, 0, self.n_features - 1)
+            and are_within(stored["clocks"], 1, n_updates + 1)
+        ):
+            raise ValueError("What was stored of a stream is damaged.")
         self.n_active = len(columns)
         self.active_array[: self.n_active] = columns
         records[columns, CLOCK] = stored["clocks"]
@@ -496,6 +511,11 @@ cdef class CSRStream:
                    + update.zv * update.vv * old.vv)
         sums.vv = (update.vz * update.vz * old.zz + 2.0 * update.vz * update.vv * old.zv
                    + update.vv * update.vv * old.vv)
+
+
+def are_within(numbers, least, most):
+    """Whether all of the numbers are in this range."""
+    return len(numbers) == 0 or (numbers.min() >= least and numbers.max() <= most)
 
 
 cdef inline void catch_up(
