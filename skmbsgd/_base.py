@@ -261,6 +261,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             If more than a quarter of the numbers in `X_val` lie outside the range of
             their column in X by more than the width of that range. Then `X_val` lacks
             a transformation that X has had.
+            Also if X is a memory map larger than the free memory and its rows are to be
+            shuffled; `fit_chunks` with `row_chunks` reads slices instead.
         """
         self._check_parameters()
         given_X = X
@@ -847,6 +849,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             intercept = state.weights()[1]
             self.__dict__.update(self._clocks_of(state))
             vars(self).pop("coef_", None)
+            vars(self).pop("_unfinished", None)
             self.intercept_ = intercept
             self._resumption = chunk.stored_after()
             self._streamed = chunk.stream, intercept

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from test_at_once import seen, what_a_reader_sees
+from test_at_once import Interrupt, interrupt_after, seen, what_a_reader_sees
 
 import skmbsgd
 from skmbsgd import (
@@ -25,6 +25,7 @@ from skmbsgd import (
     MiniBatchSGDRegressor,
     row_chunks,
 )
+from skmbsgd._at_once import IN_TRAINING
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -682,9 +683,6 @@ def test_readers_see_the_ends_of_passes_and_nothing_between():
 
 
 def test_an_error_or_interrupt_leaves_the_end_of_the_last_pass():
-    class Interrupt(BaseException):
-        pass
-
     def generate(epoch):
         yield from cut(X, Y)[:3]
         if epoch == 2:
@@ -697,6 +695,32 @@ def test_an_error_or_interrupt_leaves_the_end_of_the_last_pass():
     expected = MiniBatchSGDRegressor(**{**CONSTANT, "max_iter": 2})
     assert_same_model(model, expected.fit_chunks(cut(X, Y)))
     assert len(model.loss_curve_) == model.n_iter_ == 2
+
+
+# What is raised while a generator is closed, nobody hears.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_after_whichever_call_leaves_the_end_of_a_pass():
+    begun = MiniBatchSGDRegressor(**CONSTANT | {"max_iter": 2}).fit(X, -Y)
+    chunks = cut(X, Y)
+    last = copy.deepcopy(begun).fit_chunks(chunks)
+    first = copy.deepcopy(begun).set_params(max_iter=1).fit_chunks(chunks)
+    ends = [seen(model) for model in (begun, first, last)]
+    found, n_calls, was_raised = set(), 1, True
+    while was_raised:
+        model = copy.deepcopy(begun)
+        end = interrupt_after(n_calls)
+        n_calls += 7
+        try:
+            model.fit_chunks(chunks)
+            was_raised = end()
+        except Interrupt:
+            end()
+        found.add(ends.index(seen(model)))
+        assert not IN_TRAINING
+        if ends.index(seen(model)) == 1:
+            assert_same_model(model.fit_chunks(chunks, resume=True), last)
+    assert found == {0, 1, 2}
+    assert n_calls > 500
 
 
 def test_divergence_in_a_later_pass_leaves_the_end_of_the_one_before():
