@@ -529,7 +529,7 @@ BAD_CHUNKS = {
     "sparse": (
         chunk_with(X=csr_array(X)),
         ValueError,
-        "X is sparse.*first chunk dense",
+        "X is sparse.*first chunk is dense",
     ),
     "no y": (chunk_with(y=None), ValueError, "y is missing"),
     "X alone": ([*cut(X, Y), (X,)], TypeError, "got tuple of length 1"),
@@ -652,7 +652,7 @@ def test_an_error_of_the_chunks_says_where_it_came_from():
     with pytest.raises(OSError, match="the disk is gone") as caught:
         model.fit_chunks(generate)
     assert caught.value.__notes__ == [
-        "This came from chunk 2 of pass 1, as fit_chunks asked for it."
+        "fit_chunks got this error from chunk 2 of pass 1."
     ]
     assert model.n_iter_ == 1
 
