@@ -525,7 +525,7 @@ BAD_CHUNKS = {
     "width": (chunk_with(X=X[:, :3]), ValueError, "X has 3 features, but .* 7"),
     "lengths": (chunk_with(y=Y[:-1]), ValueError, r"\[330, 329\]"),
     "targets": (chunk_with(y=TARGETS["two targets"]), ValueError, "2 targets"),
-    "weights": (chunk_with(w=WEIGHTS), ValueError, "either all chunks must have a sample_w"),
+    "weights": (chunk_with(w=WEIGHTS), ValueError, "all chunks must have a"),
     "sparse": (
         chunk_with(X=csr_array(X)),
         ValueError,
