@@ -96,6 +96,7 @@ sphinx_gallery_conf = {
     "doc_module": ("skmbsgd",),
     "backreferences_dir": "generated/backreferences",
     "copyfile_regex": r".*\.rst",
+    "capture_repr": (),
     "download_all_examples": False,
     "show_memory": False,
     "show_signature": False,

@@ -3,15 +3,15 @@
 Text larger than memory: which package is it from?
 ==================================================
 
-Pieces of the source files of installed packages, hashed to 2^20 columns, tell which
-package they are from. The matrices are stored in chunks and read one after the other,
-as if all of them did not fit into the memory.
-:meth:`~skmbsgd.MiniBatchSGDClassifier.fit_chunks` makes three passes over them. Beside
-it, :class:`~sklearn.linear_model.SGDClassifier` and river learn the same documents with
-their methods for streams.
+This example predicts which package a piece of source code comes from. The pieces are
+hashed to 2^20 columns. The matrices are stored in chunks and read one after the other,
+as if they did not all fit into memory.
+:meth:`~skmbsgd.MiniBatchSGDClassifier.fit_chunks` makes three passes over them. For
+comparison, :class:`~sklearn.linear_model.SGDClassifier` and river learn the same
+documents with their methods for streams.
 
-The data are what is installed beside scikit-learn. river is left out if it is not
-there (``pip install river``).
+The data are the source files of installed packages. river is left out if it is not
+installed (``pip install river``).
 """
 
 # Authors: The skmbsgd developers
@@ -34,8 +34,8 @@ from skmbsgd import MiniBatchSGDClassifier
 # %%
 # Files
 # -----
-# 25 lines are a document; the names of the packages are taken out. Of each package 240
-# files are drawn, and every tenth of them is held out for the test.
+# A document has 25 lines, without the names of the packages. 240 files of each package
+# are drawn at random, and every tenth of them is held out for the test.
 
 site_packages = Path(sklearn.__file__).parents[1]
 packages = [
@@ -66,9 +66,9 @@ def documents(files):
 # %%
 # Chunks
 # ------
-# A chunk is what 60 files hold. Hashing words takes longer than learning from them, so
-# it is done once, and the matrices are stored. ``chunks`` is called with the number of
-# the pass, and reads them in another order each time.
+# A chunk has the documents of 60 files. Hashing words takes longer than learning from
+# them, so it is done once, and the matrices are stored. ``chunks`` takes the number of
+# the pass, and reads the matrices in a different order in each pass.
 
 vectorizer = HashingVectorizer(
     n_features=2**20, alternate_sign=False, dtype=np.float32, token_pattern=r"\w+"
@@ -107,11 +107,12 @@ print(f"seconds to read them            {perf_counter() - start:>8.2f}")
 # %%
 # Training
 # --------
-# Everybody takes three passes. Nothing is chosen for
-# :class:`~skmbsgd.MiniBatchSGDClassifier` but the penalty: the rate is found in two
-# passes that only read, and falls to 0 over the three that train, update by update. The
-# test data are given as validation data here, to be scored after each pass; the time is
-# taken when that begins, and includes all reading, and the tests before.
+# The models train for three passes. :class:`~skmbsgd.MiniBatchSGDClassifier` has
+# default parameters, apart from the penalty and the number of passes. It finds the rate
+# in two passes that only read, and lowers it to 0 over the three training passes,
+# update by update. The test data are passed as validation data, so they are scored
+# after each pass. The time is taken before the scoring, and includes all reading and
+# the earlier scorings.
 
 EPOCHS = 3
 curves: dict[str, tuple] = {}
@@ -131,8 +132,9 @@ model.fit_chunks(chunks, classes=packages, X_val=X_test, y_val=y_test)
 curves["skmbsgd"] = times, model.validation_scores_
 
 # %%
-# scikit-learn's ``partial_fit`` goes once over each chunk: one model for each package,
-# one document at a time, with a rate that falls from document to document.
+# scikit-learn's ``partial_fit`` makes one pass over each chunk for each package. It
+# updates the weights after each document, with a rate that falls from document to
+# document.
 
 model = SGDClassifier(loss="log_loss", alpha=1e-6, random_state=0)
 seconds, times, scores = 0.0, [], []
@@ -146,8 +148,8 @@ for epoch in range(EPOCHS):
 curves["SGDClassifier"] = times, scores
 
 # %%
-# river learns document by document, from dicts of words. It gets a quarter of the
-# files, once, so that the example ends soon.
+# river learns document by document, from dicts of words. It gets a quarter of the files
+# once, which keeps the example short.
 
 if find_spec("river"):
     from river.linear_model import SoftmaxRegression
@@ -190,6 +192,6 @@ plt.show()
 folder.cleanup()
 
 # %%
-# Of the seconds before the first pass ends, a good part goes into finding the rate.
-# What is gained is that no rate had to be chosen, and that it ends at 0: with three
-# passes of a rate that stays too high, what the last chunk brought weighs too much.
+# Finding the rate takes a large part of the time before the end of the first pass. In
+# return, no rate had to be chosen, and the rate ends at 0. A rate that stays too high
+# gives too much weight to the last chunk.

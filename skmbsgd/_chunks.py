@@ -66,9 +66,9 @@ def check_takes_epoch(function):
         return
     except TypeError as error:
         raise TypeError(
-            "chunks is a function, and will be called with the number of each pass, "
-            f"chunks(0), chunks(1), ...: {error}. Let it take one argument, or wrap "
-            "it: lambda epoch: function()."
+            "The function chunks is called with the number of each pass, chunks(0), "
+            f"chunks(1), ...: {error}. Let it take one argument, or wrap it: "
+            "lambda epoch: function()."
         ) from None
 
 
@@ -78,7 +78,7 @@ def noted(what):
     try:
         yield
     except Exception as error:
-        error.add_note(f"This came from {what}, as fit_chunks asked for it.")
+        error.add_note(f"fit_chunks got this error from {what}.")
         raise
 
 
@@ -232,8 +232,8 @@ class ChunkedData:
         if not any_rows:
             raise ValueError(
                 f"chunks gave no rows in pass {epoch}, counted from 0. Pass a list or "
-                "another iterable that begins anew each time, or a function "
-                "chunks(epoch) that returns a new one at each call."
+                "another iterable that restarts each time, or a function "
+                "chunks(epoch) that returns a new one in each call."
             )
 
     def _read(self, epoch):
@@ -252,14 +252,14 @@ class ChunkedData:
         if issparse(X) != self.is_sparse:
             kinds = ("dense", "sparse")
             raise ValueError(
-                f"X is {kinds[issparse(X)]}, and that of the first chunk "
-                f"{kinds[self.is_sparse]}: make all chunks of one kind, with "
+                f"X is {kinds[issparse(X)]}, but that of the first chunk is "
+                f"{kinds[self.is_sparse]}. Convert all chunks to the same kind, with "
                 "scipy.sparse.csr_array(X) or X.toarray()."
             )
         if (weights is not None) != self.has_weights:
             raise ValueError(
-                "either all chunks have a sample_weight or none: this one has "
-                f"{'none' if weights is None else 'one'}, and the first has "
+                "either all chunks must have a sample_weight or none: this one has "
+                f"{'none' if weights is None else 'one'}, but the first has "
                 f"{'one' if self.has_weights else 'none'}."
             )
         X, y = self.estimator._read_X_y(X, y, reset=False, dtype=self.dtype)
@@ -292,7 +292,7 @@ class ChunkedData:
         data = self.estimator._make_data(X, y, weights)
         if data.n_outputs != self.n_outputs:
             raise ValueError(
-                f"y has {data.n_outputs} targets, and that of the first chunk "
+                f"y has {data.n_outputs} targets, but that of the first chunk has "
                 f"{self.n_outputs}."
             )
         return data
@@ -431,8 +431,8 @@ class Survey:
             self.labels[0].dtype.kind in "OSU"
         ):
             raise ValueError(
-                f"y has labels of type {labels.dtype}, and that of the first chunk of "
-                f"type {self.labels[0].dtype}."
+                f"y has labels of type {labels.dtype}, but that of the first chunk has "
+                f"labels of type {self.labels[0].dtype}."
             )
         self.labels.append(labels)
         self.targets.append(codes.astype(np.min_scalar_type(len(labels))))

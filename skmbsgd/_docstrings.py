@@ -261,39 +261,39 @@ REFERENCES = """\
    "SGD: General Analysis and Improved Rates", ICML 2019."""
 
 CHUNKS_SUMMARY = """\
-A pass over all chunks is one epoch: of the schedule, of `n_iter_`, of `tol` and
-patience, of histories, validation, callbacks and `verbose`. At most `max_iter` passes
-are made. Batches do not cross the ends of chunks, and rows are shuffled within a chunk:
-the order of the chunks themselves is yours (`row_chunks` gives a random one). With
-``shuffle=False`` and chunks whose lengths are multiples of `batch_size`, but for the
-last one, the model has the bits of `fit` on all rows at once."""
+A pass over all chunks is one epoch for the schedule, `n_iter_`, `tol`, patience,
+histories, validation, callbacks and `verbose`. There are at most `max_iter` passes.
+Batches do not cross the ends of chunks. Rows are shuffled within a chunk; you choose
+the order of the chunks (`row_chunks` gives a random one). With ``shuffle=False`` and
+chunks whose lengths (except the last) are multiples of `batch_size`, the model equals
+that of `fit` on all rows bit for bit."""
 
 CHUNKS = """\
 chunks : iterable of tuples, or callable
-    An iterable that begins anew each time, such as a list or a DataLoader of NumPy
-    arrays, of tuples (X, y) or (X, y, sample_weight). Or a function ``chunks(epoch)``,
-    epoch = 0, 1, ..., that returns an iterable for a pass; a generator function is one.
-    X and y are as in `fit`, but all X dense or all sparse; they are read in the
-    precision of the first chunk. Chunks may be of any length, those without rows are
-    passed over, and passes may differ. An iterator, which can be read once only, will
-    do for ``max_iter=1`` if nothing has to be known beforehand."""
+    An iterable of tuples (X, y) or (X, y, sample_weight) that restarts each time, such
+    as a list or a DataLoader of NumPy arrays. Or a function ``chunks(epoch)``,
+    epoch = 0, 1, ..., that returns such an iterable for a pass, for example a generator
+    function. X and y are as in `fit`; all X must be dense or all sparse, and they are
+    converted to the precision of the first chunk. Chunks can have any length, those
+    without rows are skipped, and passes can differ. An iterator that can be read only
+    once is enough for ``max_iter=1`` if no additional pass is needed."""
 
 CHUNKS_VALIDATION = """\
 X_val : array-like of shape (n_validation_samples, n_features), default=None
-    Validation data, as in `fit`. They must fit into the memory. `early_stopping=True`
-    needs them, for nothing is held out.
+    Validation data, as in `fit`. They must fit into memory. `early_stopping=True` needs
+    them, because no rows are held out.
 y_val : array-like, default=None
-    Their target values, required with `X_val`.
+    Target values of `X_val`, required with it.
 sample_weight_val : array-like of shape (n_validation_samples,), default=None
-    Their weights in the score.
+    Weights of the rows of `X_val` in the score.
 resume : bool, default=False
-    Whether to go on with a training that an interrupt, an error, a callback or
-    `max_iter` has ended: the first pass to come is the one that was not completed. The
-    estimator may have been pickled in the meantime, and the bits are those of a
-    training without a break. Parameters hold for the passes to come, so that a larger
-    `max_iter` adds passes (with sparse chunks of float32, or averages, not to the bit,
-    but for rounding); but `batch_size`, `average`, `standardize`, and whether `eta0`
-    and `learning_rate` are "auto", must stay."""
+    Whether to continue a training that was ended by an interrupt, an error, a callback
+    or `max_iter`. The next pass is the one that was not completed. The estimator may
+    have been pickled in the meantime, and the result equals that of an uninterrupted
+    training bit for bit. Changed parameters act on the remaining passes, so a larger
+    `max_iter` adds passes (with sparse chunks of float32, or averages, up to rounding
+    errors). `batch_size`, `average`, `standardize`, and whether `eta0` and
+    `learning_rate` are "auto", must not change."""
 
 CHUNKS_NOTES = """\
 Returns
@@ -304,16 +304,16 @@ self : object
 Raises
 ------
 ValueError
-    If a parameter or a chunk is invalid; the message has the number of the chunk. Or if
-    there is nothing to resume.
+    If a parameter or a chunk is invalid (the message has the number of the chunk), or
+    if there is nothing to resume.
 TypeError
-    If `chunks` or one of them is of no use.
+    If `chunks` or one of its items has the wrong type.
 DivergenceError
-    If weights or loss become infinite or NaN. After any error, as after an interrupt,
-    the estimator is what it was at the end of the last whole pass, histories included;
-    in the first pass, what it was before the call.
+    If training diverges. After any error and after an interrupt, the estimator is as it
+    was at the end of the last complete pass, histories included; in the first pass, as
+    it was before the call.
 RuntimeError
-    If the estimator is in training already.
+    If the estimator is already being trained.
 
 Warns
 -----
@@ -324,24 +324,24 @@ UserWarning
 
 See Also
 --------
-row_chunks : Slices of an array or a memory map, as chunks.
-partial_fit : Each chunk is an epoch, of a stream without end.
+row_chunks : Cuts an array or a memory map into chunks.
+partial_fit : Trains on an endless stream, where each chunk is an epoch.
 
 Notes
 -----
-All chunks of pass 0 are read once more, without training,
+Additional passes read all chunks of pass 0 without training:
 
-- beforehand, if the classes are not given, or if rows have weights, which are rescaled
-  to a mean of 1 over these;
-- beforehand for the columns, with `standardize`, and for the initial rate, with
+- before training, if the classes are not given, or if rows have weights, which are
+  rescaled to a mean of 1 over all rows;
+- before training, for the columns with `standardize`, and for the initial rate with
   `eta0="auto"`;
-- with `learning_rate="auto"` and `eta0="auto"` at the end of each cycle of rates, and
-  now and then to tell whether more is to be gained;
+- with `learning_rate="auto"` and `eta0="auto"`, at the end of each cycle of rates, and
+  sometimes to check whether more can be gained;
 - at the end, if the model seems worse than a constant prediction.
 
-What is computed from pass 0 (weights' mean, classes, columns, initial rate, the unit of
-`tol`) holds for all passes, even if the chunks change from pass to pass. With
-`batch_size="full"` a chunk is a batch.
+What is computed from pass 0 (mean of the weights, classes, columns, initial rate, the
+unit of `tol`) holds for all passes, even if the chunks change from pass to pass. With
+`batch_size="full"` each chunk is a batch.
 
 While pass 0 is read, its targets are kept in the memory: 8 bytes each for a regression,
 1 for up to 256 classes, and 8 for each weight.

@@ -15,8 +15,8 @@ from skmbsgd._state import TrainingState
 from skmbsgd._trainer import History
 
 REREADABLE = (
-    "Or pass what can be read again: a list, another iterable that begins anew each "
-    "time, or a function chunks(epoch) that returns a new one."
+    "Or pass chunks that can be read again: a list, another iterable that restarts "
+    "each time, or a function chunks(epoch) that returns a new one."
 )
 
 
@@ -65,13 +65,13 @@ def check_settings_of_chunks(estimator, X_val):
     """Refuse what asks for all the data at once."""
     if estimator.early_stopping and X_val is None:
         raise ValueError(
-            "early_stopping=True holds out rows, which fit_chunks leaves to you: "
-            "pass validation data as X_val and y_val, or set early_stopping=False."
+            "early_stopping=True cannot hold out rows in fit_chunks. Pass validation "
+            "data as X_val and y_val, or set early_stopping=False."
         )
     if isinstance(getattr(estimator, "class_weight", None), str):
         raise ValueError(
-            "class_weight='balanced' needs all the labels at once, and fit_chunks "
-            "reads them in chunks: compute the weights beforehand, n_samples / "
+            "class_weight='balanced' needs all labels at once, but fit_chunks reads "
+            "them in chunks. Compute the weights beforehand as n_samples / "
             "(n_classes * rows of the class), and pass a dict."
         )
 
@@ -91,10 +91,10 @@ def read_what_must_be_known(estimator, data, classes):
     to_measure = estimator._finds_rate or estimator._standardizes(data.X)
     if data.source.is_iterator and (to_measure or data.weighted):
         raise ValueError(
-            "chunks is an iterator, which can be read once only, and "
+            "chunks is an iterator, which can be read once only, but "
             + (
-                "weights are rescaled to a mean of 1, for which all of them must "
-                "be read beforehand. "
+                "weights are rescaled to a mean of 1, so all of them must be read "
+                "beforehand. "
                 if data.weighted
                 else "standardize=True reads them beforehand. "
             )
@@ -121,7 +121,7 @@ def has_varied_epochs(estimator):
 def check_iterator(estimator, classes_are_unknown):
     """Refuse an iterator if the parameters ask for more than one pass."""
     reasons: dict[str, bool] = {
-        f"max_iter={estimator.max_iter} asks for more (set max_iter=1)": (
+        f"max_iter={estimator.max_iter} needs more passes (set max_iter=1)": (
             estimator.max_iter > 1
         ),
         "the classes must be known beforehand (pass classes)": classes_are_unknown,
@@ -130,7 +130,7 @@ def check_iterator(estimator, classes_are_unknown):
     needed = [reason for reason, holds in reasons.items() if holds]
     if needed:
         raise ValueError(
-            "chunks is an iterator, which can be read once only, and "
+            "chunks is an iterator, which can be read once only, but "
             f"{', and '.join(needed)}. {REREADABLE}"
         )
 
@@ -208,14 +208,14 @@ def check_unfinished(unfinished):
     if unfinished is None:
         raise ValueError(
             "There is nothing to resume: no fit_chunks was interrupted, or its "
-            "training has come to an end since. Start with resume=False, or go on "
-            "with partial_fit."
+            "training has ended since. Start with resume=False, or continue with "
+            "partial_fit."
         )
     fault = fault_of_unfinished(unfinished)
     if fault is not None:
         raise ValueError(
-            f"_unfinished, from which fit_chunks goes on, is damaged: {fault}. "
-            "Load the estimator anew, or start anew with resume=False."
+            f"_unfinished, from which fit_chunks continues, is damaged: {fault}. "
+            "Load the estimator again, or start again with resume=False."
         )
 
 
@@ -226,16 +226,16 @@ def check_is_resumed(estimator, unfinished, kept):
         or kept.n_updates != unfinished["n_updates"]
     ):
         raise ValueError(
-            "The model is not the one that fit_chunks has left: it has been trained "
-            "or edited since. To go on from it, train with partial_fit, or anew with "
+            "The model is not the one that fit_chunks left: it has been trained or "
+            "edited since. Continue from it with partial_fit, or start again with "
             "warm_start=True and resume=False."
         )
     before = unfinished["settings"]
     for name, value in settings_of_passes(estimator).items():
         if value != before[name]:
             raise ValueError(
-                f"To resume, {name} must be what it was, {before[name]!r}, and is "
-                f"{value!r}. Set it back, or start anew with resume=False."
+                f"To resume, {name} must be what it was, {before[name]!r}, but it is "
+                f"{value!r}. Set it back, or start again with resume=False."
             )
 
 
@@ -246,12 +246,12 @@ def check_passes_left(estimator, data):
     if n_left < 1:
         raise ValueError(
             f"There is nothing to resume: {n_done} passes are done, and "
-            f"max_iter={estimator.max_iter}. Increase max_iter to go on."
+            f"max_iter={estimator.max_iter}. Increase max_iter to continue."
         )
     if data.source.is_iterator and (n_left > 1 or estimator._finds_rate):
         raise ValueError(
-            "chunks is an iterator, which can be read once only, and there are "
-            f"{n_left} passes to go, or with eta0='auto' more to read. {REREADABLE}"
+            "chunks is an iterator, which can be read once only, but there are "
+            f"{n_left} passes to go, and more to read with eta0='auto'. {REREADABLE}"
         )
 
 
@@ -262,7 +262,8 @@ def resume_training(estimator, state, data, best_state, history, validation):
         raise ValueError(
             "Training has begun "
             + ("without" if validation is not None else "with")
-            + " validation data: resume it so, or start anew with resume=False."
+            + " validation data. Resume it in the same way, or start again with "
+            "resume=False."
         )
     columns = None
     if estimator._standardizes(data.X):

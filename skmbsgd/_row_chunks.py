@@ -58,26 +58,26 @@ def row_chunks(
     *,
     sample_weight: ArrayLike | None = None,
 ) -> RowChunks:
-    """Chunks of the rows of an array or a memory map, for ``fit_chunks``.
+    """Cut an array or a memory map into chunks of rows, for ``fit_chunks``.
 
-    Consecutive rows are read together, and these chunks come in random order, a new one
-    at each pass. So a file is read in long stretches, once per pass, where `fit` would
-    read it row by row. Two chunks are in the memory at a time: the one that is trained
-    on, until the next one has been read.
+    A chunk consists of consecutive rows, and the chunks come in a new random order in
+    each pass. So each pass reads a file once, in long stretches, while `fit` would read
+    it row by row. At most two chunks are in memory at a time: the one in training, and
+    the next one.
 
     Parameters
     ----------
     X : array-like or sparse matrix of shape (n_samples, n_features)
-        A memory map, for example that of ``numpy.load(path, mmap_mode="r")``, is read
+        A memory map, for example from ``numpy.load(path, mmap_mode="r")``, is read
         chunk by chunk. Slices of other arrays are not copied.
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
         Labels or target values.
     n_rows : int, default=65536
-        Rows of a chunk, at least 1; the last rows are a smaller chunk. A chunk must fit
-        into the memory: that of 65,536 rows and 100 columns of float64 has 52 MB.
+        Rows of a chunk, at least 1; the last chunk may be smaller. A chunk must fit
+        into memory: with 65,536 rows and 100 columns of float64 it has 52 MB.
     random_state : int, RandomState instance or None, default=None
-        Determines the orders. With an int a training that was interrupted can be
-        resumed in another process to the same bits.
+        Determines the order of the chunks. With an int, an interrupted training can be
+        resumed in another process, bit for bit.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights >= 0, which then are part of the chunks.
 
@@ -161,11 +161,11 @@ def warn_of_scattered_reads(X):
     free = free_memory()
     if free is not None and n_bytes > free:
         warnings.warn(
-            f"X is a memory map of {n_bytes / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB "
-            "of memory are free. Its rows in random order are read from the disk one "
-            "by one, again and again. Train on slices instead: "
-            "fit_chunks(row_chunks(X, y)), with row_chunks from skmbsgd. Or set "
-            "shuffle=False.",
+            f"X is a memory map of {n_bytes / 1e6:,.0f} MB, but only "
+            f"{free / 1e6:,.0f} MB of memory are free. In random order its rows are "
+            "read from the disk one by one in each epoch, which is slow. Train on "
+            "slices instead, with fit_chunks(row_chunks(X, y)) and row_chunks from "
+            "skmbsgd, or set shuffle=False.",
             UserWarning,
             stacklevel=stack_level_of_caller(),
         )

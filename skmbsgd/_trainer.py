@@ -443,7 +443,7 @@ class Trainer:
         if known > 0.0 and not objective <= RISE_OF_DIVERGENCE * known:
             raise DivergenceError(
                 f"Training diverged: after epoch {self.state.n_epochs} the objective "
-                f"is {objective:.6g}; at the start, or with a model that is 0, it is "
+                f"is {objective:.6g}; at the start, or with all weights 0, it is "
                 f"{known:.6g}. {remedies(self.schedule)}"
             )
 

@@ -1,17 +1,17 @@
-"""Export to ONNX: importing this module teaches skl2onnx to convert both estimators.
+"""Export to ONNX: importing this module registers both estimators with skl2onnx.
 
-They can then be converted like scikit-learn's own, alone and as parts of pipelines and
-other meta-estimators. It needs ``python -m pip install "skmbsgd[onnx]"``.
+skl2onnx then converts them like scikit-learn's own, alone and as parts of pipelines and
+other meta-estimators. This needs ``python -m pip install "skmbsgd[onnx]"``.
 
-A converted classifier has the outputs of a converted
+A converted classifier has the same outputs as a converted
 :class:`~sklearn.linear_model.SGDClassifier`: the labels and the probabilities. For
-losses without ``predict_proba``, and for all with the option ``raw_scores=True``, the
-second output shows the decisions z instead, for two classes in two columns -z and z. A
-converted regressor predicts an array of shape (n_samples, n_targets), which is
-(n_samples, 1) for a one-dimensional y.
+losses without ``predict_proba``, and for all losses with the option
+``raw_scores=True``, the second output holds the decisions z instead; two classes give
+two columns, -z and z. A converted regressor predicts an array of shape
+(n_samples, n_targets), which is (n_samples, 1) for a one-dimensional y.
 
 The graph computes in float64 if its input is declared as float64, and in float32
-otherwise. It takes version 13 or newer of ONNX's operators (``target_opset``).
+otherwise. It needs version 13 or newer of ONNX's operators (``target_opset``).
 
 Examples
 --------

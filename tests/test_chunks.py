@@ -525,11 +525,11 @@ BAD_CHUNKS = {
     "width": (chunk_with(X=X[:, :3]), ValueError, "X has 3 features, but .* 7"),
     "lengths": (chunk_with(y=Y[:-1]), ValueError, r"\[330, 329\]"),
     "targets": (chunk_with(y=TARGETS["two targets"]), ValueError, "2 targets"),
-    "weights": (chunk_with(w=WEIGHTS), ValueError, "either all chunks have a sample_w"),
+    "weights": (chunk_with(w=WEIGHTS), ValueError, "all chunks must have a"),
     "sparse": (
         chunk_with(X=csr_array(X)),
         ValueError,
-        "X is sparse.*first chunk dense",
+        "X is sparse.*first chunk is dense",
     ),
     "no y": (chunk_with(y=None), ValueError, "y is missing"),
     "X alone": ([*cut(X, Y), (X,)], TypeError, "got tuple of length 1"),
@@ -605,7 +605,7 @@ def test_an_iterator_will_do_for_one_pass_that_needs_no_other():
             model.fit_chunks(iter(cut(data, TARGETS["classes"])), classes=[0, 1, 2])
             assert_allclose(model.coef_, expected.coef_, rtol=1e-12)
     for change, data, what in (
-        ({"max_iter": 2}, cut(X, Y), "max_iter=2 asks for more .set max_iter=1"),
+        ({"max_iter": 2}, cut(X, Y), "max_iter=2 needs more passes .set max_iter=1"),
         ({"eta0": "auto"}, cut(X, Y), "eta0='auto' reads them beforehand"),
         ({"standardize": True}, cut(X, Y), "standardize=True reads"),
         ({}, cut(X, Y, WEIGHTS), "weights are rescaled to a mean of 1"),
@@ -652,7 +652,7 @@ def test_an_error_of_the_chunks_says_where_it_came_from():
     with pytest.raises(OSError, match="the disk is gone") as caught:
         model.fit_chunks(generate)
     assert caught.value.__notes__ == [
-        "This came from chunk 2 of pass 1, as fit_chunks asked for it."
+        "fit_chunks got this error from chunk 2 of pass 1."
     ]
     assert model.n_iter_ == 1
 

@@ -92,7 +92,7 @@ def seconds_of_fit(model, X, y):
 
 def picture(rows):
     """Held-out loss against seconds; the fit with all defaults is marked."""
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    figure = Figure(figsize=(7, 2.7), layout="constrained")
     axes = figure.subplots()
     for i, solver in enumerate(ESTIMATORS):
         points = {

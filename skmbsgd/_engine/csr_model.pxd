@@ -34,8 +34,8 @@ cdef class CSRModel(Model):
     cdef Py_ssize_t window_size
     cdef object rates_array
     cdef const double* rates
-    # Of those that are foreseen: the batches of the epoch before them, their number, and
-    # which of them is averaged first
+    # Of those that are foreseen: the batches of the epoch before them, their number,
+    # and which of them is averaged first
     cdef Py_ssize_t first_batch, n_batches, first_averaged_batch
     # Whether they have one rate
     cdef bint rate_stays

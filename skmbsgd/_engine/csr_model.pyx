@@ -213,6 +213,10 @@ cdef class CSRModel(Model):
                 return False
         return True
 
+    def place_of(self, part):
+        """Where a record has the numbers of a part."""
+        return slice(1 + part * self.n_outputs, 1 + (part + 1) * self.n_outputs)
+
     def view_of_records(self):
         """The records as an array of shape (n_features, stride)."""
         return rows_of_records(

@@ -13,8 +13,9 @@ z, v and the clock are as in csr_model.pyx. Without momentum there is no velocit
 mark holds two integers: the last numbering of columns that came upon this one, and its
 number there.
 
-What a chunk has changed appears at once: ``stream += change`` runs without letting go of
-the GIL, or of the stream's own lock where Python has none, and without a look at signals.
+What a chunk has changed appears at once: ``stream += change`` runs without letting go
+of the GIL, or of the stream's own lock where Python has none, and without a look at
+signals.
 """
 
 import numpy as np
@@ -128,7 +129,7 @@ cdef class CSRStream:
 
     @property
     def n_parts(self):
-        """Positions; velocities, if there are any; sums of weights, if they are kept."""
+        """Positions; velocities and sums of weights, if there are any."""
         return 1 + self.has_velocity + self.averaged
 
     # What a chunk needs
@@ -390,7 +391,8 @@ cdef class CSRStream:
     def of_arrays(cls, arrays):
         """A stream by what `arrays` gave."""
         rest = dict(arrays)
-        penalty = L1(rest["l1"], rest["l2"]) if rest["l1"] > 0.0 else Penalty(rest["l2"])
+        l1, l2 = rest["l1"], rest["l2"]
+        penalty = L1(l1, l2) if l1 > 0.0 else Penalty(l2)
         rule = Rule(rest["rule"], rest["momentum"])
         stream = cls(
             rule, penalty, rest["shape"], rest["dtype"], rest["averaged"],
