@@ -36,6 +36,7 @@ from skmbsgd._callbacks import begin_fit_task
 from skmbsgd._checks import (
     are_epochs,
     check_indices,
+    check_is_local,
     fits_float64,
     float_types_for,
     read_numbers,
@@ -395,12 +396,16 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         else:
             trainer = self._begin_passes(data)
             self._forget_validation()
+        trainer.publish = self._publish_pass
+        patience_before = self._unfinished["patience"] if resume else {}
+        self._train_in_passes(trainer, data, validation, patience_before)
+
+    def _train_in_passes(self, trainer, data, validation, patience_before=()):
+        """Have a trainer make its passes over the data."""
         task = begin_fit_task(self, None, None, None, None)
         trainer.make_patience = partial(self._make_patience, trainer, validation)
-        trainer.publish = self._publish_pass
         patience = trainer.make_patience()
-        if resume:
-            vars(patience).update(self._unfinished["patience"])
+        vars(patience).update(patience_before)
         trainer.train(
             self.max_iter,
             patience,
@@ -479,7 +484,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 f"{', and '.join(needed)}. {REREADABLE}"
             )
 
-    def _begin_passes(self, data):
+    def _begin_passes(self, data, make=PassTrainer):
         """A trainer before the first pass."""
         intercept_init = None
         if not self._starts_from():
@@ -488,7 +493,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             data, check_random_state(self.random_state), intercept_init=intercept_init
         )
         vars(state).update(data.columns)
-        return self._make_trainer(state, data, make=PassTrainer)
+        return self._make_trainer(state, data, make=make)
 
     def _publish_pass(self, state, history, unfinished):
         """Let what a pass has learnt appear, and what it takes to resume training."""
@@ -686,7 +691,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         alpha = self.alpha if self.penalty is not None else 0.0
         self._seek_rate(state, data.X, is_standardized=columns is not None)
         seen = Standardized(columns, self.fit_intercept)
-        learn_smoothness(state, data, seen)
+        self._learn_smoothness(state, data, seen)
         if state.norm_sums[0] == 0.0:  # No row has had a weight yet.
             return 0.0
         batch_size = data.rows_of_batch(self.batch_size)
@@ -706,6 +711,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if streaming:
             state.eta0 = state.automatic_rate
         return state.automatic_rate
+
+    def _learn_smoothness(self, state, data, seen):
+        learn_smoothness(state, data, seen)
 
     def _seek_rate(self, state, X, is_standardized):
         """Forget what the rate so far was found by, if that was for other settings."""
@@ -814,6 +822,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _read(self, X, y, sample_weight, classes=None, *, reset):
         """Validated arrays; with a reset, learn from y what the outputs are."""
+        check_is_local(X, y)
         X, y = self._read_X_y(X, y, reset=reset)
         if reset:
             self._learn_outputs(y, classes)
