@@ -5,6 +5,7 @@ import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import dask
 import dask.array as da
@@ -46,6 +47,10 @@ RETRIES = 2
 MAX_TARGETS = 2**20
 # Weights of many features are sent at each epoch, of which Dask would warn.
 LARGE_TASKS = {"distributed.admin.large-graph-warning-threshold": "1TB"}
+LOST = (
+    "The tasks of this training are lost: its client was closed, or the cluster "
+    "restarted. Connect a client, and start anew with fit."
+)
 # Statistics that no update needs
 NOT_SENT: dict[str, Any] = dict.fromkeys(
     ["column_mean", "column_variance", "direction"]
@@ -87,6 +92,7 @@ class ShardedData(Partitions):
         super().__init__(estimator, source, estimator.batch_size)
         self.client = client
         self.workers = sorted(client.nthreads())
+        self.tasks: WeakSet[Any] = WeakSet()
         self.encoded: dict[int, Any] = {}
         chunks = chunks_of(X, y, sample_weight)
         parts = [part for chunk in chunks for part in chunk]
@@ -97,39 +103,34 @@ class ShardedData(Partitions):
 
     def submit(self, function, *arguments, shard=None):
         """A task of its own, preferably on the worker of a shard."""
+        if self.client.status != "running":
+            raise RuntimeError(LOST)
         where = {}
         if shard is not None:
             worker = self.workers[shard % len(self.workers)]
             where = {"workers": [worker], "allow_other_workers": True}
         with dask.config.set(LARGE_TASKS):
-            return self.client.submit(
+            task = self.client.submit(
                 function, *arguments, pure=False, retries=RETRIES, **where
             )
+        self.tasks.add(task)
+        return task
 
     def gather(self, futures, numbers=()):
-        """Results of a list of tasks, all of which are cancelled if one fails.
+        """Results of a list of tasks.
 
         With the numbers of partitions, a note says which one an error comes from.
         """
         try:
             return self.client.gather(futures)
         except CancelledError as error:
-            raise RuntimeError(
-                "The tasks of this training were cancelled: its client was closed, or "
-                "the cluster restarted. Connect a client, and start anew with fit."
-            ) from error
-        except BaseException as error:
+            raise RuntimeError(LOST) from error
+        except Exception as error:
             failed = [future.status == "error" for future in futures]
             if True in failed and numbers:
                 number = numbers[failed.index(True)]
                 error.add_note(f"This came from partition {number}, counted from 0.")
-            self.cancel(futures)
             raise
-
-    def cancel(self, futures):
-        """Have the cluster forget tasks, which nobody else knows."""
-        if self.client.status == "running":
-            self.client.cancel(futures)
 
     def forget_given(self):
         """Release the collections, which may be the user's own: no cancelling."""
@@ -137,9 +138,10 @@ class ShardedData(Partitions):
             future.release()
 
     def release(self):
-        """Have the workers forget all that was computed here."""
+        """Have the cluster forget all of this training, tasks that run included."""
         self.forget_given()
-        self.cancel(list(self.encoded.values()))
+        if self.client.status == "running":
+            self.client.cancel(list(self.tasks))
 
     def map(self, function, *arguments, each=None):
         """Results of ``function(partitions, data, *arguments)``, one per partition.
