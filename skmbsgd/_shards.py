@@ -85,7 +85,11 @@ class ShardedData(Partitions):
         Of the shards, in an epoch.
     encoded : dict of Future
         By the number of the partition, what `encode` returns.
+    codes : list of ndarray
+        The classes that each of `partitions` has.
     """
+
+    codes: Any = None
 
     def __init__(self, estimator, client, X, y, sample_weight):
         source = SimpleNamespace(is_iterator=False)
@@ -243,7 +247,7 @@ class ShardedData(Partitions):
             numbers = np.arange(len(self.estimator.classes_))
             missing = np.setdiff1d(numbers, np.concatenate(present))
             if len(missing) > 0:
-                name = self.estimator.classes_[missing[0]]
+                name = self.estimator.classes_[missing].tolist()[0]
                 warnings.warn(
                     f"Shard {shard} of {len(self.shards)} has no row of the class "
                     f"{name!r}: shards that differ so much learn less in a round. "

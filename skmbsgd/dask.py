@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
 
 from skmbsgd._at_once import appears_at_once
 from skmbsgd._automatic import learn_smoothness
+from skmbsgd._base import BaseMiniBatchSGD
 from skmbsgd._chunks import NO_COLUMNS
 from skmbsgd._classifier import MiniBatchSGDClassifier, available_with_probabilities
 from skmbsgd._columns import merge_statistics, statistics_of
@@ -84,12 +85,18 @@ def init_of(parent):
     return __init__
 
 
-class DaskEstimator:
+class DaskEstimator(BaseMiniBatchSGD):
     """What the two estimators add to those they are made from."""
 
     client: Any
+    n_shards: Any
+    rounds_per_epoch: Any
     n_shards_: int
+
     _local_class: Any
+    # What a partition adds to the score, and what is made of that of all
+    _score_part: Any
+    _score_of: Any
 
     @property
     def client_(self):
@@ -106,7 +113,7 @@ class DaskEstimator:
 
     @appears_at_once
     @with_checked_parameters
-    def fit(
+    def fit(  # type: ignore[override]
         self,
         X: Any,
         y: Any,
@@ -286,7 +293,8 @@ class DaskEstimator:
 
     def __getstate__(self):
         """What a copy is made of: no client, which belongs to its process."""
-        return {**super().__getstate__(), "client": None}
+        state: Any = super().__getstate__()
+        return {**state, "client": None}
 
 
 def none_of(method, local):
