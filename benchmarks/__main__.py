@@ -16,7 +16,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-SECTIONS = ["no_tuning", "dense", "sparse", "quality", "scaling", "memory"]
+SECTIONS = ["no_tuning", "dense", "sparse", "quality", "scaling", "memory", "cluster"]
 
 
 def main(arguments=None):
