@@ -61,8 +61,8 @@ def run(report, effort):
     n_bytes = bytes_of_state()
     report.paragraph(circumstances(effort))
     report.table(
-        f"{len(problem.y):,} x {N_COLUMNS} in {N_PARTITIONS} partitions, batches of 32, "
-        f"{N_WORKERS} workers, {N_ROUNDS} rounds an epoch",
+        f"{len(problem.y):,} x {N_COLUMNS} in {N_PARTITIONS} partitions, batches of "
+        f"32, {N_WORKERS} workers, {N_ROUNDS} rounds an epoch",
         ["", "Seconds per epoch", f"Gap after {N_EPOCHS} epochs", "Traffic of a round"],
         [
             [
