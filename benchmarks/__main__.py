@@ -25,6 +25,7 @@ SECTIONS = [
     "quality",
     "scaling",
     "memory",
+    "cluster",
 ]
 
 

@@ -7,6 +7,7 @@ collect_ignore_glob = ["_build/*", "auto_examples/*", "generated/*"]
 
 PACKAGES_OF_PAGES = {
     "coming_from/keras.rst": ["sklearn.callback"],
+    "user_guide/cluster.rst": ["distributed"],
     "user_guide/monitoring.rst": ["sklearn.callback"],
     "user_guide/saving.rst": ["onnxruntime", "skl2onnx", "skops"],
 }

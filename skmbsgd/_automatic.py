@@ -218,7 +218,23 @@ class Standardized:
         return row_norms(self.rows(X), squared=True) + float(self.fit_intercept)
 
 
-def learn_smoothness(state, data, standardized):
+def norms_and_sample(data, sampled, standardized):
+    """The sums of s and of s^2 over all rows; X and weights of the sampled ones.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Rows count by their weights.
+    sampled : ndarray or None
+        As `sampled_rows` gives them.
+    standardized : Standardized
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        blocks, sample = data.blocks_and_sample(rows_of_block(data), sampled)
+        return norm_sums(data, blocks, standardized), sample()
+
+
+def learn_smoothness(state, data, standardized, norms_and_sample=norms_and_sample):
     """Let rows join the sums of which the initial rate is made.
 
     Parameters
@@ -226,15 +242,14 @@ def learn_smoothness(state, data, standardized):
     state : TrainingState
         Its `norm_sums`, `direction` and `largest_eigenvalue` are replaced.
     data : TrainingData
-        Rows count by their weights.
     standardized : Standardized
+    norms_and_sample : callable
+        What takes the sums over the data.
     """
+    sampled = sampled_rows(data, state.seed)
+    sums, (rows, weights) = norms_and_sample(data, sampled, standardized)
     with np.errstate(over="ignore", invalid="ignore"):
-        blocks, sample = data.blocks_and_sample(
-            rows_of_block(data), sampled_rows(data, state.seed)
-        )
-        state.norm_sums = state.norm_sums + norm_sums(data, blocks, standardized)
-        rows, weights = sample()
+        state.norm_sums = state.norm_sums + sums
         direction, eigenvalue = largest_eigenvalue(
             standardized.rows(rows),
             weights,
@@ -355,17 +370,35 @@ def certain_gain(data, loss, coef, intercept, l2, fit_intercept):
     l2 : float
     fit_intercept : bool
     """
-    gradient, of_intercepts = l2 * coef.astype(np.float64), np.zeros(len(coef))
+    sums = derivatives_and_columns(data, loss, coef, intercept, data.n_rows)
+    return gain_of(sums, loss, coef, l2, fit_intercept)
+
+
+def derivatives_and_columns(data, loss, coef, intercept, n_rows):
+    """What `gain_of` takes: sums over rows, divided by the number of all rows.
+
+    Those of the derivatives by weights and by intercepts, of the columns and of their
+    squares.
+    """
+    gradient, of_intercepts = np.zeros(coef.shape), np.zeros(len(coef))
     mean = square = np.zeros(coef.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
         for part in data.parts(max(1, ROWS_TIMES_OUTPUTS // len(coef))):
-            X, share = part.select(part.X), part.weights() / data.n_rows
+            X, share = part.select(part.X), part.weights() / n_rows
             z = np.ascontiguousarray(X @ coef.T + intercept, dtype=np.float64)
             d = loss.derivatives(part.target_matrix(), z) * share[:, None]
             gradient = gradient + (X.T @ d).T
             of_intercepts += d.sum(axis=0)
             mean = mean + X.T @ share
             square = square + (X.multiply(X) if issparse(X) else X**2).T @ share
+    return gradient, of_intercepts, mean, square
+
+
+def gain_of(sums, loss, coef, l2, fit_intercept):
+    """`certain_gain` for such sums."""
+    gradient, of_intercepts, mean, square = sums
+    with np.errstate(over="ignore", invalid="ignore"):
+        gradient = gradient + l2 * coef.astype(np.float64)
         if fit_intercept:
             gradient = gradient - np.outer(of_intercepts, mean)
             square = square - mean**2

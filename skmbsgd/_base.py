@@ -36,6 +36,7 @@ from skmbsgd._callbacks import begin_fit_task
 from skmbsgd._checks import (
     are_epochs,
     check_indices,
+    check_is_local,
     fits_float64,
     float_types_for,
     read_numbers,
@@ -474,7 +475,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         alpha = self.alpha if self.penalty is not None else 0.0
         self._seek_rate(state, data.X, is_standardized=columns is not None)
         seen = Standardized(columns, self.fit_intercept)
-        learn_smoothness(state, data, seen)
+        self._learn_smoothness(state, data, seen)
         if state.norm_sums[0] == 0.0:  # No row has had a weight yet.
             return 0.0
         batch_size = data.rows_of_batch(self.batch_size)
@@ -494,6 +495,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if streaming:
             state.eta0 = state.automatic_rate
         return state.automatic_rate
+
+    def _learn_smoothness(self, state, data, seen):
+        learn_smoothness(state, data, seen)
 
     def _seek_rate(self, state, X, is_standardized):
         """Forget what the rate so far was found by, if that was for other settings."""
@@ -609,6 +613,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _read(self, X, y, sample_weight, classes=None, *, reset):
         """Validated arrays; with a reset, learn from y what the outputs are."""
+        check_is_local(X, y)
         X, y = self._read_X_y(X, y, reset=reset)
         if reset:
             self._learn_outputs(y, classes)

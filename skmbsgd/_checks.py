@@ -35,6 +35,19 @@ def check_indices(X):
         check_same_length(X.offsets, X.data)
 
 
+def check_is_local(*collections):
+    """Refuse Dask's collections, which would all come into the memory, unasked."""
+    for collection in collections:
+        if type(collection).__module__.startswith(("dask.", "dask_expr.")):
+            raise TypeError(
+                f"{type(collection).__name__} is a collection of Dask, all of which "
+                "would be brought into the memory of this process. Train on its "
+                "partitions where they are, with fit of DaskMiniBatchSGDClassifier or "
+                "DaskMiniBatchSGDRegressor from skmbsgd.dask; or pass it as "
+                "collection.compute()."
+            )
+
+
 def check_same_length(*arrays):
     """Refuse arrays of different lengths."""
     lengths = [len(array) for array in arrays]

@@ -83,15 +83,13 @@ def noted(what):
 
 
 @contextmanager
-def naming(number, epoch):
-    """Say in errors which chunk they are about."""
+def naming(place):
+    """Say in errors where in the data they are from."""
     try:
         yield
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(
-            f"In chunk {number} of pass {epoch}, counted from 0: {error}"
-        ) from error
+        raise kind(f"In {place}, counted from 0: {error}") from error
 
 
 def parts_of_chunk(chunk):
@@ -195,7 +193,7 @@ class ChunkedData:
         estimator = self.estimator
         self.opened = self._open(0)
         number, chunk = next(self.opened)
-        with naming(number, 0):
+        with naming(self.place(number, 0)):
             X, y, weights = parts_of_chunk(chunk)
             X, y = estimator._read_X_y(X, y, reset=True)
             weights = estimator._read_weights(weights, X)
@@ -206,7 +204,7 @@ class ChunkedData:
         self.has_weights = weights is not None
         self.weighted |= self.has_weights
         if classes is not None or not is_classifier(estimator):
-            with naming(number, 0):
+            with naming(self.place(number, 0)):
                 estimator._learn_outputs(y, classes)
                 self.n_outputs = estimator._make_data(X, y, weights).n_outputs
 
@@ -221,6 +219,10 @@ class ChunkedData:
         self.has_weights = unfinished["has_weights"]
 
     # Reading
+
+    def place(self, number, epoch):
+        """What errors call a chunk."""
+        return f"chunk {number} of pass {epoch}"
 
     def _open(self, epoch):
         """The chunks of a pass that have rows, with their numbers."""
@@ -243,7 +245,7 @@ class ChunkedData:
             opened, self.opened = self.opened, None
             yield vars(self).pop("looked_at")
         for number, chunk in opened:
-            with naming(number, epoch):
+            with naming(self.place(number, epoch)):
                 validated = self._validated(chunk)
             yield number, *validated
 
@@ -269,7 +271,7 @@ class ChunkedData:
         """TrainingData of each chunk of a pass, with its number."""
         survey = None if self.first_pass is not None else Survey(self)
         for number, X, y, weights in self._read(epoch):
-            with naming(number, epoch):
+            with naming(self.place(number, epoch)):
                 data = self._data_of(X, y, weights)
             if survey is not None:
                 survey.add(data.y, weights)
@@ -322,7 +324,7 @@ class ChunkedData:
     def _surveyed(self, survey):
         """X of each chunk, and no weights, once the survey has seen it."""
         for number, X, y, weights in self._read(0):
-            with naming(number, 0):
+            with naming(self.place(number, 0)):
                 if self.n_outputs is None:
                     survey.add_labels(y, weights)
                 else:

@@ -28,9 +28,23 @@ def learn_columns(state, data):
 
 
 def learn_blocks(state, blocks, n_features):
-    """The same for rows that come in blocks, each of X and weights or None.
+    """The same for rows that come in blocks, each of X and weights or None."""
+    merge_statistics(state, map(statistics_of, blocks), n_features)
 
-    Blocks are merged as T. F. Chan, G. H. Golub and R. J. LeVeque do it ("Updating
+
+def statistics_of(block):
+    """The sum of the weights, means and variances of the columns of a block."""
+    X, weights = block
+    weight = len(X) if weights is None else weights.sum()
+    if weight == 0.0:
+        return 0.0, None, None
+    return weight, *mean_and_variance(X, weights, weight)
+
+
+def merge_statistics(state, statistics, n_features):
+    """The same for blocks of which the statistics are known.
+
+    They are merged as T. F. Chan, G. H. Golub and R. J. LeVeque do it ("Updating
     Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979).
     """
     mean, variance = state.column_mean, state.column_variance
@@ -38,13 +52,11 @@ def learn_blocks(state, blocks, n_features):
     if mean is None:
         mean = variance = np.zeros(n_features)
     with np.errstate(over="ignore", invalid="ignore"):
-        for X, weights in blocks:
-            weight = len(X) if weights is None else weights.sum()
+        for weight, part_mean, part_variance in statistics:
             if weight == 0.0:
                 continue
             total += weight
             share = weight / total
-            part_mean, part_variance = mean_and_variance(X, weights, weight)
             delta = part_mean - mean
             variance = (
                 variance

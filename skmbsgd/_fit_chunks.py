@@ -44,13 +44,18 @@ def fit_chunks(
     else:
         trainer = begin_passes(estimator, data)
         estimator._forget_validation()
+    trainer.publish = partial(publish_pass, estimator)
+    patience_before = estimator._unfinished["patience"] if resume else {}
+    train_in_passes(estimator, trainer, data, validation, patience_before)
+
+
+def train_in_passes(estimator, trainer, data, validation, patience_before=()):
+    """Have a trainer make its passes over the data."""
     task = begin_fit_task(estimator, None, None, None, None)
     trainer.make_patience = partial(estimator._make_patience, trainer, validation)
     trainer.max_iter = estimator.max_iter
-    trainer.publish = partial(publish_pass, estimator)
     patience = trainer.make_patience()
-    if resume:
-        vars(patience).update(estimator._unfinished["patience"])
+    vars(patience).update(patience_before)
     trainer.train(
         estimator.max_iter,
         patience,
@@ -135,7 +140,7 @@ def check_iterator(estimator, classes_are_unknown):
         )
 
 
-def begin_passes(estimator, data):
+def begin_passes(estimator, data, make=PassTrainer):
     """A trainer before the first pass."""
     intercept_init = None
     if not estimator._starts_from():
@@ -144,7 +149,7 @@ def begin_passes(estimator, data):
         data, check_random_state(estimator.random_state), intercept_init=intercept_init
     )
     vars(state).update(data.columns)
-    return estimator._make_trainer(state, data, make=PassTrainer)
+    return estimator._make_trainer(state, data, make=make)
 
 
 def publish_pass(estimator, state, history, unfinished):

@@ -209,8 +209,11 @@ class PassTrainer(Trainer):
     def _objective_of(self, coef, intercept):
         if self.data.targets is not None and not coef.any():  # without a penalty then
             return loss_of_constant(self.loss, self.data.targets, intercept)
+        return self._mean_loss_at(coef, intercept) + self._penalty_at(coef)
+
+    def _mean_loss_at(self, coef, intercept):
         model = make_model_at_rest(coef, intercept, sparse=self.data.is_sparse)
-        return self._mean_loss_under(model) + self._penalty_at(coef)
+        return self._mean_loss_under(model)
 
     def _objective_now(self):
         if self.state.n_averaged > 0:

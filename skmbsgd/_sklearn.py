@@ -8,6 +8,7 @@ from inspect import signature
 from typing import Any
 
 import numpy as np
+from sklearn.base import _clone_parametrized as clone_parametrized
 from sklearn.base import _fit_context
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.preprocessing._data import _is_constant_feature as is_constant_feature
@@ -46,6 +47,7 @@ __all__ = [
     "StrOptions",
     "check_partial_fit_first_call",
     "check_sample_weight",
+    "clone_parametrized",
     "has_callbacks",
     "is_constant_feature",
     "safe_indexing",

@@ -287,7 +287,9 @@ class Trainer:
         if self.is_standardized or not has_parabola or self.validation is not None:
             return 0.0
         self.store()
-        coef, intercept = self.state.weights()
+        return self._certain_gain(*self.state.weights())
+
+    def _certain_gain(self, coef, intercept):
         return certain_gain(
             self.data, self.loss, coef, intercept, self.penalty.l2, self.fit_intercept
         )

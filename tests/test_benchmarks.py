@@ -35,6 +35,7 @@ RESTRICTIONS = {
     "quality": {"names": ["digits"]},
     "scaling": {"axes": [scaling.AXES[0]]},
     "memory": {"peers": [MiniBatchSGD()]},
+    "cluster": {},
 }
 
 
@@ -185,6 +186,8 @@ def test_peers_train(peer):
 @pytest.mark.parametrize("name", SECTIONS)
 @pytest.mark.filterwarnings("ignore")
 def test_sections(name, tmp_path, monkeypatch):
+    if name == "cluster":
+        pytest.importorskip("distributed")
     monkeypatch.setattr(dense, "PROBLEMS", dense.PROBLEMS[::6])
     monkeypatch.setattr(sparse, "POWERS", [8])
     monkeypatch.setattr(sparse, "POWER", 10)

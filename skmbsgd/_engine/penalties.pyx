@@ -38,8 +38,11 @@ cdef class Penalty:
         """The penalty at weights with these sums of squares and absolute values."""
         return 0.5 * self.l2 * squared_norm if self.l2 > 0.0 else 0.0
 
-    def weights(self, positions, double threshold):
-        """The weights at an array of positions."""
+    def weights(self, positions, threshold):
+        """The weights at an array of positions.
+
+        The threshold is a number, or one for each column.
+        """
         return positions
 
 
@@ -61,7 +64,7 @@ cdef class L1(Penalty):
     def value(self, double squared_norm, double absolute_sum):
         return super().value(squared_norm, absolute_sum) + self.l1 * absolute_sum
 
-    def weights(self, positions, double threshold):
+    def weights(self, positions, threshold):
         # The same bits as those of skmbsgd_soft_threshold
         return positions - np.clip(positions, -threshold, threshold)
 

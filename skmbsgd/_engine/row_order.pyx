@@ -97,6 +97,11 @@ cdef class RowOrder:
         self.bucket, self.room_before, self.n_decided = 0, 0, 0
         self.make_buckets()
 
+    def row_numbers(self):
+        """All rows in their order, in an array of its own."""
+        self.decide(self.n_rows)
+        return np.array(<uint32_t[: self.n_rows]>self.rows)
+
     cdef double cost_of_position(self) noexcept nogil:
         """The work of deciding a position: none in the given order.
 
