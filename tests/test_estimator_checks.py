@@ -53,7 +53,7 @@ CLASSIFIERS = [
     MiniBatchSGDClassifier(
         "squared_error", eta0=1e-3, momentum=0.5, nesterov=True, standardize=True
     ),
-    MiniBatchSGDClassifier("huber", epsilon=0.5, learning_rate="invscaling", eta0=0.1),
+    MiniBatchSGDClassifier("huber", epsilon=0.5, learning_rate="invscaling", eta0=0.02),
     MiniBatchSGDClassifier("epsilon_insensitive", learning_rate="adaptive"),
     MiniBatchSGDClassifier(
         "squared_epsilon_insensitive",
