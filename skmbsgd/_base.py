@@ -806,7 +806,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         }
         if "velocity" not in stored:
             stored = {**stored, "velocity": np.zeros(shape, dtype)}
-        state = TrainingState(**{**public, **stored}).copy()
+        of_its_own = {
+            name: value.copy() if isinstance(value, np.ndarray) else value
+            for name, value in stored.items()
+        }
+        state = TrainingState(**{**public, **of_its_own})
         if not state.shows(**public):
             if state.n_averaged > 0:
                 # Training goes on from the means, whatever the positions are.

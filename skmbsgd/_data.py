@@ -104,6 +104,8 @@ class TrainingData:
 
     def with_weights(self, sample_weight):
         """The same data with other weights; None where all of them are 1."""
+        if sample_weight is None and self.sample_weight is None:
+            return self
         if sample_weight is not None and np.all(sample_weight == 1.0):
             sample_weight = None
         return replace(self, sample_weight=sample_weight)
