@@ -324,7 +324,7 @@ UserWarning
 
 See Also
 --------
-row_chunks : Cuts an array or a memory map into chunks.
+skmbsgd.row_chunks : Cuts an array or a memory map into chunks.
 partial_fit : Trains on an endless stream, where each chunk is an epoch.
 
 Notes

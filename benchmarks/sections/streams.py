@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.problems import dense_problem, sparse_problem
-from benchmarks.report import digits
+from benchmarks.report import circumstances, digits
 from benchmarks.streams import (
     OurStream,
     RiverStream,
@@ -50,6 +50,7 @@ def run(report, effort, learners=None):
             for name, problem in problems(2 * max(sizes))
             for size in sizes
         }
+    report.paragraph(circumstances(effort))
     report.paragraph(
         "A call of ``partial_fit`` per chunk (river: ``learn_many``, Vowpal Wabbit: "
         "``learn`` for each row), log loss, one core. CSR rows hold 100 non-zeros in "
@@ -71,7 +72,7 @@ def run(report, effort, learners=None):
         ],
     )
     report.data(
-        ["stream", "rows of a chunk", "learner", "median seconds of a call"],
+        ["stream", "rows of a chunk", "solver", "median seconds of a call"],
         [
             [name, size, each, times[each]]
             for (name, size), times in medians.items()
