@@ -742,7 +742,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return TrainingState.start(coef, intercept, seed, bool(self.average))
 
     @property
-    def coef_(self):
+    def coef_(self) -> np.ndarray:
         """Weights of the features."""
         stream, _ = self._streamed
         if "coef_" in vars(self):
@@ -755,11 +755,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     @coef_.setter
     def coef_(self, coef):
-        vars(self)["coef_"] = coef
+        self.__dict__["coef_"] = coef
 
     @coef_.deleter
     def coef_(self):
-        del vars(self)["coef_"]
+        del self.__dict__["coef_"]
 
     def _dense_coef(self):
         coef: Any = self.coef_
@@ -847,7 +847,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """Make the state's weights, and a history, the estimator's own."""
         self.__dict__.pop("_unfinished", None)  # Nobody can resume it any more.
         self.__dict__.update(self._attributes_of(state, history))
-        vars(self).pop("_streamed", None)
+        self.__dict__.pop("_streamed", None)
 
     def _publish_chunk(self, chunk, trainer, objective):
         """The same after a chunk of a stream."""
@@ -857,8 +857,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         else:
             intercept = state.weights()[1]
             self.__dict__.update(self._clocks_of(state))
-            vars(self).pop("coef_", None)
-            vars(self).pop("_unfinished", None)
+            self.__dict__.pop("coef_", None)
+            self.__dict__.pop("_unfinished", None)
             self.intercept_ = intercept
             self._resumption = chunk.stored_after()
             self._streamed = chunk.stream, intercept
@@ -916,7 +916,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 stored[name] = csr_matrix(value)
         self.coef_ = csr_matrix(coef)
         self._resumption = stored
-        vars(self).pop("_streamed", None)
+        self.__dict__.pop("_streamed", None)
         return self
 
     def densify(self) -> Self:

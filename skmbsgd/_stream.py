@@ -67,14 +67,15 @@ class CSRChunk:
         """A state in arrays of its own."""
         dtype = self.stream.dtype
         positions = self.parts[0]
+        stored: dict[str, Any] = {
+            name: value.copy() if isinstance(value, np.ndarray) else value
+            for name, value in self.stored.items()
+            if name not in UNUSED
+        }
         state = TrainingState(
             coef=positions.astype(dtype, copy=False),
             velocity=np.zeros(positions.shape, dtype),
-            **{
-                name: value.copy() if isinstance(value, np.ndarray) else value
-                for name, value in self.stored.items()
-                if name not in UNUSED
-            },
+            **stored,
         )
         if self.stream.has_velocity:
             state.velocity = self.parts[1].astype(dtype, copy=False)
