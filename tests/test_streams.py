@@ -401,6 +401,8 @@ def test_a_chunk_that_fails_leaves_no_trace():
         ("clocks", np.zeros_like),
         ("clocks", lambda clocks: clocks + 1e6),
         ("rates", lambda rates: np.ones(2000)),
+        ("window_size", lambda size: 0),
+        ("shape", lambda shape: (1, 0)),
     ],
 )
 def test_what_is_stored_is_not_trusted(name, damage):

@@ -32,6 +32,8 @@ from skmbsgd._engine.rules cimport Rule
 
 from skmbsgd._engine.penalties import L1
 
+DAMAGED = "What was stored of a stream is damaged."
+
 # Updates in a window. All coordinates are brought up to date at its end.
 WINDOW = 1024
 
@@ -399,6 +401,8 @@ cdef class CSRStream:
     def of_arrays(cls, arrays):
         """A stream by what `arrays` gave."""
         rest = dict(arrays)
+        if min(*rest["shape"], rest["window_size"]) < 1:
+            raise ValueError(DAMAGED)
         penalty = L1(rest["l1"], rest["l2"]) if rest["l1"] > 0.0 else Penalty(rest["l2"])
         rule = Rule(rest["rule"], rest["momentum"])
         stream = cls(
@@ -418,7 +422,7 @@ cdef class CSRStream:
             and are_within(columns, 0, self.n_features - 1)
             and are_within(stored["clocks"], 1, n_updates + 1)
         ):
-            raise ValueError("What was stored of a stream is damaged.")
+            raise ValueError(DAMAGED)
         self.n_active = len(columns)
         self.active_array[: self.n_active] = columns
         records[columns, CLOCK] = stored["clocks"]
