@@ -349,6 +349,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             and stream.rule.momentum == self.momentum
             and stream.rule.name == rule_name(self.nesterov)
             and stream.averaged == bool(self.average)
+            # All velocities end where the rate was found for standardised columns.
+            and not (self._finds_rate and is_for_standardized(self._resumption))
             and not 0
             < stream.n_averaged
             <= self._resumption["n_samples"]
@@ -668,8 +670,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             and values.flags.c_contiguous
             and X.ndim == 2
             and X.shape[1] == self.n_features_in_
-            and 0 < X.shape[0] == len(y) <= MAX_ROWS
             and y.ndim == (1 if getattr(self, "_one_dimensional", True) else 2)
+            and 0 < X.shape[0] == len(y) <= MAX_ROWS
             and not hasattr(self, "feature_names_in_")
         )
 
@@ -1024,6 +1026,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 f"intercept_ has the shape {intercept.shape}, and coef_ {coef.shape}."
             )
         return coef, intercept
+
+
+def is_for_standardized(stored):
+    """Whether the rate of a stored state was found for standardised columns."""
+    settings = stored.get("rate_settings")
+    return settings is not None and bool(settings[3])
 
 
 def is_array_of_finite(values):

@@ -286,9 +286,10 @@ class ChunkedData:
             weights = rescaled(weights, *known.given_scale)
         data = self._data_as_given(X, y, weights)
         data = self.estimator._weigh_classes(data, training_data=self.classes_alone)
-        if data.sample_weight is None or known is None:
+        if known is None or not (self.weighted or self.has_weights):
             return data
-        return data.with_weights(rescaled(data.sample_weight, *known.scale))
+        # Weights of 1 too: a chunk may hold the heaviest class alone.
+        return data.with_weights(rescaled(data.weights(), *known.scale))
 
     def _data_as_given(self, X, y, weights):
         data = self.estimator._make_data(X, y, weights)

@@ -132,6 +132,19 @@ def test_without_shuffling_the_model_has_the_bits_of_fit(
             assert_same_model(model, expected)
 
 
+@pytest.mark.parametrize("eta0", [0.1, "auto"])
+def test_a_chunk_of_the_heaviest_class_alone_has_the_weights_of_fit(eta0):
+    labels = np.repeat([0, 1], 8)
+    settings = {"class_weight": {0: 2.0, 1: 0.5}, "batch_size": 4, "shuffle": False}
+    model = MiniBatchSGDClassifier(
+        learning_rate="constant", eta0=eta0, max_iter=2, tol=None, **settings
+    )
+    expected = clone(model).fit(X[:16], labels)
+    model.fit_chunks([(X[:8], labels[:8]), (X[8:16], labels[8:])])
+    assert_array_equal(model.coef_, expected.coef_)
+    assert_array_equal(model.intercept_, expected.intercept_)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("sparse", [False, True])
 def test_the_rate_is_found_in_the_bits_of_fit_where_rows_are_sampled(sparse, weighted):

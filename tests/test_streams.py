@@ -251,6 +251,36 @@ def test_a_stream_goes_on_from_a_fit(penalty):
     assert_same_model(of_csr, of_dense)
 
 
+@pytest.mark.parametrize("average", [False, True])
+def test_penalty_of_small_weights_is_not_lost_beside_large_ones_that_have_gone(average):
+    models = make("regressor", average=average), make("regressor", average=average)
+    models = [model.set_params(eta0=0.5) for model in models]
+    for column, target in [(0, 1.0), (1, 1e12), *[(1, 0.0)] * 60]:
+        X = np.zeros((1, N_FEATURES))
+        X[0, column] = 1.0
+        learn(models[0], sparse.csr_array(X), [target])
+        learn(models[1], X, [target])
+    penalties = [model.loss_curve_[-1] for model in models]
+    assert_allclose(penalties[0], penalties[1], rtol=RTOL)
+    assert_same_model(*models)
+
+
+def test_all_velocities_end_where_the_rate_was_found_for_standardized_columns():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, N_FEATURES)), rng.normal(size=20)
+    half = np.where(np.arange(N_FEATURES) < N_FEATURES // 2, X, 0.0)
+    models = []
+    for goes_on in (True, False):
+        model = make("regressor", momentum=0.9, eta0="auto")
+        learn(model.set_params(standardize="auto"), X, y)
+        learn(model.set_params(eta0=0.02), sparse.csr_array(X), y)
+        model.set_params(eta0="auto")
+        if not goes_on:
+            model.sparsify().densify()
+        models.append(learn(model, sparse.csr_array(half), y))
+    assert_same_model(*models)
+
+
 # ---------------------------------------------------------------------------
 # Chunks of any kind
 # ---------------------------------------------------------------------------
@@ -273,6 +303,17 @@ def with_long_indices(X):
     return matrix
 
 
+def with_indices(dtype):
+    """Indices of a type that SciPy does not make, apart in the memory."""
+
+    def change(X):
+        matrix = sparse.csr_array(X)
+        matrix.indices = np.repeat(matrix.indices.astype(dtype), 2)[::2]
+        return matrix
+
+    return change
+
+
 def with_more_than_it_tells(X):
     """A matrix whose arrays go on behind its last entry."""
     matrix = sparse.csr_array(X)
@@ -284,6 +325,9 @@ def with_more_than_it_tells(X):
 LAYOUTS = {
     "unsorted, with duplicates": with_unsorted_duplicates,
     "64-bit indices": with_long_indices,
+    "indices apart": with_indices(np.int32),
+    "unsigned indices": with_indices(np.uint32),
+    "big-endian indices": with_indices(">i4"),
     "unused entries": with_more_than_it_tells,
     "CSC": sparse.csc_array,
     "COO": sparse.coo_array,
@@ -357,6 +401,8 @@ def test_a_chunk_that_fails_leaves_no_trace():
         ("clocks", np.zeros_like),
         ("clocks", lambda clocks: clocks + 1e6),
         ("rates", lambda rates: np.ones(2000)),
+        ("window_size", lambda size: 0),
+        ("shape", lambda shape: (1, 0)),
     ],
 )
 def test_what_is_stored_is_not_trusted(name, damage):

@@ -176,6 +176,10 @@ cdef class CSRModel(Model):
         parts = {"positions": POSITION, "velocities": VELOCITY}
         return parts if self.average_coef is None else {**parts, "sums": SUM}
 
+    def place_of(self, part):
+        """Where a record has the numbers of a part."""
+        return slice(1 + part * self.n_outputs, 1 + (part + 1) * self.n_outputs)
+
     def restore(self, arrays):
         if not arrays:
             return

@@ -34,11 +34,12 @@ cdef class CSRStream:
 
     cdef Window window
     # The rates of its updates; u and r when it began, and now
-    cdef object rates_array, first_threshold
+    cdef object rates_array
     cdef double* rates
-    cdef double[2] threshold
-    # Of all coordinates
+    cdef double[2] first_threshold, threshold
+    # Of all coordinates; and zz + vv when it was largest since all were summed up
     cdef Squares squares
+    cdef double largest_squares
 
     cdef uint32_t begin_numbering(self)
     cdef Squares sums_of(self, const double[:, :, ::1] parts) noexcept nogil
@@ -48,7 +49,8 @@ cdef class CSRStream:
     cdef void write(
         self, int64_t column, Py_ssize_t i, const double[:, :, ::1] parts
     ) noexcept nogil
-    cdef void begin_window(self) noexcept
-    cdef void begin_anew(self) noexcept
+    cdef void begin_window(self) noexcept nogil
+    cdef void begin_anew(self) noexcept nogil
+    cdef void sum_anew_if_little_is_left(self) noexcept nogil
     cdef Squares squares_but(self, before)
     cdef void move_squares(self, Squares* sums, double rate) noexcept nogil

@@ -33,8 +33,13 @@ from skmbsgd._engine.rules cimport Rule
 
 from skmbsgd._engine.penalties import L1
 
+DAMAGED = "What was stored of a stream is damaged."
+
 # Updates in a window. All coordinates are brought up to date at its end.
 WINDOW = 1024
+
+# All squares are summed up anew when so small a share of them is left.
+cdef double LITTLE_LEFT = 1e-4
 
 cdef enum:
     # Where a record has its numbers
@@ -140,7 +145,7 @@ cdef class CSRStream:
 
         Parameters
         ----------
-        indices : ndarray of int32 or int64 of shape (n_nonzeros,)
+        indices : ndarray of integers of shape (n_nonzeros,)
 
         Returns
         -------
@@ -148,6 +153,9 @@ cdef class CSRStream:
         numbers : ndarray of int32 of shape (n_nonzeros,)
         """
         n = len(indices)
+        # Users may have set others than SciPy makes.
+        dtype = np.int32 if indices.dtype == np.int32 else np.int64
+        indices = np.require(indices, dtype, ["C", "ALIGNED"])
         columns = np.empty(min(n, self.n_features), dtype=np.int64)
         numbers = np.empty(n, dtype=np.int32)
         n_columns = self.number_each(indices, numbers, columns)
@@ -298,6 +306,7 @@ cdef class CSRStream:
         added = self.sums_of(parts)
         self.squares = Squares(
             total.zz + added.zz, total.zv + added.zv, total.vv + added.vv)
+        self.sum_anew_if_little_is_left()
         self.intercept = change.intercept
         self.n_averaged = change.n_averaged
         self.shown = None
@@ -376,10 +385,12 @@ cdef class CSRStream:
             "clocks": records[:, CLOCK],
             "numbers": np.ascontiguousarray(records[:, NUMBERS:end]),
             "rates": self.rates_array[: self.window.now].copy(),
-            "first_threshold": self.first_threshold.copy(),
+            "first_threshold": np.array(self.first_threshold),
             "first_averaged": self.window.first_averaged,
             "has_begun_to_average": bool(self.has_begun_to_average),
-            "squares": np.array([self.squares.zz, self.squares.zv, self.squares.vv]),
+            "squares": np.array([
+                self.squares.zz, self.squares.zv, self.squares.vv, self.largest_squares
+            ]),
             "intercept": self.intercept,
             "n_averaged": self.n_averaged,
         }
@@ -391,6 +402,8 @@ cdef class CSRStream:
     def of_arrays(cls, arrays):
         """A stream by what `arrays` gave."""
         rest = dict(arrays)
+        if min(*rest["shape"], rest["window_size"]) < 1:
+            raise ValueError(DAMAGED)
         l1, l2 = rest["l1"], rest["l2"]
         penalty = L1(l1, l2) if l1 > 0.0 else Penalty(l2)
         rule = Rule(rest["rule"], rest["momentum"])
@@ -411,7 +424,7 @@ cdef class CSRStream:
             and are_within(columns, 0, self.n_features - 1)
             and are_within(stored["clocks"], 1, n_updates + 1)
         ):
-            raise ValueError("What was stored of a stream is damaged.")
+            raise ValueError(DAMAGED)
         self.n_active = len(columns)
         self.active_array[: self.n_active] = columns
         records[columns, CLOCK] = stored["clocks"]
@@ -423,7 +436,9 @@ cdef class CSRStream:
             self.rates[self.window.now] = rate
             self.window.append(rate)
             self.penalty.move_threshold(self.rule, self.threshold, rate)
-        self.squares.zz, self.squares.zv, self.squares.vv = stored["squares"]
+        squares = stored["squares"]
+        self.squares.zz, self.squares.zv, self.squares.vv = squares[:3]
+        self.largest_squares = squares[3]
         self.intercept, self.n_averaged = stored["intercept"], stored["n_averaged"]
 
     def view_of_records(self):
@@ -466,12 +481,16 @@ cdef class CSRStream:
                 record[k] = parts[part, k, i]
             record += self.n_outputs
 
-    cdef void begin_window(self) noexcept:
-        self.first_threshold = np.array([self.threshold[0], self.threshold[1]])
+    # Part of what appears at once: without Python objects, which could let signals or
+    # other threads in.
+
+    cdef void begin_window(self) noexcept nogil:
+        self.first_threshold[0] = self.threshold[0]
+        self.first_threshold[1] = self.threshold[1]
         self.window.begin_open(
             0 if self.has_begun_to_average else self.window.size, self.threshold)
 
-    cdef void begin_anew(self) noexcept:
+    cdef void begin_anew(self) noexcept nogil:
         """Bring all coordinates up to date, and begin another window."""
         self.squares = Squares(0.0, 0.0, 0.0)
         cdef Py_ssize_t i, k, K = self.n_outputs
@@ -490,9 +509,19 @@ cdef class CSRStream:
                 if self.averaged:
                     record[(1 + self.has_velocity) * K + k] = self.numbers[3 * K + k]
                 add_squares(&self.squares, self.numbers[k], self.numbers[K + k])
+        self.largest_squares = self.squares.zz + self.squares.vv
         self.begin_window()
 
     # Squares
+
+    cdef void sum_anew_if_little_is_left(self) noexcept nogil:
+        # What has gone was subtracted. Beside much smaller sums its rounding counts.
+        cdef double now = self.squares.zz + self.squares.vv
+        self.largest_squares = max(self.largest_squares, now)
+        if self.penalty.l1 == 0.0 < self.penalty.l2 and (
+            now < LITTLE_LEFT * self.largest_squares
+        ):
+            self.begin_anew()
 
     cdef Squares squares_but(self, before):
         """The sums over all coordinates but some that had these."""
