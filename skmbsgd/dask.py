@@ -350,7 +350,7 @@ class DaskMiniBatchSGDClassifier(DaskEstimator, MiniBatchSGDClassifier):
 
     See Also
     --------
-    MiniBatchSGDClassifier : The same in one process.
+    skmbsgd.MiniBatchSGDClassifier : The same in one process.
 
     Notes
     -----

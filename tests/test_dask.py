@@ -554,6 +554,34 @@ def test_collections_that_do_not_fit_are_refused(client, fitted):
     assert_as_before(model, before)
 
 
+def test_weights_that_are_of_no_use_are_refused(client, fitted):
+    model, before = fitted
+    X, y = map(in_blocks, problem("binary"))
+    for weight, message in [(0.0, "All sample weights"), (1e308, "a sum that float64")]:
+        with pytest.raises(ValueError, match=message):
+            model.fit(X, y, in_blocks(np.full(N_ROWS, weight)))
+    with pytest.raises(ValueError, match=r"In partition 2, .* Negative values"):
+        weights = np.ones(N_ROWS)
+        weights[150] = -1.0
+        model.fit(X, y, in_blocks(weights))
+    assert_as_before(model, before)
+
+
+def test_sparse_blocks_of_any_format_are_read(client):
+    X, y = problem("binary")
+    X = in_blocks(csr_array(X))
+    model = DaskMiniBatchSGDClassifier(n_shards=2, **SETTINGS).fit(X, in_blocks(y))
+    for format in ("coo", "csc"):
+        blocks = [delayed(block.asformat)(format) for block in X.to_delayed().ravel()]
+        other = da.concatenate(
+            [
+                da.from_delayed(block, (n, 4), float)
+                for block, n in zip(blocks, LENGTHS, strict=True)
+            ]
+        )
+        assert_same_bits(clone(model).fit(other, in_blocks(y)), model)
+
+
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_empty_partitions_are_passed_over(client, task):
     X, y = problem(task)
@@ -770,6 +798,7 @@ def test_the_local_model_goes_on(client):
     assert type(local) is MiniBatchSGDClassifier
     np.testing.assert_array_equal(local.predict(X), plain.predict(X))
     assert_same_bits(local.partial_fit(X, y), plain.partial_fit(X, y))
+    assert_same_bits(model.partial_fit(X, y), plain)
 
 
 def test_the_local_model_is_exported(client):
