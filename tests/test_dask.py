@@ -23,8 +23,10 @@ import pandas as pd
 from dask import delayed
 from dask.distributed import Client, LocalCluster
 
+import skmbsgd._base
 import skmbsgd.dask
 from skmbsgd import DivergenceError, MiniBatchSGDClassifier, MiniBatchSGDRegressor
+from skmbsgd._automatic import initial_rate
 from skmbsgd.dask import DaskMiniBatchSGDClassifier, DaskMiniBatchSGDRegressor
 
 # Rounds of tests are short, and shards small.
@@ -703,15 +705,20 @@ def test_divergence_is_an_error(client, fitted):
     assert_as_before(model, before)
 
 
-def test_training_that_diverges_begins_anew_with_an_automatic_rate(client):
-    rng = np.random.default_rng(0)
-    X = rng.standard_t(1.2, size=(N_ROWS, 4)) ** 3
-    y = X @ np.ones(4) + rng.normal(size=N_ROWS)
-    settings = {"random_state": 0, "standardize": False, "max_iter": 3}
-    model = DaskMiniBatchSGDRegressor(n_shards=2, **settings)
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_training_that_diverges_begins_anew_as_in_fit_chunks(client, monkeypatch, loss):
+    def too_bold(*arguments):
+        return 1e5 * initial_rate(*arguments)
+
+    monkeypatch.setattr(skmbsgd._base, "initial_rate", too_bold)
+    X, y = problem("binary")
+    settings = {"loss": loss, "random_state": 0, "max_iter": 6}
+    model = DaskMiniBatchSGDClassifier(n_shards=1, rounds_per_epoch=1, **settings)
     model.fit(in_blocks(X), in_blocks(y))
-    assert np.isfinite(model.coef_).all()
-    assert len(model.loss_curve_) == 3
+    other = MiniBatchSGDClassifier(**settings).fit_chunks(chunks(X, y))
+    assert min(model.loss_curve_) < 2.0  # and so the rate is no longer that one
+    np.testing.assert_allclose(model.eta0_, other.eta0_, rtol=1e-12)
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-7)
 
 
 def test_dask_collections_lead_from_the_plain_estimators(client):
