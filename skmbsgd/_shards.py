@@ -294,7 +294,7 @@ class SurveyOfSummaries(Survey):
         super()._learn_classes()
         n_classes = len(self.data.estimator.classes_)
         codes, weights = np.concatenate(self.targets), np.concatenate(self.weights)
-        self.data.class_weights = np.bincount(codes, weights, n_classes)
+        self.data.weights_of_classes = np.bincount(codes, weights, n_classes)
         self.data.codes = self.targets
 
     def end(self):

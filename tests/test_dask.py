@@ -24,6 +24,7 @@ from dask import delayed
 from dask.distributed import Client, LocalCluster
 
 import skmbsgd._base
+import skmbsgd._shards
 import skmbsgd.dask
 from skmbsgd import DivergenceError, MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._automatic import initial_rate
@@ -296,6 +297,31 @@ def test_weights_of_classes_are_those_of_fit_chunks(client):
     model.fit(in_blocks(X), in_blocks(y))
     other = MiniBatchSGDClassifier(**settings).fit_chunks(chunks(X, y))
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-12)
+
+
+def test_a_sample_of_targets_leaves_the_weights_exact(client, monkeypatch):
+    X, y = problem("regression")
+    weights = np.random.default_rng(1).random(N_ROWS) * 7
+    settings = {**SETTINGS, "n_shards": 1, "rounds_per_epoch": 1}
+    blocks = [in_blocks(part) for part in (X, y, weights)]
+    model = DaskMiniBatchSGDRegressor(**settings).fit(*blocks)
+    monkeypatch.setattr(skmbsgd._shards, "MAX_TARGETS", 40)
+    other = DaskMiniBatchSGDRegressor(**settings).fit(*blocks)
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-12)
+    settings["eta0"] = "auto"
+    found = DaskMiniBatchSGDRegressor(**settings).fit(*blocks)
+    np.testing.assert_allclose(found.intercept_, model.intercept_, atol=0.1)
+
+
+def test_partitions_are_dealt_to_shards_by_their_rows(client):
+    X, y = map(in_blocks, problem("binary"))
+    models = [
+        DaskMiniBatchSGDClassifier(n_shards=n, **SETTINGS).fit(X, y) for n in (None, 2)
+    ]
+    assert models[0].n_shards_ == 2  # one for each worker
+    assert_same_bits(*models)
+    # 100 and 45 rows, 85 and 70: 13 + 6 and 11 + 9 batches of 8
+    assert models[0].t_ == 20 * SETTINGS["max_iter"]
 
 
 def test_balanced_classes_are_weighed_by_all_partitions(client):
