@@ -89,8 +89,9 @@ def some_rows_of(*parts):
     """Some rows of X, y and weights, evenly spaced."""
     n_rows = parts[0].shape[0]
     rows = np.arange(0, n_rows, max(1, n_rows // SAMPLE_ROWS))
-    parts = (part.tocsr() if issparse(part) else part for part in parts)
-    return tuple(safe_indexing(part, rows) for part in parts)
+    return tuple(
+        safe_indexing(part.tocsr() if issparse(part) else part, rows) for part in parts
+    )
 
 
 def read_partition(context, number, *parts):
