@@ -447,17 +447,21 @@ def test_a_worker_killed_in_mid_fit_changes_no_bit(client, undisturbed):
 
 def test_a_worker_killed_within_a_round_changes_no_bit(client, undisturbed):
     X, y, settings = shuffled_problem()
+    victims, tasks = [], []
 
     def learning_rate(epoch):
         if epoch == 2:
-            pids = client.run(os.getpid)
-            # Runs as soon as its worker has nothing else to do
-            client.submit(os.kill, min(pids.values()), signal.SIGKILL, pure=False)
+            victims.append(min(client.run(os.getpid).values()))
+            # Runs among the tasks of the epoch
+            kill = (os.kill, victims[0], signal.SIGKILL)
+            tasks.append(client.submit(*kill, pure=False))
         return 0.05 / (1 + 0.1 * epoch)
 
     settings["learning_rate"] = learning_rate
     model = DaskMiniBatchSGDClassifier(**settings).fit(X, y)
     assert_same_bits(model, undisturbed)
+    client.wait_for_workers(2)
+    assert victims[0] not in client.run(os.getpid).values()
 
 
 def test_a_worker_killed_while_it_reads_changes_no_bit(client, undisturbed, tmp_path):
