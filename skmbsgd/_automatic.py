@@ -307,8 +307,7 @@ def largest_eigenvalue(X, weights, fit_intercept, direction):
     """
     n_rows, n_features = X.shape
     if direction is None:
-        # Orthogonal to an eigenvector by chance only
-        direction = np.append(np.cos(np.arange(n_features)), 1.0)
+        direction = initial_direction(np.arange(n_features))
     eigenvalue = 0.0
     for _ in range(POWER_ITERATIONS):
         length = math.sqrt(np.einsum("i,i", direction, direction))
@@ -319,6 +318,11 @@ def largest_eigenvalue(X, weights, fit_intercept, direction):
         direction = np.append(transposed_times(X, z), z.sum() * fit_intercept) / n_rows
         eigenvalue = math.sqrt(np.einsum("i,i", direction, direction))
     return direction, eigenvalue
+
+
+def initial_direction(columns):
+    """A vector that is orthogonal to an eigenvector by chance only."""
+    return np.append(np.cos(columns), 1.0)
 
 
 # By einsum: the sums of BLAS depend on the number of its threads.

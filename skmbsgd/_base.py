@@ -761,6 +761,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     @coef_.deleter
     def coef_(self):
+        if "coef_" not in vars(self):
+            raise AttributeError("coef_ is computed from the stream, and stays.")
         del self.__dict__["coef_"]
 
     def _dense_coef(self):

@@ -34,24 +34,24 @@ class Partitions(ChunkedData):
 
     Attributes
     ----------
-    class_weights : ndarray or None
+    weights_of_classes : ndarray or None
         The weight that all rows of a class have together.
     """
 
-    class_weights: Any = None
+    weights_of_classes: Any = None
 
     def place(self, number, epoch):
         return f"partition {number}"
 
     @property
     def classes_alone(self):
-        return replace(super().classes_alone, sample_weight=self.class_weights)
+        return replace(super().classes_alone, sample_weight=self.weights_of_classes)
 
     def for_workers(self):
         """The same for workers, which read partitions by it."""
         twin = object.__new__(Partitions)
         names = ("batch_size", "first_pass", "n_outputs", "has_weights", "dtype")
-        for name in (*names, "is_sparse", "class_weights"):
+        for name in (*names, "is_sparse", "weights_of_classes"):
             setattr(twin, name, getattr(self, name))
         twin.X, twin.estimator = self.X[:0], self.estimator._reader()
         return twin
@@ -89,7 +89,9 @@ def some_rows_of(*parts):
     """Some rows of X, y and weights, evenly spaced."""
     n_rows = parts[0].shape[0]
     rows = np.arange(0, n_rows, max(1, n_rows // SAMPLE_ROWS))
-    return tuple(safe_indexing(part, rows) for part in parts)
+    return tuple(
+        safe_indexing(part.tocsr() if issparse(part) else part, rows) for part in parts
+    )
 
 
 def read_partition(context, number, *parts):

@@ -3,6 +3,7 @@
 import time
 import warnings
 from dataclasses import replace
+from threading import Lock
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from weakref import WeakSet
@@ -47,6 +48,7 @@ RETRIES = 2
 MAX_TARGETS = 2**20
 # Weights of many features are sent at each epoch, of which Dask would warn.
 LARGE_TASKS = {"distributed.admin.large-graph-warning-threshold": "1TB"}
+SUBMITTING = Lock()  # Two threads would give the setting back in the wrong order.
 LOST = (
     "The tasks of this training are lost: its client was closed, or the cluster "
     "restarted. Connect a client, and start anew with fit."
@@ -113,7 +115,7 @@ class ShardedData(Partitions):
         if shard is not None:
             worker = self.workers[shard % len(self.workers)]
             where = {"workers": [worker], "allow_other_workers": True}
-        with dask.config.set(LARGE_TASKS):
+        with SUBMITTING, dask.config.set(LARGE_TASKS):
             task = self.client.submit(
                 function, *arguments, pure=False, retries=RETRIES, **where
             )
@@ -211,6 +213,13 @@ class ShardedData(Partitions):
                 add = survey.add_labels if self.n_outputs is None else survey.add
                 add(found.targets, found.weights)
         self.lengths = np.array([found.n_rows for found in summaries.values()])
+        with np.errstate(over="ignore"):
+            total = sum(found.weights.sum() for found in summaries.values())
+        if not np.isfinite(total):
+            raise ValueError(
+                "sample_weight has a sum that float64 cannot hold: divide it by a "
+                "power of ten, for only the ratios matter."
+            )
         survey.end()
 
     def _make_shards(self, numbers, n_shards):
@@ -285,7 +294,7 @@ class SurveyOfSummaries(Survey):
         super()._learn_classes()
         n_classes = len(self.data.estimator.classes_)
         codes, weights = np.concatenate(self.targets), np.concatenate(self.weights)
-        self.data.class_weights = np.bincount(codes, weights, n_classes)
+        self.data.weights_of_classes = np.bincount(codes, weights, n_classes)
         self.data.codes = self.targets
 
     def end(self):
@@ -485,7 +494,8 @@ def check_workers(client):
             "The cluster has no worker yet: wait with client.wait_for_workers(1)."
         )
     for worker, version in versions.items():
-        if version != __version__:
+        # One that was lost just now, with an OSError, needs nothing any more.
+        if version != __version__ and not isinstance(version, OSError):
             raise RuntimeError(
                 f"The worker {worker} cannot train: it needs skmbsgd {__version__} "
                 f"with what it takes, and it has {version!r}. Install there: "

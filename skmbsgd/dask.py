@@ -57,6 +57,8 @@ SHORTEST_ROUND = 0.2
 # rounds_per_epoch="auto": more rounds do not help, nor do rounds of fewer batches.
 MOST_ROUNDS, FEWEST_BATCHES = 8, 12
 
+# What an estimator learns from X and y alone
+OF_INPUT = {"n_features_in_", "feature_names_in_", "classes_", "_one_dimensional"}
 OF_SHARDS: dict[str, Any] = {
     "n_shards": [Interval(Integral, 1, None, closed="left"), None],
     "rounds_per_epoch": [
@@ -77,12 +79,9 @@ def init_of(parent):
         self.n_shards = n_shards
         self.rounds_per_epoch = rounds_per_epoch
 
-    own = inspect.signature(__init__).parameters
-    names = ("client", "n_shards", "rounds_per_epoch")
     inherited = inspect.signature(parent.__init__).parameters.values()
-    __init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [*inherited, *(own[name] for name in names)]
-    )
+    _, _, *added, _ = inspect.signature(__init__).parameters.values()
+    vars(__init__)["__signature__"] = inspect.Signature([*inherited, *added])
     return __init__
 
 
@@ -208,18 +207,15 @@ class DaskEstimator(BaseMiniBatchSGD):
         reader = self._local_class(**self._local_parameters()).set_params(
             learning_rate="constant", eta0=1.0, scoring="loss", random_state=None
         )
-        for name in ("n_features_in_", "feature_names_in_", "classes_"):
-            if hasattr(self, name):
-                setattr(reader, name, getattr(self, name))
-        if hasattr(self, "_one_dimensional"):
-            reader._one_dimensional = self._one_dimensional
+        known = OF_INPUT & vars(self).keys()
+        vars(reader).update({name: vars(self)[name] for name in known})
         return reader
 
     def _local_parameters(self):
         names = self._local_class._get_param_names()
         return {name: getattr(self, name) for name in names}
 
-    def to_local(self):
+    def to_local(self) -> Any:
         """The fitted model as a plain estimator.
 
         Returns
@@ -230,14 +226,8 @@ class DaskEstimator(BaseMiniBatchSGD):
         """
         check_is_fitted(self)
         local = self._local_class(**self._local_parameters())
-        parameters = self.get_params(deep=False)
-        vars(local).update(
-            {
-                name: value
-                for name, value in vars(self).items()
-                if name not in parameters and name != "n_shards_"
-            }
-        )
+        learnt = vars(self).keys() - {*self.get_params(deep=False), "n_shards_"}
+        vars(local).update({name: vars(self)[name] for name in learnt})
         return local
 
     def _apply(self, method, X):
@@ -386,17 +376,45 @@ class DaskMiniBatchSGDClassifier(DaskEstimator, MiniBatchSGDClassifier):
     __init__ = init_of(MiniBatchSGDClassifier)
 
     def decision_function(self, X: Any) -> Any:
-        """Decisions; lazily, as a Dask array, if X is a Dask collection."""
+        """Decisions X W^T + b; lazily, as a Dask array, if X is a Dask collection.
+
+        Parameters
+        ----------
+        X : Dask array or dataframe, or array-like, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        decisions : Dask array or ndarray of shape (n_samples,) or \
+                (n_samples, n_classes)
+        """
         return self._apply("decision_function", X)
 
     @available_with_probabilities
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities of the classes; lazily if X is a Dask collection."""
+        """Probabilities of the classes; lazily if X is a Dask collection.
+
+        Parameters
+        ----------
+        X : Dask array or dataframe, or array-like, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        probabilities : Dask array or ndarray of shape (n_samples, n_classes)
+        """
         return self._apply("predict_proba", X)
 
     @available_with_probabilities
     def predict_log_proba(self, X: Any) -> Any:
-        """Their logarithms; lazily if X is a Dask collection."""
+        """Logarithms of the probabilities; lazily if X is a Dask collection.
+
+        Parameters
+        ----------
+        X : Dask array or dataframe, or array-like, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_probabilities : Dask array or ndarray of shape (n_samples, n_classes)
+        """
         return self._apply("predict_log_proba", X)
 
     @staticmethod

@@ -23,8 +23,11 @@ import pandas as pd
 from dask import delayed
 from dask.distributed import Client, LocalCluster
 
+import skmbsgd._base
+import skmbsgd._shards
 import skmbsgd.dask
 from skmbsgd import DivergenceError, MiniBatchSGDClassifier, MiniBatchSGDRegressor
+from skmbsgd._automatic import initial_rate
 from skmbsgd.dask import DaskMiniBatchSGDClassifier, DaskMiniBatchSGDRegressor
 
 # Rounds of tests are short, and shards small.
@@ -296,6 +299,31 @@ def test_weights_of_classes_are_those_of_fit_chunks(client):
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-12)
 
 
+def test_a_sample_of_targets_leaves_the_weights_exact(client, monkeypatch):
+    X, y = problem("regression")
+    weights = np.random.default_rng(1).random(N_ROWS) * 7
+    settings = {**SETTINGS, "n_shards": 1, "rounds_per_epoch": 1}
+    blocks = [in_blocks(part) for part in (X, y, weights)]
+    model = DaskMiniBatchSGDRegressor(**settings).fit(*blocks)
+    monkeypatch.setattr(skmbsgd._shards, "MAX_TARGETS", 40)
+    other = DaskMiniBatchSGDRegressor(**settings).fit(*blocks)
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-12)
+    settings["eta0"] = "auto"
+    found = DaskMiniBatchSGDRegressor(**settings).fit(*blocks)
+    np.testing.assert_allclose(found.intercept_, model.intercept_, atol=0.1)
+
+
+def test_partitions_are_dealt_to_shards_by_their_rows(client):
+    X, y = map(in_blocks, problem("binary"))
+    models = [
+        DaskMiniBatchSGDClassifier(n_shards=n, **SETTINGS).fit(X, y) for n in (None, 2)
+    ]
+    assert models[0].n_shards_ == 2  # one for each worker
+    assert_same_bits(*models)
+    # 100 and 45 rows, 85 and 70: 13 + 6 and 11 + 9 batches of 8
+    assert models[0].t_ == 20 * SETTINGS["max_iter"]
+
+
 def test_balanced_classes_are_weighed_by_all_partitions(client):
     X, y = problem("binary")
     order = np.argsort(y)  # most partitions have one class
@@ -419,17 +447,21 @@ def test_a_worker_killed_in_mid_fit_changes_no_bit(client, undisturbed):
 
 def test_a_worker_killed_within_a_round_changes_no_bit(client, undisturbed):
     X, y, settings = shuffled_problem()
+    victims, tasks = [], []
 
     def learning_rate(epoch):
         if epoch == 2:
-            pids = client.run(os.getpid)
-            # Runs as soon as its worker has nothing else to do
-            client.submit(os.kill, min(pids.values()), signal.SIGKILL, pure=False)
+            victims.append(min(client.run(os.getpid).values()))
+            # Runs among the tasks of the epoch
+            kill = (os.kill, victims[0], signal.SIGKILL)
+            tasks.append(client.submit(*kill, pure=False))
         return 0.05 / (1 + 0.1 * epoch)
 
     settings["learning_rate"] = learning_rate
     model = DaskMiniBatchSGDClassifier(**settings).fit(X, y)
     assert_same_bits(model, undisturbed)
+    client.wait_for_workers(2)
+    assert victims[0] not in client.run(os.getpid).values()
 
 
 def test_a_worker_killed_while_it_reads_changes_no_bit(client, undisturbed, tmp_path):
@@ -554,6 +586,34 @@ def test_collections_that_do_not_fit_are_refused(client, fitted):
     assert_as_before(model, before)
 
 
+def test_weights_that_are_of_no_use_are_refused(client, fitted):
+    model, before = fitted
+    X, y = map(in_blocks, problem("binary"))
+    for weight, message in [(0.0, "All sample weights"), (1e308, "a sum that float64")]:
+        with pytest.raises(ValueError, match=message):
+            model.fit(X, y, in_blocks(np.full(N_ROWS, weight)))
+    with pytest.raises(ValueError, match=r"In partition 2, .* Negative values"):
+        weights = np.ones(N_ROWS)
+        weights[150] = -1.0
+        model.fit(X, y, in_blocks(weights))
+    assert_as_before(model, before)
+
+
+def test_sparse_blocks_of_any_format_are_read(client):
+    X, y = problem("binary")
+    X = in_blocks(csr_array(X))
+    model = DaskMiniBatchSGDClassifier(n_shards=2, **SETTINGS).fit(X, in_blocks(y))
+    for format in ("coo", "csc"):
+        blocks = [delayed(block.asformat)(format) for block in X.to_delayed().ravel()]
+        other = da.concatenate(
+            [
+                da.from_delayed(block, (n, 4), float)
+                for block, n in zip(blocks, LENGTHS, strict=True)
+            ]
+        )
+        assert_same_bits(clone(model).fit(other, in_blocks(y)), model)
+
+
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_empty_partitions_are_passed_over(client, task):
     X, y = problem(task)
@@ -675,15 +735,20 @@ def test_divergence_is_an_error(client, fitted):
     assert_as_before(model, before)
 
 
-def test_training_that_diverges_begins_anew_with_an_automatic_rate(client):
-    rng = np.random.default_rng(0)
-    X = rng.standard_t(1.2, size=(N_ROWS, 4)) ** 3
-    y = X @ np.ones(4) + rng.normal(size=N_ROWS)
-    settings = {"random_state": 0, "standardize": False, "max_iter": 3}
-    model = DaskMiniBatchSGDRegressor(n_shards=2, **settings)
+@pytest.mark.parametrize("loss", ["log_loss", "squared_error"])
+def test_training_that_diverges_begins_anew_as_in_fit_chunks(client, monkeypatch, loss):
+    def too_bold(*arguments):
+        return 1e5 * initial_rate(*arguments)
+
+    monkeypatch.setattr(skmbsgd._base, "initial_rate", too_bold)
+    X, y = problem("binary")
+    settings = {"loss": loss, "random_state": 0, "max_iter": 6}
+    model = DaskMiniBatchSGDClassifier(n_shards=1, rounds_per_epoch=1, **settings)
     model.fit(in_blocks(X), in_blocks(y))
-    assert np.isfinite(model.coef_).all()
-    assert len(model.loss_curve_) == 3
+    other = MiniBatchSGDClassifier(**settings).fit_chunks(chunks(X, y))
+    assert min(model.loss_curve_) < 2.0  # and so the rate is no longer that one
+    np.testing.assert_allclose(model.eta0_, other.eta0_, rtol=1e-12)
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-7)
 
 
 def test_dask_collections_lead_from_the_plain_estimators(client):
@@ -770,6 +835,7 @@ def test_the_local_model_goes_on(client):
     assert type(local) is MiniBatchSGDClassifier
     np.testing.assert_array_equal(local.predict(X), plain.predict(X))
     assert_same_bits(local.partial_fit(X, y), plain.partial_fit(X, y))
+    assert_same_bits(model.partial_fit(X, y), plain)
 
 
 def test_the_local_model_is_exported(client):

@@ -80,6 +80,8 @@ def test_every_row_comes_once(make_order, n_rows):
         assert len({tuple(order) for order in orders}) == 3
     in_order.order.shuffle(0)
     np.testing.assert_array_equal(order_of(in_order), orders[0])
+    in_order.order.shuffle(1)
+    np.testing.assert_array_equal(in_order.order.row_numbers(), orders[1])
 
 
 def test_rows_are_distributed_anew_if_a_bucket_has_no_room():
