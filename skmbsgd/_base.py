@@ -26,6 +26,7 @@ from skmbsgd._automatic import (
     StreamSchedule,
     depends_on_targets,
     highest_peak,
+    initial_direction,
     initial_intercepts,
     initial_rate,
     learn_smoothness,
@@ -332,9 +333,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             stream = begin_csr_stream(
                 state, data.X.shape[1], penalty, self.momentum, self.nesterov
             )
-            return CSRChunk(stream, without_columns(state), data)
-        chunk = CSRChunk(stream, self._resumption, data)
-        self._start_from_constants(chunk.state, data)
+            chunk = CSRChunk(stream, without_columns(state), data)
+        else:
+            chunk = CSRChunk(stream, self._resumption, data)
+            self._start_from_constants(chunk.state, data)
+        if self._finds_rate:
+            # The numbers of the columns in the chunk are to play no part in it.
+            chunk.state.direction = initial_direction(chunk.columns)
         return chunk
 
     def _goes_on(self, stream, penalty, data):

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from skmbsgd._automatic import initial_direction
 from skmbsgd._engine.csr_stream import CSRChange, CSRStream
 from skmbsgd._state import TrainingState, rule_of
 
@@ -78,8 +77,6 @@ class CSRChunk:
             velocity=np.zeros(positions.shape, dtype),
             **stored,
         )
-        # Where power iterations begin, whatever the numbers of the columns here
-        state.direction = initial_direction(self.columns)
         if self.stream.has_velocity:
             state.velocity = self.parts[1].astype(dtype, copy=False)
         if self.stream.penalty.has_positions:
