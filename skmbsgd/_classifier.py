@@ -301,8 +301,10 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             check_labels(classes, "classes")
         if self._is_trained():
             self._check_learnt()
-        with refused_as_labels("classes"):
-            check_partial_fit_first_call(self, classes)
+        # Often given again, in each call
+        if classes is None or not self._has_classes(classes):
+            with refused_as_labels("classes"):
+                check_partial_fit_first_call(self, classes)
         self._partial_fit(X, y, sample_weight, classes)
         return self
 
@@ -358,6 +360,14 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                     check_partial_fit_first_call(self, classes)
         fit_chunks(self, chunks, X_val, y_val, sample_weight_val, resume, classes)
         return self
+
+    def _has_classes(self, classes):
+        """Whether these are the very labels of a trained model."""
+        known: Any = vars(self).get("classes_")
+        if not isinstance(known, np.ndarray):
+            return False
+        given = np.asarray(classes)
+        return given.dtype == known.dtype and np.array_equal(given, known)
 
     def _check_settings(self):
         super()._check_settings()
