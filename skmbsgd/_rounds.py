@@ -50,8 +50,8 @@ class Partitions(ChunkedData):
     def for_workers(self):
         """The same for workers, which read partitions by it."""
         twin = object.__new__(Partitions)
-        names = ("batch_size", "first_pass", "n_outputs", "has_weights", "dtype")
-        for name in (*names, "is_sparse", "weights_of_classes"):
+        names = ("batch_size", "first_pass", "n_outputs", "weighted", "has_weights")
+        for name in (*names, "dtype", "is_sparse", "weights_of_classes"):
             setattr(twin, name, getattr(self, name))
         twin.X, twin.estimator = self.X[:0], self.estimator._reader()
         return twin
