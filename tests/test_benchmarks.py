@@ -197,6 +197,10 @@ def test_sections(name, tmp_path, monkeypatch):
     monkeypatch.setattr(streams, "CHUNK_SIZES", [1, 32])
     report = Report(tmp_path, name)
     section = importlib.import_module(f"benchmarks.sections.{name}")
+    if name == "cluster":
+        monkeypatch.setattr(section, "SHARDS", (2,))
+        monkeypatch.setattr(section, "RATES", (0.1,))
+        monkeypatch.setattr(section, "N_EPOCHS", 2)
     section.run(report, TINY, **RESTRICTIONS[name])
     report.write()
 
