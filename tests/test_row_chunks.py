@@ -1,5 +1,6 @@
 """row_chunks: order, slices, what is read of a file; the warning that leads there."""
 
+import itertools
 import os
 import pickle
 import subprocess
@@ -197,7 +198,8 @@ def test_the_recipe_for_parquet_runs(tmp_path):
     if not page.exists():
         pytest.skip("the documentation is not there")
     _, code = page.read_text().split(".. code-block:: python\n")
-    code = textwrap.dedent(code.split("\nWith polars")[0])
+    lines = itertools.takewhile(lambda line: not line[:1].strip(), code.split("\n"))
+    code = textwrap.dedent("\n".join(lines))
     rows = np.random.default_rng(0).normal(size=(2000, 10))
     columns = [f"x{number}" for number in range(10)]
     frame = pytest.importorskip("pandas").DataFrame(rows, columns=columns)

@@ -464,8 +464,7 @@ def test_memory_of_a_call_does_not_depend_on_the_number_of_columns(kind, momentu
 
 
 def test_predictions_for_a_few_sparse_rows_copy_no_weights():
-    rng = np.random.default_rng(0)
-    X = sparse.random_array((6, 20_000), density=0.001, format="csr", rng=rng)
+    X = sparse.random(6, 20_000, density=0.001, format="csr", random_state=0)
     y = np.arange(6) % 3
     model = make("three classes", max_iter=2, tol=None).fit(X, y)
     assert peak_of(lambda: model.predict(X)) < model.coef_.nbytes / 4
@@ -474,7 +473,7 @@ def test_predictions_for_a_few_sparse_rows_copy_no_weights():
 
 
 def test_without_momentum_no_velocities_are_stored():
-    X = sparse.random_array((6, 5_000), density=0.1, format="csr", rng=0)
+    X = sparse.random(6, 5_000, density=0.1, format="csr", random_state=0)
     y = np.arange(6) % 3
     for layout in (X, X.toarray()):
         fitted = make("three classes", max_iter=2, tol=None).fit(layout, y)
