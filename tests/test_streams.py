@@ -6,6 +6,7 @@ anything may happen: reading, editing, other settings, copies, dense chunks by t
 
 import copy
 import pickle
+import sys
 import threading
 import tracemalloc
 from functools import partial
@@ -522,11 +523,14 @@ def test_readers_see_the_model_before_or_after_a_chunk():
     readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
     try:
-        for _ in range(50):
+        for _ in range(10):
             for X, y in chunks:
                 learn(model, sparse.csr_array(X), y)
     finally:
+        sys.setswitchinterval(interval)
         done.set()
         for reader in readers:
             reader.join()
