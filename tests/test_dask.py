@@ -1,5 +1,6 @@
 """Training on a Dask cluster, with real workers in processes of their own."""
 
+import gc
 import os
 import pickle
 import signal
@@ -133,6 +134,8 @@ def n_tasks(client):
 def wait_until_no_tasks(client):
     """Released tasks are forgotten a moment later."""
     for _ in range(200):
+        # What an error's traceback holds is part of a cycle.
+        gc.collect()
         if n_tasks(client) == 0:
             return
         threading.Event().wait(0.05)
