@@ -550,6 +550,8 @@ def test_a_partition_that_raises_is_named(client, fitted):
             model.fit(with_fault(X, number, raise_os_error), y)
         assert f"from partition {number}, counted" in error.value.__notes__[0]
     assert_as_before(model, before)
+    del error
+    wait_until_no_tasks(client)
 
 
 def test_a_partition_that_is_invalid_is_named(client, fitted):
