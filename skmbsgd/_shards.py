@@ -146,8 +146,12 @@ class ShardedData(Partitions):
     def release(self):
         """Have the cluster forget all of this training, tasks that run included."""
         self.forget_given()
+        tasks = list(self.tasks)
         if self.client.status == "running":
-            self.client.cancel(list(self.tasks))
+            # To cancel what nobody wants any more breaks the scheduler's connection.
+            self.client.cancel([task for task in tasks if not task.done()])
+        for task in tasks:
+            task.release()
 
     def map(self, function, *arguments, each=None):
         """Results of ``function(partitions, data, *arguments)``, one per partition.
