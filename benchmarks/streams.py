@@ -2,13 +2,14 @@
 
 import math
 import time
+from abc import ABC, abstractmethod
 from importlib.util import find_spec
 
 import numpy as np
 from scipy.sparse import issparse
 
 
-class Learner:
+class Learner(ABC):
     """A model that learns chunk by chunk.
 
     Attributes
@@ -42,9 +43,9 @@ class Learner:
         """A chunk as the learner takes it, which is not timed."""
         return X, y
 
+    @abstractmethod
     def begin(self, n_features, n_classes):
         """Make the model."""
-        raise NotImplementedError
 
     def learn(self, chunk):
         """Learn a chunk."""

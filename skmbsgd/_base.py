@@ -356,10 +356,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             and stream.averaged == bool(self.average)
             # All velocities end where the rate was found for standardised columns.
             and not (self._finds_rate and is_for_standardized(self._resumption))
-            and not 0
-            < stream.n_averaged
-            <= self._resumption["n_samples"]
-            < self.average
+            # Means that have begun too early for `average` begin again.
+            and (
+                stream.n_averaged == 0 or self._resumption["n_samples"] >= self.average
+            )
         )
 
     def _state_to_go_on_from(self, data):
