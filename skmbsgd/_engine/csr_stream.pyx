@@ -1,9 +1,9 @@
 """The weights of a stream of CSR chunks, of which each chunk moves a few.
 
-What a chunk costs depends on its non-zeros, and with L1 on the number of coordinates that
-have been changed so far, which are passed over for the value of the penalty. Its columns are numbered from 0, and
-their weights copied into a model of that many features, which is trained on the chunk.
-All other coordinates make its updates later, when another chunk holds them, or when
+What a chunk costs depends on its non-zeros, and with L1 on the number of coordinates
+that have been changed so far, which are passed over for the value of the penalty. Its
+columns are numbered from 0, and their weights copied into a model of that many
+features, which is trained on the chunk. All other coordinates make its updates later, when another chunk holds them, or when
 somebody reads all of the weights: by the maps of catch_up.pxd, as within an epoch.
 
 The coordinates stand in records of float64 numbers:
