@@ -72,22 +72,22 @@ cdef class EqualUpdates(Updates):
         self, double eta, Py_ssize_t n_updates, bint averaged) noexcept nogil
 
     cdef inline void catch_up(
-        self, Py_ssize_t t, Py_ssize_t now, double* z, Py_ssize_t K
+        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
+        double* total, Py_ssize_t K,
     ) noexcept nogil:
         """Let K coordinates make the updates from t to before now.
 
-        At z stand their positions, then their velocities, gradients, which belong to
-        the first update, and sums of positions.
+        z, v and g are their positions, velocities, and gradients, which belong to the
+        first update; total are their sums of positions.
         """
         # A copy, which the compiler knows to stay the same
         cdef Map map = self.maps[now - t]
         cdef Py_ssize_t k
         if self.averaged:
             for k in range(K):
-                z[3 * K + k] += sum_of_positions(
-                    self.sums + (now - t), z[k], z[K + k], z[2 * K + k])
+                total[k] += sum_of_positions(self.sums + (now - t), z[k], v[k], g[k])
         for k in range(K):
-            apply(&map, z + k, z + K + k, z + 2 * K + k)
+            apply(&map, z + k, v + k, g + k)
 
 
 @cython.final
@@ -104,17 +104,16 @@ cdef class DifferingUpdates(Updates):
     cdef void append(self, double eta, bint averaged) noexcept nogil
 
     cdef inline void catch_up(
-        self, Py_ssize_t t, Py_ssize_t now, double* z, Py_ssize_t K
+        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
+        double* total, Py_ssize_t K,
     ) noexcept nogil:
         """Let K coordinates make the updates from t to before the present."""
         cdef Py_ssize_t k, block = t >> self.shift
         for k in range(K):
-            self.catch_up_in_block(
-                t, z + k, z + K + k, z + 2 * K + k, z + 3 * K + k)
+            self.catch_up_in_block(t, z + k, v + k, g + k, total + k)
             if self.averaged:
-                z[3 * K + k] += sum_of_positions(
-                    self.block_sums + block, z[k], z[K + k], 0.0)
-            apply_without_gradient(self.block_maps + block, z + k, z + K + k)
+                total[k] += sum_of_positions(self.block_sums + block, z[k], v[k], 0.0)
+            apply_without_gradient(self.block_maps + block, z + k, v + k)
 
     cdef inline void catch_up_in_block(
         self, Py_ssize_t t, double* z, double* v, double* g, double* total
@@ -160,14 +159,15 @@ cdef class SignedUpdates(Updates):
     ) noexcept nogil
 
     cdef inline void catch_up(
-        self, Py_ssize_t t, Py_ssize_t now, double* z, Py_ssize_t K
+        self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
+        double* total, Py_ssize_t K,
     ) noexcept nogil:
         """Let K coordinates make the updates from t to before the present."""
         cdef Py_ssize_t k
         if t == now:
             return
         for k in range(K):
-            self.catch_up_one(t, now, z + k, z + K + k, z + 2 * K + k, z + 3 * K + k)
+            self.catch_up_one(t, now, z + k, v + k, g + k, total + k)
 
     cdef inline void catch_up_one(
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,

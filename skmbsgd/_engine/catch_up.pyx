@@ -340,7 +340,7 @@ cdef class Window:
         """
         cdef Py_ssize_t i, n = rates.shape[0]
         cdef double[2] u_and_r = threshold
-        cdef double[4] record = [z, v, g, 0.0]
+        cdef double total = 0.0
         if not 0 < n <= self.size or not 0 <= t <= n:
             raise ValueError("The updates do not fit the window.")
         self.begin(&rates[0], n, n if first_averaged is None else first_averaged,
@@ -348,12 +348,12 @@ cdef class Window:
         for i in range(n):
             self.append(rates[i])
         if self.signed is not None:
-            self.signed.catch_up(t, n, record, 1)
+            self.signed.catch_up(t, n, &z, &v, &g, &total, 1)
         elif self.are_equal:
-            self.equal.catch_up(t, n, record, 1)
+            self.equal.catch_up(t, n, &z, &v, &g, &total, 1)
         else:
-            self.differing.catch_up(t, n, record, 1)
-        return record[0], record[1], record[3]
+            self.differing.catch_up(t, n, &z, &v, &g, &total, 1)
+        return z, v, total
 
 
 cdef bint all_equal(const double* values, Py_ssize_t n) noexcept nogil:

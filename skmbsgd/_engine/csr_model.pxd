@@ -14,10 +14,25 @@ ctypedef fused index:
 
 @cython.final
 cdef class CSRModel(Model):
-    # The records of the coordinates, and their layout in numbers of float64
+    # The records of the coordinates, and their size in numbers of float64
     cdef object records_array
     cdef double* records
     cdef Py_ssize_t stride
+    # Where the first coordinate has its numbers, in its record or in the state, and how
+    # far the next one's are from there
+    cdef bint is_in_place
+    cdef double* z
+    cdef double* v
+    cdef double* sums
+    cdef Py_ssize_t z_stride, v_stride
+    cdef object unused_velocity
+
+    # Several outputs: the coordinates that the batch has touched, and their gradients
+    cdef object touched_array, gradients_array, no_gradient_array
+    cdef int64_t* touched
+    cdef double* gradients
+    cdef double* no_gradient
+    cdef Py_ssize_t n_touched, max_touched
 
     cdef object active_array
     cdef int64_t* active
@@ -42,6 +57,7 @@ cdef class CSRModel(Model):
     # Batches of the epoch so far
     cdef Py_ssize_t batch
 
+    cdef double* first_of(self, Py_ssize_t part) noexcept
     cdef void expect(
         self, const double[:] learning_rates, Py_ssize_t n_batches,
         Py_ssize_t first_averaged_batch)
@@ -50,11 +66,19 @@ cdef class CSRModel(Model):
     cdef void add_products(
         self, const floating* data, const index* columns, Py_ssize_t n,
         const index* columns_ahead, Py_ssize_t n_ahead, double* z) noexcept nogil
+    cdef int add_gradients(
+        self, const floating* data, const index* columns, Py_ssize_t n,
+        const double* d) except -1 nogil
+    cdef int make_room_for(self, Py_ssize_t n) except -1
+    cdef double* gradient_of(self, int64_t column) noexcept nogil
+    cdef int move_touched(self) except -1 nogil
+    cdef void move_some(
+        self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void catch_up_and_add(
         self, AnyUpdates updates, const floating* data, const index* columns,
         Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
     ) noexcept nogil
-    cdef void activate(self, double* record, int64_t column) noexcept nogil
+    cdef void activate(self, double* clock, int64_t column) noexcept nogil
     cdef int bring_all_up_to_date(self) except -1 nogil
     cdef void catch_up_active(
         self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop) noexcept nogil

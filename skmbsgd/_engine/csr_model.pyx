@@ -5,14 +5,24 @@ when a row that holds it comes up, or when all have to be up to date. It then ma
 update that its last gradient g belongs to, and all the updates since, which have not
 touched it, by the maps of catch_up.pxd.
 
-What belongs to a coordinate stands together in memory, in a record of float64 numbers:
+What belongs to a coordinate stands together in memory, in a record of float64 numbers.
+With one output it is
 
-    clock, z (n_outputs), v (n_outputs), g (n_outputs), [sum of w (n_outputs)]
+    clock, z, v, g, [sum of w]
 
 z is the weight, or its position under an L1 penalty. z and v are those before the
 update, counted from the window's first, that the clock shows plus 1; g is its gradient
 so far. A clock of 0 means that the coordinate has never been touched, and that all its
 numbers are 0.
+
+With several outputs, gradients would be a third of the memory, or half of it without
+momentum. They are kept for the coordinates of the batch alone, which make its update at
+its end. A record is
+
+    clock, place of its gradient, z (n_outputs), v (n_outputs), [sum of w (n_outputs)]
+
+If the arrays of the state have the numbers of a coordinate side by side and in float64,
+z and v stand there, and v nowhere without momentum.
 """
 
 import numpy as np
@@ -24,10 +34,10 @@ from libc.string cimport memset
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.catch_up cimport AnyUpdates, Window, aligned
-from skmbsgd._engine.models cimport Model
+from skmbsgd._engine.models cimport Model, writable_memory
 from skmbsgd._engine.models import check_arrays
 from skmbsgd._engine.penalties cimport Penalty, soft_threshold
-from skmbsgd._engine.prefetch cimport CSR_NUMBERS_AHEAD, prefetch
+from skmbsgd._engine.prefetch cimport CSR_NUMBERS_AHEAD, prefetch, prefetch_bytes
 from skmbsgd._engine.rules cimport Rule
 from skmbsgd._engine.signals cimport check_signals
 
@@ -39,15 +49,25 @@ cdef extern from "always_inline.h":
 MAX_WINDOW = 16384
 
 cdef enum:
-    # The parts of a record
-    POSITION, VELOCITY, GRADIENT, SUM
-
+    # Where a record has its clock, and that of several outputs where its gradient is
+    CLOCK, PLACE
+cdef enum:
+    # What is kept of a coordinate
+    POSITION, VELOCITY, SUM
 cdef enum:
     NUMBERS_PER_LINE = 8
     # Weights that are brought up to date between two checks for signals
     WEIGHTS_OF_PART = 16384
-    # Records that stay in the cache while each of their numbers is passed over
-    RECORDS_OF_PART = 256
+    # Coordinates whose numbers stay in the cache while each of them is passed over
+    COORDINATES_OF_PART = 256
+
+
+cdef struct Coordinate:
+    double* clock
+    double* z
+    double* v
+    double* g
+    double* total
 
 
 @cython.final
@@ -71,11 +91,18 @@ cdef class CSRModel(Model):
         super().__init__(state, rule, penalty, fit_intercept)
         self.window_size = MAX_WINDOW if window_size is None else window_size
         K = self.n_outputs
-        self.stride = record_stride(1 + (3 if self.average_coef is None else 4) * K)
+        self.is_in_place = self.state_can_be_records()
+        if self.is_in_place:
+            self.stride = 2
+        elif K == 1:
+            self.stride = record_stride(4 if self.average_coef is None else 5)
+        else:
+            self.stride = record_stride(2 + (2 if self.average_coef is None else 3) * K)
         # Zeroed memory costs nothing before it is touched.
         self.records_array = np.zeros(
             self.n_features * self.stride + NUMBERS_PER_LINE - 1)
         self.records = <double*>aligned(<size_t>self.records_array.ctypes.data)
+        self.place_parts()
         self.active_array = np.empty(self.n_features, dtype=np.int64)
         self.active = <int64_t*><size_t>self.active_array.ctypes.data
         self.b_array = np.zeros((4, K))
@@ -83,20 +110,63 @@ cdef class CSRModel(Model):
         self.b_v = self.b + self.n_outputs
         self.b_g = self.b_v + self.n_outputs
         self.b_average = self.b_g + self.n_outputs
+        if K > 1:
+            self.touched_array = np.empty(self.n_features, dtype=np.int64)
+            self.touched = <int64_t*><size_t>self.touched_array.ctypes.data
+            self.no_gradient_array = np.zeros(K)
+            self.no_gradient = <double*><size_t>self.no_gradient_array.ctypes.data
+            self.make_room_for(0)
         self.read()
+
+    def state_can_be_records(self):
+        """Whether the arrays of the state hold all that is needed, and as it is."""
+        if self.n_outputs == 1 or self.average_coef is not None:
+            return False
+        parts = [self.position_array()]
+        if self.rule.momentum > 0.0:
+            parts.append(self.velocity)
+        elif self.velocity.any():
+            return False
+        return all(
+            part.dtype == np.float64 and part.T.flags.c_contiguous for part in parts)
+
+    def position_array(self):
+        return self.positions if self.penalty.has_positions else self.coef
+
+    def place_parts(self):
+        """Find where the first coordinate has its numbers."""
+        cdef Py_ssize_t K = self.n_outputs
+        if not self.is_in_place:
+            self.z = self.records + (1 if K == 1 else 2)
+            self.v = self.z + K
+            # One output has its gradient in between.
+            self.sums = self.v + (2 if K == 1 else K)
+            self.z_stride = self.v_stride = self.stride
+            return
+        shape = self.n_features, K
+        self.z = <double*>writable_memory(self.position_array().T, shape, np.float64)
+        self.z_stride = K
+        if self.rule.momentum > 0.0:
+            self.v = <double*>writable_memory(self.velocity.T, shape, np.float64)
+            self.v_stride = K
+        else:
+            # All coordinates write to the same place what none of them needs.
+            self.unused_velocity = np.zeros(K)
+            self.v = <double*><size_t>self.unused_velocity.ctypes.data
+            self.v_stride = 0
 
     def read(self):
         """Make a record of each coordinate that is not at rest at 0."""
-        is_moving = np.zeros(self.n_features, dtype=np.uint8)
         parts = self.parts_of_state()
-        for values in parts.values():
-            find_nonzero(values, is_moving)
-        columns = np.flatnonzero(is_moving.view(bool))
+        is_moving = np.any([values.any(axis=0) for values in parts.values()], axis=0)
+        columns = np.flatnonzero(is_moving)
         self.n_active = len(columns)
         self.active_array[: self.n_active] = columns
         self.active_sorted = True
-        for part, values in parts.items():
-            self.read_part(values, part, self.n_averaged if part == SUM else 1.0)
+        self.view_of_records()[columns, CLOCK] = 1.0
+        if not self.is_in_place:
+            for part, values in parts.items():
+                self.read_part(values, part, self.n_averaged if part == SUM else 1.0)
         self.b_array[0] = self.intercept
         self.b_array[1] = self.intercept_velocity
         if self.average_coef is not None:
@@ -104,89 +174,93 @@ cdef class CSRModel(Model):
 
     def parts_of_state(self):
         """The arrays of the state that are kept in the records."""
-        positions = self.positions if self.penalty.has_positions else self.coef
-        parts = {POSITION: positions, VELOCITY: self.velocity}
+        parts = {POSITION: self.position_array(), VELOCITY: self.velocity}
         if self.average_coef is not None:
             parts[SUM] = self.average_coef
         return parts
 
-    def read_part(self, const floating[:, ::1] values, Py_ssize_t part, double factor):
+    cdef double* first_of(self, Py_ssize_t part) noexcept:
+        """Where the first record has a part."""
+        if part == POSITION:
+            return self.z
+        return self.v if part == VELOCITY else self.sums
+
+    def read_part(self, const floating[:, :] values, Py_ssize_t part, double factor):
         """Let the records have a part of the state, times a factor."""
-        cdef Py_ssize_t first = 0, stop, i, k, column
-        cdef double* record
+        cdef Py_ssize_t first = 0, stop, i, k
+        cdef double* numbers = self.first_of(part)
         while first < self.n_active:
-            stop = min(first + RECORDS_OF_PART, self.n_active)
+            stop = min(first + COORDINATES_OF_PART, self.n_active)
             for k in range(self.n_outputs):
                 for i in range(first, stop):
-                    column = self.active[i]
-                    record = self.records + column * self.stride
-                    record[0] = 1.0
-                    record[1 + part * self.n_outputs + k] = factor * values[k, column]
+                    numbers[self.active[i] * self.stride + k] = (
+                        factor * values[k, self.active[i]])
             first = stop
 
     def store(self):
-        for part, values in self.parts_of_state().items():
-            if part != SUM:
-                self.store_part(values, part, 1.0)
-            elif self.n_averaged > 0:
-                self.store_part(values, part, self.n_averaged)
-                self.average_intercept[:] = self.b_array[3]
+        if not self.is_in_place:
+            for part, values in self.parts_of_state().items():
+                if part != SUM:
+                    self.store_part(values, part, 1.0)
+                elif self.n_averaged > 0:
+                    self.store_part(values, part, self.n_averaged)
+                    self.average_intercept[:] = self.b_array[3]
         if self.penalty.has_positions:
             self.store_weights(self.coef)
         self.intercept[:] = self.b_array[0]
         self.intercept_velocity[:] = self.b_array[1]
 
-    def store_part(self, floating[:, ::1] values, Py_ssize_t part, double divisor):
+    def store_part(self, floating[:, :] values, Py_ssize_t part, double divisor):
         """Let the state have a part of the records, divided by a number."""
         cdef Py_ssize_t first = 0, stop, i, k
-        cdef const double* numbers = self.records + 1 + part * self.n_outputs
+        cdef const double* numbers = self.first_of(part)
         while first < self.n_active:
-            stop = min(first + RECORDS_OF_PART, self.n_active)
+            stop = min(first + COORDINATES_OF_PART, self.n_active)
             for k in range(self.n_outputs):
                 for i in range(first, stop):
                     values[k, self.active[i]] = <floating>(
                         numbers[self.active[i] * self.stride + k] / divisor)
             first = stop
 
-    def store_weights(self, floating[:, ::1] coef):
+    def store_weights(self, floating[:, :] coef):
         """Let the state have what the penalty makes of the positions."""
         cdef Py_ssize_t first = 0, stop, i, k
         cdef double u = self.threshold[0]
         while first < self.n_active:
-            stop = min(first + RECORDS_OF_PART, self.n_active)
+            stop = min(first + COORDINATES_OF_PART, self.n_active)
             for k in range(self.n_outputs):
                 for i in range(first, stop):
                     coef[k, self.active[i]] = <floating>soft_threshold(
-                        self.records[self.active[i] * self.stride + 1 + k], u)
+                        self.z[self.active[i] * self.z_stride + k], u)
             first = stop
 
     def lost_by_store(self):
         if self.coef.dtype == np.float64 and self.average_coef is None:
             return {}
         columns = np.sort(self.active_array[: self.n_active])
-        records = self.view_of_records()
         arrays = {
-            name: records[columns, self.place_of(part)]
-            for name, part in self.parts_of_records().items()
-        }
+            name: view[columns] for name, view in self.views_of_parts().items()}
         return {**arrays, "columns": columns, "intercepts": self.b_array.copy()}
 
-    def parts_of_records(self):
-        """What lasts of the records, by names of its own."""
+    def views_of_parts(self):
+        """What lasts of the records, each of shape (n_features, n_outputs)."""
+        cdef Py_ssize_t part
         parts = {"positions": POSITION, "velocities": VELOCITY}
-        return parts if self.average_coef is None else {**parts, "sums": SUM}
-
-    def place_of(self, part):
-        """Where a record has the numbers of a part."""
-        return slice(1 + part * self.n_outputs, 1 + (part + 1) * self.n_outputs)
+        if self.average_coef is not None:
+            parts["sums"] = SUM
+        records, views = self.view_of_records(), {}
+        for name, part in parts.items():
+            first = self.first_of(part) - self.records
+            views[name] = records[:, first : first + self.n_outputs]
+        return views
 
     def restore(self, arrays):
         if not arrays:
             return
-        columns, parts = arrays.get("columns"), self.parts_of_records()
+        columns, views = arrays.get("columns"), self.views_of_parts()
         n = columns.size if isinstance(columns, np.ndarray) else 0
         check_arrays(arrays, {
-            **{name: np.empty((n, self.n_outputs)) for name in parts},
+            **{name: np.empty((n, self.n_outputs)) for name in views},
             "columns": np.empty(n, dtype=np.int64),
             "intercepts": self.b_array,
         })
@@ -194,9 +268,9 @@ cdef class CSRModel(Model):
             raise ValueError("lost_by_store is damaged: columns do not rise.")
         records = self.view_of_records()
         records[self.active_array[: self.n_active]] = 0.0
-        records[columns, 0] = 1.0
-        for name, part in parts.items():
-            records[columns, self.place_of(part)] = arrays[name]
+        records[columns, CLOCK] = 1.0
+        for name, view in views.items():
+            view[columns] = arrays[name]
         self.n_active = n
         self.active_array[:n] = columns
         self.active_sorted = True
@@ -216,10 +290,6 @@ cdef class CSRModel(Model):
             if array is not None and not np.isfinite(array.astype(dtype)).all():
                 return False
         return True
-
-    def place_of(self, part):
-        """Where a record has the numbers of a part."""
-        return slice(1 + part * self.n_outputs, 1 + (part + 1) * self.n_outputs)
 
     def view_of_records(self):
         """The records as an array of shape (n_features, stride)."""
@@ -300,10 +370,11 @@ cdef class CSRModel(Model):
             self.bring_all_up_to_date()
             self.begin_window()
         memset(self.b_g, 0, self.n_outputs * sizeof(double))
+        self.n_touched = 0
         return 0
 
     cdef int step(self, double learning_rate) except -1 nogil:
-        # The coordinates follow when they are needed.
+        # All other coordinates follow when they are needed.
         cdef Py_ssize_t k
         self.penalty.move_threshold(self.rule, self.threshold, learning_rate)
         if self.fit_intercept:
@@ -311,6 +382,7 @@ cdef class CSRModel(Model):
                 self.rule.move(self.b + k, self.b_v + k, self.b_g[k], learning_rate)
         self.window.append(learning_rate)
         self.batch += 1
+        self.move_touched()
         return 0
 
     cdef int add_to_average(self) except -1 nogil:
@@ -360,9 +432,78 @@ cdef class CSRModel(Model):
             add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z,
                     self.n_outputs)
 
-    cdef void activate(self, double* record, int64_t column) noexcept nogil:
+    cdef int add_gradients(
+        self, const floating* data, const index* columns, Py_ssize_t n, const double* d
+    ) except -1 nogil:
+        """g += d^T x for a row x with these non-zeros."""
+        cdef Py_ssize_t i
+        if self.n_outputs == 1:
+            for i in range(n):
+                coordinate_at(self, columns[i], 1).g[0] += data[i] * d[0]
+            return 0
+        if self.n_touched + n > self.max_touched:
+            with gil:
+                self.make_room_for(self.n_touched + n)
+        for i in range(n):
+            add_multiple(data[i], d, 0.0, self.gradient_of(columns[i]), self.n_outputs)
+        return 0
+
+    cdef int make_room_for(self, Py_ssize_t n) except -1:
+        """Make room for the gradients of so many coordinates."""
+        old = self.gradients_array
+        self.max_touched = min(2 * n, self.n_features)
+        self.gradients_array = np.empty((self.max_touched, self.n_outputs))
+        if self.n_touched > 0:
+            self.gradients_array[: self.n_touched] = old[: self.n_touched]
+        self.gradients = <double*><size_t>self.gradients_array.ctypes.data
+        return 0
+
+    cdef double* gradient_of(self, int64_t column) noexcept nogil:
+        """The gradients of a coordinate, which are 0 before the batch touches it."""
+        cdef int64_t* place = <int64_t*>(self.records + column * self.stride + PLACE)
+        cdef double* g
+        # What stands there may be the place that it had in another batch.
+        if place[0] < self.n_touched and self.touched[place[0]] == column:
+            return self.gradients + place[0] * self.n_outputs
+        place[0] = self.n_touched
+        self.touched[self.n_touched] = column
+        self.n_touched += 1
+        g = self.gradients + place[0] * self.n_outputs
+        memset(g, 0, self.n_outputs * sizeof(double))
+        return g
+
+    cdef int move_touched(self) except -1 nogil:
+        """Let the coordinates of the batch make its update."""
+        cdef Py_ssize_t first = 0, stop
+        cdef Py_ssize_t n_together = max(1, WEIGHTS_OF_PART // self.n_outputs)
+        while first < self.n_touched:
+            stop = min(first + n_together, self.n_touched)
+            if self.window.signed is not None:
+                self.move_some(self.window.signed, first, stop)
+            elif self.window.are_equal:
+                self.move_some(self.window.equal, first, stop)
+            else:
+                self.move_some(self.window.differing, first, stop)
+            first = stop
+            if first < self.n_touched:
+                check_signals()
+        return 0
+
+    cdef void move_some(
+        self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop
+    ) noexcept nogil:
+        cdef Py_ssize_t i, K = self.n_outputs, last = self.n_touched - 1
+        cdef Py_ssize_t n_ahead = coordinates_ahead(K)
+        cdef Coordinate coordinate
+        for i in range(first, stop):
+            prefetch_coordinate(self, self.touched[min(i + n_ahead, last)], K)
+            coordinate = coordinate_at(self, self.touched[i], K)
+            coordinate.g = self.gradients + i * K
+            catch_up_outputs(updates, coordinate, self.window.now, K)
+
+    cdef void activate(self, double* clock, int64_t column) noexcept nogil:
         """Begin a record of zeros, up to date."""
-        record[0] = self.window.now + 1
+        clock[0] = self.window.now + 1
         self.active[self.n_active] = column
         self.n_active += 1
         self.active_sorted = False
@@ -395,12 +536,23 @@ cdef class CSRModel(Model):
             catch_up_and_sum(self, updates, first, stop, self.n_outputs)
 
 
-def find_nonzero(const floating[:, ::1] values, unsigned char[::1] is_nonzero):
-    """Mark the columns that are not 0."""
-    cdef Py_ssize_t j, k
-    for k in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            is_nonzero[j] |= values[k, j] != 0
+cdef inline Coordinate coordinate_at(
+    CSRModel model, int64_t column, Py_ssize_t K
+) noexcept nogil:
+    """Where a coordinate has its numbers."""
+    cdef Coordinate place
+    place.clock = model.records + column * model.stride
+    if K == 1:
+        place.z = place.clock + 1
+        place.v = place.clock + 2
+        place.g = place.clock + 3
+        place.total = place.clock + 4
+    else:
+        place.z = model.z + column * model.z_stride
+        place.v = model.v + column * model.v_stride
+        place.g = model.no_gradient
+        place.total = place.v + K
+    return place
 
 
 cdef inline void add_row(
@@ -408,56 +560,55 @@ cdef inline void add_row(
     Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
     Py_ssize_t K,
 ) noexcept nogil:
-    cdef Py_ssize_t i, now = model.window.now, stride = model.stride
+    cdef Py_ssize_t i, now = model.window.now
     cdef double u = model.threshold[0], first_z = z[0]
-    cdef double* records = model.records
-    cdef double* record
+    cdef Coordinate coordinate
     for i in range(n):
         # One by one: many requests at once have to wait.
         if i < n_ahead:
-            prefetch_record(records + columns_ahead[i] * stride, stride, K)
-        record = records + columns[i] * stride
-        if record[0] == 0.0:
-            model.activate(record, columns[i])
+            prefetch_coordinate(model, columns_ahead[i], K)
+        coordinate = coordinate_at(model, columns[i], K)
+        if coordinate.clock[0] == 0.0:
+            model.activate(coordinate.clock, columns[i])
         if K == 1:
-            catch_up_record(updates, record, now, 1)
-            first_z += data[i] * weight(record[1], u)
+            catch_up_coordinate(updates, coordinate, now, 1)
+            first_z += data[i] * weight(coordinate.z[0], u)
         else:
-            catch_up_outputs(updates, record, now, K)
-            add_multiple(data[i], record + 1, u, z, K)
+            catch_up_outputs(updates, coordinate, now, K)
+            add_multiple(data[i], coordinate.z, u, z, K)
     if K == 1:
         z[0] = first_z
     for i in range(n, n_ahead):
-        prefetch_record(records + columns_ahead[i] * stride, stride, K)
+        prefetch_coordinate(model, columns_ahead[i], K)
 
 
 cdef inline void catch_up_and_sum(
     CSRModel model, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t K
 ) noexcept nogil:
-    cdef Py_ssize_t i, k, now = model.window.now, stride = model.stride
-    cdef Py_ssize_t n_ahead = max(1, CSR_NUMBERS_AHEAD // stride)
-    cdef Py_ssize_t last = model.n_active - 1
+    cdef Py_ssize_t i, k, now = model.window.now, last = model.n_active - 1
+    cdef Py_ssize_t n_ahead = coordinates_ahead(K)
     cdef const int64_t* active = model.active
     cdef bint averaged = model.average_coef is not None
+    cdef bint has_velocity = model.v_stride > 0
     cdef double squares = 0.0, absolutes = 0.0, rest = 0.0
     cdef double u = model.threshold[0], w
-    cdef double* records = model.records
-    cdef double* record
+    cdef Coordinate coordinate
     for i in range(first, stop):
-        prefetch_record(records + active[min(i + n_ahead, last)] * stride, stride, K)
-        record = records + active[i] * stride
+        prefetch_coordinate(model, active[min(i + n_ahead, last)], K)
+        coordinate = coordinate_at(model, active[i], K)
         if K == 1:
-            catch_up_record(updates, record, now, 1)
+            catch_up_coordinate(updates, coordinate, now, 1)
         else:
-            catch_up_outputs(updates, record, now, K)
-        record[0] = 1.0
+            catch_up_outputs(updates, coordinate, now, K)
+        coordinate.clock[0] = 1.0
         for k in range(K):
-            w = weight(record[1 + k], u)
+            w = weight(coordinate.z[k], u)
             squares += w * w
             absolutes += fabs(w)
-            rest += fabs(record[1 + K + k])
+            if has_velocity:
+                rest += fabs(coordinate.v[k])
             if averaged:
-                rest += fabs(record[1 + 3 * K + k])
+                rest += fabs(coordinate.total[k])
     model.squared_norm += squares
     model.absolute_sum += absolutes
     model.absolute_rest += rest
@@ -468,38 +619,40 @@ cdef inline double weight(double position, double u) noexcept nogil:
     return position if u == 0.0 else soft_threshold(position, u)
 
 
-cdef inline void prefetch_record(
-    const double* record, Py_ssize_t stride, Py_ssize_t K
+cdef inline void prefetch_coordinate(
+    CSRModel model, int64_t column, Py_ssize_t K
 ) noexcept nogil:
-    cdef Py_ssize_t line
+    cdef Coordinate coordinate = coordinate_at(model, column, K)
+    prefetch(coordinate.clock)
     # A record of one output does not cross a cache line.
-    cdef Py_ssize_t n_lines = 1 if K == 1 else lines_of(stride)
-    for line in range(n_lines):
-        prefetch(record + line * NUMBERS_PER_LINE)
+    if K > 1:
+        prefetch_bytes(coordinate.z, K * sizeof(double))
+        prefetch_bytes(coordinate.v, K * sizeof(double))
 
 
-cdef inline Py_ssize_t lines_of(Py_ssize_t n_numbers) noexcept nogil:
-    return (n_numbers + NUMBERS_PER_LINE - 1) // NUMBERS_PER_LINE
+cdef inline Py_ssize_t coordinates_ahead(Py_ssize_t K) noexcept nogil:
+    return max(1, CSR_NUMBERS_AHEAD // (2 + 2 * K))
 
 
-cdef inline void catch_up_record(
-    AnyUpdates updates, double* record, Py_ssize_t now, Py_ssize_t K
+cdef inline void catch_up_coordinate(
+    AnyUpdates updates, Coordinate coordinate, Py_ssize_t now, Py_ssize_t K
 ) noexcept nogil:
-    cdef Py_ssize_t t = <Py_ssize_t>record[0] - 1
+    cdef Py_ssize_t t = <Py_ssize_t>coordinate.clock[0] - 1
     # Over no update at all, several outputs take longer than a wrong guess.
     if K > 1 and t == now:
         return
-    record[0] = now + 1
-    updates.catch_up(t, now, record + 1, K)
+    coordinate.clock[0] = now + 1
+    updates.catch_up(
+        t, now, coordinate.z, coordinate.v, coordinate.g, coordinate.total, K)
 
 
 # Several outputs outweigh a call: these are no part of their callers, of which there
 # are many to compile.
 
 cdef void catch_up_outputs(
-    AnyUpdates updates, double* record, Py_ssize_t now, Py_ssize_t K
+    AnyUpdates updates, Coordinate coordinate, Py_ssize_t now, Py_ssize_t K
 ) noexcept nogil:
-    catch_up_record(updates, record, now, K)
+    catch_up_coordinate(updates, coordinate, now, K)
 
 
 cdef void add_multiple(

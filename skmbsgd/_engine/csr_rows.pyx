@@ -127,9 +127,7 @@ cdef class CSRRows(Rows):
     ) except -1 nogil:
         """g += d^T X, and the sum of d to that of the intercepts"""
         cdef Py_ssize_t i, k, n_outputs = self.csr_model.n_outputs
-        cdef Py_ssize_t stride = self.csr_model.stride
-        cdef double* gradients = self.csr_model.records + 1 + 2 * n_outputs
-        cdef int64_t p, start, stop, end
+        cdef int64_t start, stop, end
         cdef double* d = self.d
         cdef double* b_g = self.csr_model.b_g
         for i in range(self.n_rows):
@@ -138,8 +136,8 @@ cdef class CSRRows(Rows):
             start, end = self.indptr[self.rows[i]], self.indptr[self.rows[i] + 1]
             while True:
                 stop = min(start + self.max_nonzeros, end)
-                for p in range(start, stop):
-                    add_multiple(data[p], d, gradients + indices[p] * stride, n_outputs)
+                self.csr_model.add_gradients(
+                    data + start, indices + start, stop - start, d)
                 if stop == end:
                     break
                 start = stop
@@ -164,15 +162,3 @@ cdef class CSRRows(Rows):
         if n > 0:
             prefetch_bytes(data + start, n * sizeof(data[0]))
             prefetch_bytes(indices + start, n * sizeof(indices[0]))
-
-
-cdef inline void add_multiple(
-    double x, const double* source, double* target, Py_ssize_t n
-) noexcept nogil:
-    """target += x * source"""
-    cdef Py_ssize_t k
-    if n == 1:
-        target[0] += x * source[0]
-        return
-    for k in range(n):
-        target[k] += x * source[k]

@@ -554,10 +554,14 @@ cdef inline void catch_up(
     """Let a coordinate make the updates of a window from t on."""
     if t == window.now:
         return
+    cdef double* z = numbers
+    cdef double* v = z + K
+    cdef double* g = v + K
+    cdef double* total = g + K
     if window.signed is not None:
-        window.signed.catch_up(t, window.now, numbers, K)
+        window.signed.catch_up(t, window.now, z, v, g, total, K)
     else:
-        window.differing.catch_up(t, window.now, numbers, K)
+        window.differing.catch_up(t, window.now, z, v, g, total, K)
 
 
 cdef inline void add_squares(Squares* sums, double z, double v) noexcept nogil:
