@@ -48,6 +48,7 @@ from skmbsgd._columns import (
     learn_columns_of_chunk,
     standardization_of,
 )
+from skmbsgd._engine.csr_model import order_of_weights
 from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.penalties import PENALTIES
 from skmbsgd._row_chunks import warn_of_scattered_reads
@@ -66,6 +67,7 @@ from skmbsgd._stored import fault_of_stored
 from skmbsgd._stream import (
     CSRChunk,
     WholeModel,
+    arrays_copied,
     begin_csr_stream,
     compressed,
     intercept_shown,
@@ -741,7 +743,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 coef_init, name = self._dense_coef(), "{}_ (because of warm_start=True)"
             if intercept_init is None:
                 intercept_init = self.intercept_
-        coef = read_initial(coef_init, name.format("coef"), shape, dtype)
+        order = order_of_weights(data.n_outputs) if issparse(data.X) else "C"
+        coef = read_initial(coef_init, name.format("coef"), shape, dtype, order)
         intercept = read_initial(
             intercept_init, name.format("intercept"), shape[:1], dtype
         )
@@ -815,11 +818,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         }
         if "velocity" not in stored:
             stored = {**stored, "velocity": np.zeros(shape, dtype)}
-        of_its_own = {
-            name: value.copy() if isinstance(value, np.ndarray) else value
-            for name, value in stored.items()
-        }
-        state = TrainingState(**{**public, **of_its_own})
+        state = TrainingState(**{**public, **arrays_copied(stored)})
         if not state.shows(**public):
             if state.n_averaged > 0:
                 # Training goes on from the means, whatever the positions are.
@@ -1052,11 +1051,11 @@ def is_array_of_finite(values):
         return math.isfinite(values.sum())
 
 
-def read_initial(values, name, shape, dtype):
+def read_initial(values, name, shape, dtype, order="C"):
     """A copy of user-given initial weights, checked; zeros for None."""
     if values is None:
-        return np.zeros(shape, dtype)
-    return read_weights(values, name, shape, dtype)
+        return np.zeros(shape, dtype, order)
+    return np.asarray(read_weights(values, name, shape, dtype), order=order)
 
 
 def read_weights(values, name, shape, dtype):

@@ -104,7 +104,7 @@ class TrainingState:
         state = cls(
             coef=coef,
             intercept=intercept,
-            velocity=np.zeros_like(coef),
+            velocity=untouched_zeros(coef, coef.dtype),
             intercept_velocity=np.zeros_like(intercept),
             seed=seed,
             threshold=np.zeros(2),
@@ -163,7 +163,7 @@ class TrainingState:
     def begin_average(self, recency=0.0):
         """Make room for running means."""
         self.recency = recency
-        self.average_coef = np.zeros(self.coef.shape)
+        self.average_coef = untouched_zeros(self.coef, np.float64)
         self.average_intercept = np.zeros(self.intercept.shape)
         self.n_averaged = 0
 
@@ -176,7 +176,7 @@ class TrainingState:
     def copy(self):
         """A state that shares no array with this one."""
         arrays: dict[str, Any] = {
-            name: value.copy()
+            name: value.copy(order="K")
             for name, value in vars(self).items()
             if isinstance(value, np.ndarray)
         }
@@ -209,6 +209,14 @@ class TrainingState:
         return all(map(np.array_equal, self.weights(), (coef, intercept)))
 
 
+def untouched_zeros(like, dtype):
+    """Zeros in the shape and order of an array, whose memory is not touched yet.
+
+    NumPy's zeros_like writes them.
+    """
+    return np.zeros(like.shape, dtype, "F" if like.flags.fnc else "C")
+
+
 def make_model(
     state, penalty, *, sparse, momentum, nesterov, fit_intercept, columns=None
 ):
@@ -235,6 +243,8 @@ def rule_name(nesterov):
 
 def make_model_at_rest(coef, intercept, *, sparse):
     """A model of given weights, which nothing is to move."""
+    if not sparse:
+        coef = np.ascontiguousarray(coef)
     return make_model(
         TrainingState.start(coef, intercept, seed=0, averaged=False),
         Penalty(),

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from skmbsgd._engine.csr_model import order_of_weights
 from skmbsgd._engine.csr_stream import CSRChange, CSRStream
-from skmbsgd._state import TrainingState, rule_of
+from skmbsgd._state import TrainingState, rule_of, untouched_zeros
 
+WEIGHTS_AT_ONCE = 2**20
 MAX_INT32 = np.iinfo(np.int32).max
 
 # What a state has for each column, which the engine keeps in a stream of CSR chunks ...
@@ -66,25 +68,23 @@ class CSRChunk:
     def _state_of_parts(self):
         """A state in arrays of its own."""
         dtype = self.stream.dtype
-        positions = self.parts[0]
-        stored: dict[str, Any] = {
-            name: value.copy() if isinstance(value, np.ndarray) else value
-            for name, value in self.stored.items()
-            if name not in UNUSED
-        }
+        parts = self.parts.transpose(0, 2, 1)
+        positions = parts[0]
+        used = self.stored.keys() - UNUSED
+        stored = arrays_copied({name: self.stored[name] for name in used})
         state = TrainingState(
             coef=positions.astype(dtype, copy=False),
-            velocity=np.zeros(positions.shape, dtype),
+            velocity=untouched_zeros(positions, dtype),
             **stored,
         )
         if self.stream.has_velocity:
-            state.velocity = self.parts[1].astype(dtype, copy=False)
+            state.velocity = parts[1].astype(dtype, copy=False)
         if self.stream.penalty.has_positions:
             state.positions = positions
             coef = self.stream.penalty.weights(positions, state.threshold[0])
             state.coef = coef.astype(dtype, copy=False)
         if self.stream.averaged:
-            state.average_coef = self.parts[-1]
+            state.average_coef = parts[-1]
             state.average_coef /= max(1, state.n_averaged)
         return state
 
@@ -96,9 +96,9 @@ class CSRChunk:
         """What is to be added to the stream, given the intercepts to predict with."""
         state = self.state
         if not self.stream.penalty.has_positions:
-            self.parts[0] = state.coef
+            self.parts[0] = state.coef.T
         if self.stream.has_velocity:
-            self.parts[1] = state.velocity
+            self.parts[1] = state.velocity.T
         if self.stream.averaged:
             self.parts[-1] *= max(1, state.n_averaged)
         return CSRChange(
@@ -158,42 +158,64 @@ def begin_csr_stream(state, n_features, penalty, momentum, nesterov):
         state.average_coef is not None,
         state.threshold,
     )
-    whole = [state.positions if penalty.has_positions else state.coef]
+    # With the factors that make sums of the means
+    whole = [(state.positions if penalty.has_positions else state.coef, 1.0)]
     if stream.has_velocity:
-        whole.append(state.velocity)
+        whole.append((state.velocity, 1.0))
     if stream.averaged:
-        whole.append(state.average_coef * state.n_averaged)
-    moving = np.any([part.any(axis=0) for part in whole], axis=0)
-    columns = np.flatnonzero(moving)
-    parts = np.array([part[:, columns] for part in whole], dtype=np.float64)
+        whole.append((state.average_coef, state.n_averaged))
+    moving = np.any([part.any(axis=0) for part, _ in whole], axis=0)
     nothing: Any = np.zeros(0)
-    stream += CSRChange(
-        columns, parts, (0.0, 0.0, 0.0), nothing, -1, state.intercept, state.n_averaged
-    )
+    for columns in blocks_of(np.flatnonzero(moving), stream):
+        parts = np.array([factor * part[:, columns].T for part, factor in whole])
+        stream += CSRChange(
+            columns,
+            parts.astype(np.float64, copy=False),
+            (0.0, 0.0, 0.0),
+            nothing,
+            -1,
+            state.intercept,
+            state.n_averaged,
+        )
     return stream
 
 
 def whole_state(stream, stored):
     """The state of all columns, in arrays of its own."""
-    columns = stream.active_columns()
-    parts = stream.gather(columns)
-    shape, dtype = (stream.n_outputs, stream.n_features), stream.dtype
 
-    def whole(values, dtype):
-        array = np.zeros(shape, dtype)
-        array[:, columns] = values
-        return array
+    def zeros(dtype):
+        shape = stream.n_outputs, stream.n_features
+        return np.zeros(shape, dtype, order_of_weights(stream.n_outputs))
 
+    dtype = stream.dtype
     state = TrainingState(
-        coef=whole(
-            stream.penalty.weights(parts[0], stored["threshold"][0]), stream.dtype
-        ),
-        velocity=whole(parts[1] if stream.has_velocity else 0.0, dtype),
-        **stored,
-    ).copy()
+        coef=zeros(dtype), velocity=zeros(dtype), **arrays_copied(stored)
+    )
     if stream.penalty.has_positions:
-        state.positions = whole(parts[0], np.float64)
+        state.positions = zeros(np.float64)
     if stream.averaged:
-        average = parts[-1] / max(1, state.n_averaged)
-        state.average_coef = whole(average, np.float64)
+        state.average_coef = zeros(np.float64)
+    for columns in blocks_of(stream.active_columns(), stream):
+        parts = stream.gather(columns).transpose(0, 2, 1)
+        state.coef[:, columns] = stream.penalty.weights(parts[0], state.threshold[0])
+        if stream.has_velocity:
+            state.velocity[:, columns] = parts[1]
+        if stream.penalty.has_positions:
+            state.positions[:, columns] = parts[0]
+        if stream.averaged:
+            state.average_coef[:, columns] = parts[-1] / max(1, state.n_averaged)
     return state
+
+
+def blocks_of(columns, stream):
+    """The columns in blocks, at least one, whose weights take little memory."""
+    n_blocks = -(-len(columns) * stream.n_outputs // WEIGHTS_AT_ONCE)
+    return np.array_split(columns, max(1, n_blocks))
+
+
+def arrays_copied(stored):
+    """A dict whose arrays are copies."""
+    return {
+        name: value.copy() if isinstance(value, np.ndarray) else value
+        for name, value in stored.items()
+    }

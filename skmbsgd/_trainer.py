@@ -483,9 +483,11 @@ class Trainer:
 
     def _penalty_at(self, coef):
         """The penalty at given weights."""
-        coef = coef.astype(np.float64)
+        # Output by output: there may be no memory for another array of all weights.
         with np.errstate(over="ignore"):
-            return float(self.penalty.value((coef**2).sum(), np.abs(coef).sum()))
+            squares = sum(float((w.astype(np.float64) ** 2).sum()) for w in coef)
+            absolutes = sum(float(np.abs(w, dtype=np.float64).sum()) for w in coef)
+        return float(self.penalty.value(squares, absolutes))
 
     def _first_averaged_batch(self, batch_size, n_rows, n_before=0):
         """The batch from which on updates are averaged; -1 for none.

@@ -18,20 +18,22 @@ cdef class CSRModel(Model):
     cdef object records_array
     cdef double* records
     cdef Py_ssize_t stride
-    # Where the first coordinate has its numbers, in its record or in the state, and how
-    # far the next one's are from there
+    # Where the first coordinate has its numbers, in its record or elsewhere, and how far
+    # the next one's are from there
     cdef bint is_in_place
     cdef double* z
     cdef double* v
+    cdef double* g
     cdef double* sums
-    cdef Py_ssize_t z_stride, v_stride
-    cdef object unused_velocity
+    cdef Py_ssize_t z_stride, v_stride, g_stride
+    cdef object gradients_array, shared_array
 
-    # Several outputs: the coordinates that the batch has touched, and their gradients
-    cdef object touched_array, gradients_array, no_gradient_array
+    # Where there are gradients of the batch alone: its coordinates, whose gradients
+    # stand in this order
+    cdef bint has_batch_gradients
+    cdef object touched_array, batch_gradients_array
     cdef int64_t* touched
-    cdef double* gradients
-    cdef double* no_gradient
+    cdef double* batch_gradients
     cdef Py_ssize_t n_touched, max_touched
 
     cdef object active_array

@@ -5,24 +5,21 @@ when a row that holds it comes up, or when all have to be up to date. It then ma
 update that its last gradient g belongs to, and all the updates since, which have not
 touched it, by the maps of catch_up.pxd.
 
-What belongs to a coordinate stands together in memory, in a record of float64 numbers.
-With one output it is
+What belongs to a coordinate stands together in memory, in a record of float64 numbers:
 
-    clock, z, v, g, [sum of w]
+    clock, z (n_outputs), v (n_outputs), g (n_outputs), [sum of w (n_outputs)]
 
 z is the weight, or its position under an L1 penalty. z and v are those before the
 update, counted from the window's first, that the clock shows plus 1; g is its gradient
 so far. A clock of 0 means that the coordinate has never been touched, and that all its
 numbers are 0.
 
-With several outputs, gradients would be a third of the memory, or half of it without
-momentum. They are kept for the coordinates of the batch alone, which make its update at
-its end. A record is
+Many outputs take much memory. If the arrays of the state are in float64 and have the
+numbers of a coordinate side by side, then z and v are these arrays, not copies. Without
+momentum v is not needed, and g would be half of the memory: gradients are then kept for
+the coordinates of the batch alone, which make its update at its end. A record is
 
-    clock, place of its gradient, z (n_outputs), v (n_outputs), [sum of w (n_outputs)]
-
-If the arrays of the state have the numbers of a coordinate side by side and in float64,
-z and v stand there, and v nowhere without momentum.
+    clock, place of the gradients in this batch
 """
 
 import numpy as np
@@ -48,8 +45,12 @@ cdef extern from "always_inline.h":
 # at its end, and few enough for its table to stay small (1 MB).
 MAX_WINDOW = 16384
 
+# From so many outputs on, memory counts for more than time, of which records of all
+# numbers of a column take up to a quarter less.
+MANY_OUTPUTS = 16
+
 cdef enum:
-    # Where a record has its clock, and that of several outputs where its gradient is
+    # Where a record has its clock, and the place of its gradients in the batch
     CLOCK, PLACE
 cdef enum:
     # What is kept of a coordinate
@@ -68,6 +69,11 @@ cdef struct Coordinate:
     double* v
     double* g
     double* total
+
+
+def order_of_weights(n_outputs):
+    """The order in which arrays of the state, (n_outputs, n_features), should be."""
+    return "F" if n_outputs >= MANY_OUTPUTS else "C"
 
 
 @cython.final
@@ -91,18 +97,15 @@ cdef class CSRModel(Model):
         super().__init__(state, rule, penalty, fit_intercept)
         self.window_size = MAX_WINDOW if window_size is None else window_size
         K = self.n_outputs
-        self.is_in_place = self.state_can_be_records()
+        self.is_in_place = self.state_can_be_moved_in_place()
         if self.is_in_place:
             self.stride = 2
-        elif K == 1:
-            self.stride = record_stride(4 if self.average_coef is None else 5)
         else:
-            self.stride = record_stride(2 + (2 if self.average_coef is None else 3) * K)
+            self.stride = record_stride(1 + (3 if self.average_coef is None else 4) * K)
         # Zeroed memory costs nothing before it is touched.
         self.records_array = np.zeros(
             self.n_features * self.stride + NUMBERS_PER_LINE - 1)
         self.records = <double*>aligned(<size_t>self.records_array.ctypes.data)
-        self.place_parts()
         self.active_array = np.empty(self.n_features, dtype=np.int64)
         self.active = <int64_t*><size_t>self.active_array.ctypes.data
         self.b_array = np.zeros((4, K))
@@ -110,54 +113,56 @@ cdef class CSRModel(Model):
         self.b_v = self.b + self.n_outputs
         self.b_g = self.b_v + self.n_outputs
         self.b_average = self.b_g + self.n_outputs
-        if K > 1:
-            self.touched_array = np.empty(self.n_features, dtype=np.int64)
-            self.touched = <int64_t*><size_t>self.touched_array.ctypes.data
-            self.no_gradient_array = np.zeros(K)
-            self.no_gradient = <double*><size_t>self.no_gradient_array.ctypes.data
-            self.make_room_for(0)
+        if self.is_in_place:
+            self.place_in_state()
+        else:
+            self.place_in_records()
         self.read()
 
-    def state_can_be_records(self):
+    def state_can_be_moved_in_place(self):
         """Whether the arrays of the state hold all that is needed, and as it is."""
         if self.n_outputs == 1 or self.average_coef is not None:
             return False
-        parts = [self.position_array()]
-        if self.rule.momentum > 0.0:
-            parts.append(self.velocity)
-        elif self.velocity.any():
-            return False
         return all(
-            part.dtype == np.float64 and part.T.flags.c_contiguous for part in parts)
+            part.dtype == np.float64 and part.T.flags.c_contiguous
+            for part in self.parts_of_state().values())
 
     def position_array(self):
         return self.positions if self.penalty.has_positions else self.coef
 
-    def place_parts(self):
-        """Find where the first coordinate has its numbers."""
-        cdef Py_ssize_t K = self.n_outputs
-        if not self.is_in_place:
-            self.z = self.records + (1 if K == 1 else 2)
-            self.v = self.z + K
-            # One output has its gradient in between.
-            self.sums = self.v + (2 if K == 1 else K)
-            self.z_stride = self.v_stride = self.stride
-            return
+    def place_in_records(self):
+        self.z = self.records + 1
+        self.v = self.z + self.n_outputs
+        self.g = self.v + self.n_outputs
+        self.sums = self.g + self.n_outputs
+        self.z_stride = self.v_stride = self.g_stride = self.stride
+
+    def place_in_state(self):
+        K = self.n_outputs
         shape = self.n_features, K
         self.z = <double*>writable_memory(self.position_array().T, shape, np.float64)
         self.z_stride = K
-        if self.rule.momentum > 0.0:
-            self.v = <double*>writable_memory(self.velocity.T, shape, np.float64)
-            self.v_stride = K
+        self.has_batch_gradients = self.rule.momentum == 0.0
+        if self.has_batch_gradients:
+            # All coordinates share velocities that none of them needs, and no gradient.
+            self.shared_array = np.zeros((2, K))
+            self.v = <double*><size_t>self.shared_array.ctypes.data
+            self.g = self.v + self.n_outputs
+            self.v_stride = self.g_stride = 0
+            self.touched_array = np.empty(self.n_features, dtype=np.int64)
+            self.touched = <int64_t*><size_t>self.touched_array.ctypes.data
+            self.make_room_for(0)
         else:
-            # All coordinates write to the same place what none of them needs.
-            self.unused_velocity = np.zeros(K)
-            self.v = <double*><size_t>self.unused_velocity.ctypes.data
-            self.v_stride = 0
+            self.v = <double*>writable_memory(self.velocity.T, shape, np.float64)
+            self.gradients_array = np.zeros(shape)
+            self.g = <double*><size_t>self.gradients_array.ctypes.data
+            self.v_stride = self.g_stride = K
 
     def read(self):
         """Make a record of each coordinate that is not at rest at 0."""
         parts = self.parts_of_state()
+        if self.has_batch_gradients:
+            del parts[VELOCITY]
         is_moving = np.any([values.any(axis=0) for values in parts.values()], axis=0)
         columns = np.flatnonzero(is_moving)
         self.n_active = len(columns)
@@ -382,7 +387,8 @@ cdef class CSRModel(Model):
                 self.rule.move(self.b + k, self.b_v + k, self.b_g[k], learning_rate)
         self.window.append(learning_rate)
         self.batch += 1
-        self.move_touched()
+        if self.has_batch_gradients:
+            self.move_touched()
         return 0
 
     cdef int add_to_average(self) except -1 nogil:
@@ -425,37 +431,46 @@ cdef class CSRModel(Model):
         self, AnyUpdates updates, const floating* data, const index* columns,
         Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
     ) noexcept nogil:
-        # With a number known here the compiler makes loops over outputs vanish.
-        if self.n_outputs == 1:
-            add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z, 1)
+        # With a number known here the compiler makes loops over outputs vanish, and
+        # records are faster if it knows that they are.
+        if self.is_in_place:
+            add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z,
+                    self.n_outputs, True)
+        elif self.n_outputs == 1:
+            add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z,
+                    1, False)
         else:
             add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z,
-                    self.n_outputs)
+                    self.n_outputs, False)
 
     cdef int add_gradients(
         self, const floating* data, const index* columns, Py_ssize_t n, const double* d
     ) except -1 nogil:
         """g += d^T x for a row x with these non-zeros."""
-        cdef Py_ssize_t i
-        if self.n_outputs == 1:
+        cdef Py_ssize_t i, K = self.n_outputs, g_stride = self.g_stride
+        cdef double* g = self.g
+        if self.has_batch_gradients:
+            if self.n_touched + n > self.max_touched:
+                with gil:
+                    self.make_room_for(self.n_touched + n)
             for i in range(n):
-                coordinate_at(self, columns[i], 1).g[0] += data[i] * d[0]
-            return 0
-        if self.n_touched + n > self.max_touched:
-            with gil:
-                self.make_room_for(self.n_touched + n)
-        for i in range(n):
-            add_multiple(data[i], d, 0.0, self.gradient_of(columns[i]), self.n_outputs)
+                add_multiple(data[i], d, 0.0, self.gradient_of(columns[i]), K)
+        elif K == 1:
+            for i in range(n):
+                g[columns[i] * g_stride] += data[i] * d[0]
+        else:
+            for i in range(n):
+                add_multiple(data[i], d, 0.0, g + columns[i] * g_stride, K)
         return 0
 
     cdef int make_room_for(self, Py_ssize_t n) except -1:
-        """Make room for the gradients of so many coordinates."""
-        old = self.gradients_array
+        """Make room for the gradients of so many coordinates of a batch."""
+        old = self.batch_gradients_array
         self.max_touched = min(2 * n, self.n_features)
-        self.gradients_array = np.empty((self.max_touched, self.n_outputs))
+        self.batch_gradients_array = np.empty((self.max_touched, self.n_outputs))
         if self.n_touched > 0:
-            self.gradients_array[: self.n_touched] = old[: self.n_touched]
-        self.gradients = <double*><size_t>self.gradients_array.ctypes.data
+            self.batch_gradients_array[: self.n_touched] = old[: self.n_touched]
+        self.batch_gradients = <double*><size_t>self.batch_gradients_array.ctypes.data
         return 0
 
     cdef double* gradient_of(self, int64_t column) noexcept nogil:
@@ -464,11 +479,11 @@ cdef class CSRModel(Model):
         cdef double* g
         # What stands there may be the place that it had in another batch.
         if place[0] < self.n_touched and self.touched[place[0]] == column:
-            return self.gradients + place[0] * self.n_outputs
+            return self.batch_gradients + place[0] * self.n_outputs
         place[0] = self.n_touched
         self.touched[self.n_touched] = column
         self.n_touched += 1
-        g = self.gradients + place[0] * self.n_outputs
+        g = self.batch_gradients + place[0] * self.n_outputs
         memset(g, 0, self.n_outputs * sizeof(double))
         return g
 
@@ -496,10 +511,10 @@ cdef class CSRModel(Model):
         cdef Py_ssize_t n_ahead = coordinates_ahead(K)
         cdef Coordinate coordinate
         for i in range(first, stop):
-            prefetch_coordinate(self, self.touched[min(i + n_ahead, last)], K)
-            coordinate = coordinate_at(self, self.touched[i], K)
-            coordinate.g = self.gradients + i * K
-            catch_up_outputs(updates, coordinate, self.window.now, K)
+            prefetch_coordinate(self, self.touched[min(i + n_ahead, last)], K, True)
+            coordinate = coordinate_at(self, self.touched[i], K, True)
+            coordinate.g = self.batch_gradients + i * K
+            catch_up_many_outputs(updates, &coordinate, self.window.now, K)
 
     cdef void activate(self, double* clock, int64_t column) noexcept nogil:
         """Begin a record of zeros, up to date."""
@@ -530,35 +545,36 @@ cdef class CSRModel(Model):
         self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop
     ) noexcept nogil:
         """Bring a part of the active coordinates up to date, and sum it up."""
-        if self.n_outputs == 1:
-            catch_up_and_sum(self, updates, first, stop, 1)
+        if self.is_in_place:
+            catch_up_and_sum(self, updates, first, stop, self.n_outputs, True)
+        elif self.n_outputs == 1:
+            catch_up_and_sum(self, updates, first, stop, 1, False)
         else:
-            catch_up_and_sum(self, updates, first, stop, self.n_outputs)
+            catch_up_and_sum(self, updates, first, stop, self.n_outputs, False)
 
 
 cdef inline Coordinate coordinate_at(
-    CSRModel model, int64_t column, Py_ssize_t K
+    CSRModel model, int64_t column, Py_ssize_t K, bint in_place
 ) noexcept nogil:
     """Where a coordinate has its numbers."""
     cdef Coordinate place
     place.clock = model.records + column * model.stride
-    if K == 1:
-        place.z = place.clock + 1
-        place.v = place.clock + 2
-        place.g = place.clock + 3
-        place.total = place.clock + 4
-    else:
+    if in_place:
         place.z = model.z + column * model.z_stride
         place.v = model.v + column * model.v_stride
-        place.g = model.no_gradient
-        place.total = place.v + K
+        place.g = model.g + column * model.g_stride
+    else:
+        place.z = place.clock + 1
+        place.v = place.z + K
+        place.g = place.v + K
+    place.total = place.g + K
     return place
 
 
 cdef inline void add_row(
     CSRModel model, AnyUpdates updates, const floating* data, const index* columns,
     Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
-    Py_ssize_t K,
+    Py_ssize_t K, bint in_place,
 ) noexcept nogil:
     cdef Py_ssize_t i, now = model.window.now
     cdef double u = model.threshold[0], first_z = z[0]
@@ -566,47 +582,42 @@ cdef inline void add_row(
     for i in range(n):
         # One by one: many requests at once have to wait.
         if i < n_ahead:
-            prefetch_coordinate(model, columns_ahead[i], K)
-        coordinate = coordinate_at(model, columns[i], K)
+            prefetch_coordinate(model, columns_ahead[i], K, in_place)
+        coordinate = coordinate_at(model, columns[i], K, in_place)
         if coordinate.clock[0] == 0.0:
             model.activate(coordinate.clock, columns[i])
+        catch_up(updates, &coordinate, now, K, in_place)
         if K == 1:
-            catch_up_coordinate(updates, coordinate, now, 1)
             first_z += data[i] * weight(coordinate.z[0], u)
         else:
-            catch_up_outputs(updates, coordinate, now, K)
             add_multiple(data[i], coordinate.z, u, z, K)
     if K == 1:
         z[0] = first_z
     for i in range(n, n_ahead):
-        prefetch_coordinate(model, columns_ahead[i], K)
+        prefetch_coordinate(model, columns_ahead[i], K, in_place)
 
 
 cdef inline void catch_up_and_sum(
-    CSRModel model, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t K
+    CSRModel model, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop,
+    Py_ssize_t K, bint in_place,
 ) noexcept nogil:
     cdef Py_ssize_t i, k, now = model.window.now, last = model.n_active - 1
     cdef Py_ssize_t n_ahead = coordinates_ahead(K)
     cdef const int64_t* active = model.active
     cdef bint averaged = model.average_coef is not None
-    cdef bint has_velocity = model.v_stride > 0
     cdef double squares = 0.0, absolutes = 0.0, rest = 0.0
     cdef double u = model.threshold[0], w
     cdef Coordinate coordinate
     for i in range(first, stop):
-        prefetch_coordinate(model, active[min(i + n_ahead, last)], K)
-        coordinate = coordinate_at(model, active[i], K)
-        if K == 1:
-            catch_up_coordinate(updates, coordinate, now, 1)
-        else:
-            catch_up_outputs(updates, coordinate, now, K)
+        prefetch_coordinate(model, active[min(i + n_ahead, last)], K, in_place)
+        coordinate = coordinate_at(model, active[i], K, in_place)
+        catch_up(updates, &coordinate, now, K, in_place)
         coordinate.clock[0] = 1.0
         for k in range(K):
             w = weight(coordinate.z[k], u)
             squares += w * w
             absolutes += fabs(w)
-            if has_velocity:
-                rest += fabs(coordinate.v[k])
+            rest += fabs(coordinate.v[k])
             if averaged:
                 rest += fabs(coordinate.total[k])
     model.squared_norm += squares
@@ -620,39 +631,71 @@ cdef inline double weight(double position, double u) noexcept nogil:
 
 
 cdef inline void prefetch_coordinate(
-    CSRModel model, int64_t column, Py_ssize_t K
+    CSRModel model, int64_t column, Py_ssize_t K, bint in_place
 ) noexcept nogil:
-    cdef Coordinate coordinate = coordinate_at(model, column, K)
-    prefetch(coordinate.clock)
+    cdef Coordinate coordinate = coordinate_at(model, column, K, in_place)
+    cdef Py_ssize_t line
     # A record of one output does not cross a cache line.
-    if K > 1:
+    cdef Py_ssize_t n_lines = 1 if K == 1 else lines_of(model.stride)
+    for line in range(n_lines):
+        prefetch(coordinate.clock + line * NUMBERS_PER_LINE)
+    if in_place:
         prefetch_bytes(coordinate.z, K * sizeof(double))
         prefetch_bytes(coordinate.v, K * sizeof(double))
+        prefetch_bytes(coordinate.g, K * sizeof(double))
+
+
+cdef inline Py_ssize_t lines_of(Py_ssize_t n_numbers) noexcept nogil:
+    return (n_numbers + NUMBERS_PER_LINE - 1) // NUMBERS_PER_LINE
 
 
 cdef inline Py_ssize_t coordinates_ahead(Py_ssize_t K) noexcept nogil:
-    return max(1, CSR_NUMBERS_AHEAD // (2 + 2 * K))
+    return max(1, CSR_NUMBERS_AHEAD // (1 + 3 * K))
 
 
-cdef inline void catch_up_coordinate(
-    AnyUpdates updates, Coordinate coordinate, Py_ssize_t now, Py_ssize_t K
+cdef inline void catch_up(
+    AnyUpdates updates, const Coordinate* coordinate, Py_ssize_t now, Py_ssize_t K,
+    bint in_place,
 ) noexcept nogil:
-    cdef Py_ssize_t t = <Py_ssize_t>coordinate.clock[0] - 1
+    """Let a coordinate make all updates so far."""
+    if K == 1:
+        catch_up_record(updates, coordinate.clock, now, 1)
+    elif in_place:
+        catch_up_many_outputs(updates, coordinate, now, K)
+    else:
+        catch_up_outputs(updates, coordinate.clock, now, K)
+
+
+cdef inline void catch_up_record(
+    AnyUpdates updates, double* record, Py_ssize_t now, Py_ssize_t K
+) noexcept nogil:
+    cdef Py_ssize_t t = <Py_ssize_t>record[0] - 1
+    cdef double* z = record + 1
     # Over no update at all, several outputs take longer than a wrong guess.
     if K > 1 and t == now:
         return
-    coordinate.clock[0] = now + 1
-    updates.catch_up(
-        t, now, coordinate.z, coordinate.v, coordinate.g, coordinate.total, K)
+    record[0] = now + 1
+    updates.catch_up(t, now, z, z + K, z + 2 * K, z + 3 * K, K)
 
 
 # Several outputs outweigh a call: these are no part of their callers, of which there
 # are many to compile.
 
 cdef void catch_up_outputs(
-    AnyUpdates updates, Coordinate coordinate, Py_ssize_t now, Py_ssize_t K
+    AnyUpdates updates, double* record, Py_ssize_t now, Py_ssize_t K
 ) noexcept nogil:
-    catch_up_coordinate(updates, coordinate, now, K)
+    catch_up_record(updates, record, now, K)
+
+
+cdef void catch_up_many_outputs(
+    AnyUpdates updates, const Coordinate* coordinate, Py_ssize_t now, Py_ssize_t K
+) noexcept nogil:
+    cdef Py_ssize_t t = <Py_ssize_t>coordinate.clock[0] - 1
+    if t == now:
+        return
+    coordinate.clock[0] = now + 1
+    updates.catch_up(
+        t, now, coordinate.z, coordinate.v, coordinate.g, coordinate.total, K)
 
 
 cdef void add_multiple(

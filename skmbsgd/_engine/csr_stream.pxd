@@ -45,6 +45,7 @@ cdef class CSRStream:
     cdef Squares sums_of(self, const double[:, :, ::1] parts) noexcept nogil
     cdef l1_penalty_of_rest(self, const int64_t[::1] columns, rates)
     cdef double* record_of(self, Py_ssize_t column) noexcept nogil
+    cdef void find_weights(self, Py_ssize_t column) noexcept nogil
     cdef void bring_up_to_date(self, const double* record) noexcept nogil
     cdef void write(
         self, int64_t column, Py_ssize_t i, const double[:, :, ::1] parts

@@ -32,6 +32,7 @@ from skmbsgd._engine.penalties cimport Penalty, soft_threshold
 from skmbsgd._engine.prefetch cimport prefetch
 from skmbsgd._engine.rules cimport Rule
 
+from skmbsgd._engine.csr_model import order_of_weights
 from skmbsgd._engine.penalties import L1
 
 DAMAGED = "What was stored of a stream is damaged."
@@ -59,7 +60,7 @@ class CSRChange:
     ----------
     columns : ndarray of int64 of shape (n_columns,)
         Those that the chunk holds.
-    parts : ndarray of float64 of shape (n_parts, n_outputs, n_columns)
+    parts : ndarray of float64 of shape (n_parts, n_columns, n_outputs)
         What `CSRStream.gather` gave, as it is after the chunk.
     before : tuple of three floats
         What `CSRStream.squares_of` gave for these columns before the chunk.
@@ -201,20 +202,20 @@ cdef class CSRStream:
 
         Returns
         -------
-        parts : ndarray of float64 of shape (n_parts, n_outputs, n_columns)
+        parts : ndarray of float64 of shape (n_parts, n_columns, n_outputs)
         """
-        array = np.empty((self.n_parts, self.n_outputs, columns.shape[0]))
+        array = np.empty((self.n_parts, columns.shape[0], self.n_outputs))
         cdef double[:, :, ::1] parts = array
         cdef Py_ssize_t i, k, n = columns.shape[0], K = self.n_outputs
         for i in range(n):
             prefetch(self.record_of(columns[min(i + COLUMNS_AHEAD, n - 1)]))
             self.bring_up_to_date(self.record_of(columns[i]))
             for k in range(K):
-                parts[0, k, i] = self.numbers[k]
+                parts[0, i, k] = self.numbers[k]
                 if self.has_velocity:
-                    parts[1, k, i] = self.numbers[K + k]
+                    parts[1, i, k] = self.numbers[K + k]
                 if self.averaged:
-                    parts[1 + self.has_velocity, k, i] = self.numbers[3 * K + k]
+                    parts[1 + self.has_velocity, i, k] = self.numbers[3 * K + k]
         return array
 
     def squares_of(self, const double[:, :, ::1] parts):
@@ -225,10 +226,10 @@ cdef class CSRStream:
     cdef Squares sums_of(self, const double[:, :, ::1] parts) noexcept nogil:
         cdef Squares sums = Squares(0.0, 0.0, 0.0)
         cdef Py_ssize_t i, k
-        for k in range(self.n_outputs):
-            for i in range(parts.shape[2]):
+        for i in range(parts.shape[1]):
+            for k in range(self.n_outputs):
                 add_squares(
-                    &sums, parts[0, k, i], parts[1, k, i] if self.has_velocity else 0.0)
+                    &sums, parts[0, i, k], parts[1, i, k] if self.has_velocity else 0.0)
         return sums
 
     @cython.critical_section
@@ -326,7 +327,7 @@ cdef class CSRStream:
             coef = parts[self.n_parts - 1] / n_averaged
         else:
             coef = self.penalty.weights(parts[0], u)
-        return coef.astype(self.dtype, copy=False), intercept
+        return coef.T.astype(self.dtype, copy=False), intercept
 
     @cython.critical_section
     def show(self):
@@ -335,7 +336,8 @@ cdef class CSRStream:
         Until the next chunk it is the same array, which users may change.
         """
         if self.shown is None:
-            coef = np.zeros((self.n_outputs, self.n_features), self.dtype)
+            shape = self.n_outputs, self.n_features
+            coef = np.zeros(shape, self.dtype, order_of_weights(self.n_outputs))
             self.fill(coef)
             self.shown = coef
         return self.shown, self.intercept
@@ -343,22 +345,36 @@ cdef class CSRStream:
     @cython.critical_section
     def shows_what_it_is(self):
         """Whether nobody has changed the array that was shown."""
-        coef = np.zeros_like(self.shown)
-        self.fill(coef)
-        return np.array_equal(coef, self.shown)
+        return self.has_weights(self.shown)
 
-    def fill(self, floating[:, ::1] coef):
-        cdef Py_ssize_t i, k, column
+    def fill(self, floating[:, :] coef):
+        """Write all weights that are not 0."""
+        cdef Py_ssize_t i, k
         for i in range(self.n_active):
-            column = self.active[i]
-            self.bring_up_to_date(self.record_of(column))
+            self.find_weights(self.active[i])
             for k in range(self.n_outputs):
-                if self.n_averaged > 0:
-                    coef[k, column] = <floating>(
-                        self.numbers[3 * self.n_outputs + k] / self.n_averaged)
-                else:
-                    coef[k, column] = <floating>soft_threshold(
-                        self.numbers[k], self.threshold[0])
+                coef[k, self.active[i]] = <floating>self.numbers[k]
+
+    def has_weights(self, const floating[:, :] coef):
+        """Whether these are all weights."""
+        cdef Py_ssize_t column, k
+        for column in range(self.n_features):
+            self.find_weights(column)
+            for k in range(self.n_outputs):
+                if coef[k, column] != <floating>self.numbers[k]:
+                    return False
+        return True
+
+    cdef void find_weights(self, Py_ssize_t column) noexcept nogil:
+        """Let `numbers` begin with the weights of a column to predict with."""
+        cdef Py_ssize_t k
+        self.bring_up_to_date(self.record_of(column))
+        for k in range(self.n_outputs):
+            if self.n_averaged > 0:
+                self.numbers[k] = (
+                    self.numbers[3 * self.n_outputs + k] / self.n_averaged)
+            else:
+                self.numbers[k] = soft_threshold(self.numbers[k], self.threshold[0])
 
     @cython.critical_section
     def active_columns(self):
@@ -479,7 +495,7 @@ cdef class CSRStream:
         record += NUMBERS
         for part in range(parts.shape[0]):
             for k in range(self.n_outputs):
-                record[k] = parts[part, k, i]
+                record[k] = parts[part, i, k]
             record += self.n_outputs
 
     # Part of what appears at once: without Python objects, which could let signals or
