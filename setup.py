@@ -1,4 +1,4 @@
-"""Build of the compiled engine; everything else stands in pyproject.toml."""
+"""Build of the compiled engine; everything else is in pyproject.toml."""
 
 import os
 import shutil
@@ -16,10 +16,10 @@ from setuptools.modified import newer_group
 
 ENGINE = Path("skmbsgd") / "_engine"
 PRODUCTS = "skmbsgd._engine.row_kernels"
-# With -O2 these are as fast as with -O3, and compiled in two thirds of the time, if gcc
+# With -O2 these are as fast as with -O3, and compile in two thirds of the time, if gcc
 # vectorises as with -O3.
 LARGE = [f"skmbsgd._engine.{name}" for name in ("rows", "csr_rows", "csr_model")]
-# What Cython would otherwise write into each of the modules
+# The code that Cython would otherwise write into each module
 SHARED = "skmbsgd._engine._cython"
 SHARED_SOURCE = ENGINE / "_cython.c"
 SOURCES = [SHARED_SOURCE, *sorted(ENGINE.glob("*.pyx"))]
@@ -31,7 +31,7 @@ DIRECTIVES = {
     "initializedcheck": False,
     "cdivision": True,
     "freethreading_compatible": True,
-    "auto_pickle": False,  # It would be long, and nobody needs it.
+    "auto_pickle": False,  # This code would be long, and is not needed.
 }
 MACROS = []
 
@@ -44,7 +44,7 @@ if COVERAGE:
     SHARED = None
     SOURCES.remove(SHARED_SOURCE)
 
-# For .ci/mutants and development: modules that are slow, and compiled in half the time
+# For .ci/mutants and development: slow modules that compile in half the time
 UNOPTIMISED = COVERAGE or os.environ.get("SKMBSGD_UNOPTIMISED") == "1"
 
 MISSING_COMPILER = """
@@ -59,22 +59,22 @@ Install one and try again:
 
 
 def compiler_is_missing():
-    """Tell whether the compiler that this Python asks for is not to be found."""
+    """Whether the compiler that this Python needs is missing."""
     command = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "").split()
     return bool(command) and shutil.which(command[0]) is None
 
 
 def is_gcc(command):
-    """Tell whether a command that compiles is one of gcc's, and not of clang's."""
+    """Whether a compiler command is gcc, not clang."""
     told = subprocess.run([*command, "--version"], capture_output=True, text=True)
     return "Free Software Foundation" in told.stdout
 
 
 class BuildEngine(build_ext):
-    """Compile beside the sources what is not up to date there; explain a failure.
+    """Compile modules that are not up to date, next to the sources; explain a failure.
 
-    The folder of the sources shadows the installed package for whoever starts Python
-    in it, and an import of the bare sources would fail.
+    If Python is started in the folder of the sources, this folder shadows the installed
+    package, and an import of sources without compiled modules would fail.
     """
 
     # Cython does not promise to work in several threads at once.
@@ -108,8 +108,8 @@ class BuildEngine(build_ext):
             if is_gcc(self.compiler.compiler_so):
                 for_large.append("-fvect-cost-model=dynamic")
             for extension in self.extensions:
-                # Debugging information would take a third of the time. Nobody traps
-                # floating-point exceptions: a choice need not be a branch.
+                # Debugging information would take a third of the time. Floating-point
+                # exceptions are not trapped, so a choice need not be a branch.
                 flags = ["-g0", "-O3", "-fno-trapping-math"]
                 if extension.name in LARGE:
                     flags += for_large
@@ -131,12 +131,12 @@ class BuildEngine(build_ext):
         super().build_extension(extension)
 
     def is_current(self, extension):
-        """Tell whether a module is newer than all that it is made from."""
+        """Whether a module is newer than everything that it is made from."""
         tree = create_dependency_tree(quiet=True)
         files = tree.all_dependencies(extension.sources[0])
         # Those of SciPy and Cython in a build environment were just installed.
         files = [file for file in files if not os.path.isabs(file)]
-        # Headers include each other. Another Cython writes the shared code anew.
+        # Headers include each other. Another Cython rewrites the shared code.
         files += [SHARED_SOURCE, "setup.py", *ENGINE.glob("*.h")]
         module = self.get_ext_fullpath(extension.name)
         return not self.force and not newer_group(files, module)

@@ -43,13 +43,13 @@ WIDE = Shape(30_000, 1000, "float64")
 SHAPES = [DOUBLE, SINGLE, NARROW, WIDE]
 
 
-# What the rows of the table say of shuffle
+# The description of shuffle in the table
 ORDERS = {True: "", "blocks": ", blocks", False: ", in order"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table, with the largest ratios that are asked for."""
+    """A row of the table, with the largest ratios that are allowed."""
 
     shape: Shape
     batch_size: int = 32
@@ -76,13 +76,13 @@ REGRESSIONS = [
 
 
 def product_with_vector(X):
-    """Measurement of the pass over the data that any method needs."""
+    """Measurement of one pass over the data, which any method needs."""
     w = np.ones(X.shape[1], X.dtype)
     return lambda: seconds(lambda: X @ w)
 
 
 def measure_all(ours, theirs, X, y):
-    """Measurements of the pass over the data and of an epoch of either estimator."""
+    """Measurements of one pass over the data, and of an epoch of both estimators."""
     return {
         "product": product_with_vector(X),
         "ours": functools.partial(seconds_per_epoch, ours, X, y),

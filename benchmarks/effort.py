@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Effort:
-    """What a run may spend.
+    """The limits of a run.
 
     Attributes
     ----------
@@ -13,13 +13,13 @@ class Effort:
     repeats : int
         Interleaved repeats of each measurement.
     seconds_each : float
-        Seconds that one measurement may take, of which there are `repeats`.
+        Seconds for one measurement; there are `repeats` of them.
     seconds_to_search : float
         Seconds for a solver's grid of settings on one problem.
     largest_input : int
-        Larger problems are cut to so many values, by leaving out rows.
+        Larger problems are cut to this many values by leaving out rows.
     stride : int
-        Lists of problems are gone through in steps of so many.
+        Step with which lists of problems are gone through.
     """
 
     name: str

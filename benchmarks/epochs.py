@@ -1,4 +1,4 @@
-"""Seconds per epoch of all peers on many problems: what two sections share."""
+"""Seconds per epoch of all peers on many problems, for two sections."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from benchmarks.timing import interleaved_times, plan_measurement
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the peers took on one problem.
+    """The times of the peers on one problem.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class Comparison:
     times : dict of arrays
         Seconds per epoch of each repeat, by the peer's name.
     plans : dict of Plan
-        How each was measured.
+        How each peer was measured.
     """
 
     name: str
@@ -50,7 +50,7 @@ def compare(name, problem, peers, effort):
 
 
 def table_of_ratios(report, title, comparisons, peers, ours):
-    """A row for each problem: our time, then the times of all in units of it."""
+    """A row for each problem: our time, and all other times relative to it."""
     others = [peer.name for peer in peers if peer.name != ours]
     others = [name for name in others if any(name in row.times for row in comparisons)]
     rows = [
@@ -65,7 +65,7 @@ def table_of_ratios(report, title, comparisons, peers, ours):
 
 
 def ratio_cell(comparison, name, ours):
-    """The ratio, with a star where only a part of the rows was measured."""
+    """The ratio, with a star if only some of the rows were measured."""
     if name not in comparison.times:
         return "—"
     star = " \\*" if comparison.plans[name].scale > 1 else ""
@@ -73,7 +73,7 @@ def ratio_cell(comparison, name, ours):
 
 
 def victories(comparisons, peers, ours):
-    """Where a peer took less time, for Report.better_peers."""
+    """The cases in which a peer took less time, for Report.better_peers."""
     return [
         (peer.name, peer.strength, row.name, row.ratio(peer.name, ours))
         for peer in peers

@@ -1,6 +1,6 @@
-/* Reads rows of an array one after the other in a given order, and does nothing else with
-   them: about the least that an epoch can take in which they come in that order. Rows
-   have a multiple of 8 bytes, and begin at one. */
+/* Reads rows of an array one after the other in a given order, and does nothing else.
+   This takes about the minimum time of an epoch in that order. Rows have a multiple of
+   8 bytes, and begin at such an address. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +16,7 @@ static double sum_of_lines(const char *row, ptrdiff_t bytes_of_row)
     return sum;
 }
 
-/* Read a number of some rows, and ask for its like in as many rows to come. */
+/* Read a number of some rows, and prefetch the same number of as many later rows. */
 static double read_and_ask(
     const char *x, const uint32_t *rows, const uint32_t *rows_ahead,
     ptrdiff_t bytes_of_row, ptrdiff_t byte)
@@ -30,8 +30,8 @@ static double read_and_ask(
     return sum;
 }
 
-/* The memory delivers faster what is asked for in time. Of several ways to ask, on a Xeon
-   a line of each of eight rows in turn, some rows ahead, took least, with the reading in
+/* Prefetched lines arrive faster. Of several ways to prefetch, the fastest on a Xeon
+   was to request a line of each of eight rows in turn, some rows ahead, and to read in
    between. */
 double read_rows(
     const char *x, const uint32_t *rows, ptrdiff_t n_rows, ptrdiff_t bytes_of_row)
@@ -42,7 +42,7 @@ double read_rows(
     for (; i + ahead + TOGETHER <= n_rows; i += TOGETHER) {
         for (byte = 0; byte < bytes_of_row; byte += LINE)
             sum += read_and_ask(x, rows + i, rows + i + ahead, bytes_of_row, byte);
-        /* The end of a row may lie in one more line. */
+        /* The end of a row can be in one more line. */
         sum += read_and_ask(
             x, rows + i, rows + i + ahead, bytes_of_row, bytes_of_row - sizeof(double));
     }
@@ -51,7 +51,7 @@ double read_rows(
     return sum;
 }
 
-/* In order the processor asks by itself. */
+/* In order, the processor prefetches by itself. */
 double read_rows_in_order(const char *x, ptrdiff_t n_rows, ptrdiff_t bytes_of_row)
 {
     double sum = 0.0;

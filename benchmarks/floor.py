@@ -1,8 +1,8 @@
-"""What it takes only to read the rows of X in random order, against X @ w and an epoch.
+"""Time to only read the rows of X in random order, compared with X @ w and an epoch.
 
 Run with ``python -m benchmarks.floor`` (``--repeats 3`` for a quick look), on Linux or
-macOS, with a C compiler. One thread. It is about the least that an epoch can take which
-reads the rows where they lie, one after the other in an order that may be any.
+macOS, with a C compiler. It uses one thread. The time is about the minimum for an epoch
+that reads the rows in place, one after the other in any order.
 """
 
 import argparse

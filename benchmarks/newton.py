@@ -9,7 +9,7 @@ MOST_STEPS = 200
 def lowest_objective(problem, alpha):
     """J at its optimum; see objective.py.
 
-    In terms of standardised columns, for which the penalty is one of its own for each.
+    It uses standardised columns, in which each column has its own penalty.
     """
     scale = problem.X.std(axis=0)
     Z = (problem.X - problem.X.mean(axis=0)) / scale
@@ -70,7 +70,7 @@ def newton_step(Z, penalty, gradient, curvatures):
             weighted = Z * curvatures[:, k, other, None]
             hessian[k, :, other] = weighted.T @ Z / n_rows
     hessian = hessian.reshape(len(gradient), -1)
-    # What no penalty holds, like the same number on all intercepts of a softmax
+    # Directions without curvature, such as a shift of all intercepts of a softmax
     ridge = 1e-12 * np.trace(hessian) / len(gradient)
     hessian[np.diag_indices_from(hessian)] += penalty + ridge
     return -np.linalg.solve(hessian, gradient)

@@ -51,7 +51,7 @@ def n_parameters(problem):
 
 
 def find_optimum(problem, alpha):
-    """A model at the optimum, by a solver of second order."""
+    """A model at the optimum, by a second-order solver."""
     n_samples = problem.X.shape[0]
     if problem.task == "regression":
         return Ridge(n_samples * alpha, solver="cholesky").fit(problem.X, problem.y)

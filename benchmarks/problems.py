@@ -1,4 +1,4 @@
-"""What is to be learnt: made-up data of any shape, and real data."""
+"""The problems to learn: made-up data of any shape, and real data."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,7 @@ from scipy.sparse import csr_array, issparse
 
 @dataclass(frozen=True)
 class Problem:
-    """Data, and how they are to be learnt.
+    """Data and the task to learn from them.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def zipf_data(n_columns, n_rows, non_zeros=40):
     columns = rng.permutation(n_columns)[np.minimum(draws, n_columns - 1)]
     values = rng.standard_normal(len(columns))
     indptr = np.arange(0, len(columns) + 1, non_zeros)
-    # scikit-learn's SGD takes indices of 32 bits only.
+    # scikit-learn's SGD accepts only indices of 32 bits.
     indices, indptr = columns.astype(np.int32), indptr.astype(np.int32)
     X = csr_array((values, indices, indptr), shape=(n_rows, n_columns))
     X.sum_duplicates()

@@ -1,4 +1,4 @@
-"""Tables, lists and pictures for the documentation."""
+"""Tables, lists and plots for the documentation."""
 
 import csv
 import platform
@@ -11,13 +11,13 @@ import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
 
-# One colour and marker for each thing compared, the same in all pictures
+# One colour and marker for each thing compared, the same in all plots
 COLOURS = [f"C{i}" for i in range(10)]
 MARKERS = "osD^vP*X<>"
 
 
 class Report:
-    """The piece of a page that one section writes: NAME.inc, its data and pictures.
+    """The part of a page that one section writes: NAME.inc, its data and plots.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Report:
     def better_peers(
         self, victories, title="Where another package is faster", what="time"
     ):
-        """Say where a peer did better than skmbsgd, and why.
+        """List the cases in which a peer was better than skmbsgd, with the reason.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class Report:
             did not arrive.
         title : str
         what : str
-            What they took.
+            What is compared.
         """
         self.paragraph(f"**{title}**")
         if not victories:
@@ -111,7 +111,7 @@ class Report:
         )
 
     def write(self):
-        """Store the piece."""
+        """Write the file."""
         text = "\n".join(["..", "   Written by python -m benchmarks; do not edit.", ""])
         text += "\n" + "\n".join(self.lines).rstrip() + "\n"
         (self.folder / f"{self.name}.inc").write_text(text)
@@ -193,7 +193,7 @@ def picture_of_points(rows, x_label, reference):
 
 
 def processor():
-    """The processor's name, as far as the system tells."""
+    """The name of the processor, if the system has it."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -14,7 +14,7 @@ from sklearn.linear_model import (
 from benchmarks.objective import LARGEST_HESSIAN, n_parameters
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
-# Smaller than what the iterations could reach: they end by max_iter.
+# A tolerance that is never reached, so that solvers end at max_iter
 NO_TOLERANCE = 1e-14
 
 OURS = {
@@ -47,12 +47,12 @@ class Solver:
     ----------
     name : str
     strength : str
-        Why it is faster where it is.
+        Why it is faster in some cases.
     settings : dict
-        The grid: parameters of the estimator, by what the tables call them.
+        The grid: parameters of the estimator, by their names in the tables.
     make : callable (problem, alpha, n_iterations, **setting) -> estimator
     is_direct : bool
-        Whether it ends in one go, and the number of iterations means nothing.
+        Whether it is a direct solver, without a number of iterations.
     """
 
     name: str
@@ -90,7 +90,7 @@ def sgd(problem, alpha, n_iterations, **setting):
 
 
 def ridge(problem, alpha, n_iterations, **setting):
-    """Its penalty is not divided by the number of rows."""
+    """Ridge, whose penalty is not divided by the number of rows."""
     return Ridge(
         problem.X.shape[0] * alpha,
         max_iter=n_iterations,
@@ -101,7 +101,7 @@ def ridge(problem, alpha, n_iterations, **setting):
 
 
 def logistic_regression(problem, alpha, n_iterations, **setting):
-    """Its loss is a sum, weighed by C."""
+    """LogisticRegression, whose loss is a sum that is multiplied by C."""
     return LogisticRegression(
         C=1 / (problem.X.shape[0] * alpha),
         max_iter=n_iterations,
@@ -131,10 +131,10 @@ NEWTON = (
 
 
 def solvers_for(problem):
-    """What minimises the problem's objective; ours first."""
+    """The solvers that minimise the problem's objective; ours first."""
     solvers = [Solver("skmbsgd", "", OURS, ours)]
     if problem.task != "multiclass":
-        # Its one-vs-all passes minimise another objective than the softmax's.
+        # Its one-vs-all passes do not minimise the objective of a softmax.
         solvers.append(
             Solver("SGD", "it computes no momentum and gathers no batch", SGD, sgd)
         )
@@ -161,6 +161,6 @@ def solvers_for(problem):
 
 
 def scikit_learn_solver(estimator, solver, make, strength, is_direct=False):
-    """One that has nothing to choose."""
+    """A solver without settings to choose."""
     settings = {"": {"solver": solver}}
     return Solver(f"{estimator} {solver}", strength, settings, make, is_direct)

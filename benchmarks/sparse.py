@@ -20,7 +20,7 @@ N_ROWS = 100_000
 ETA0 = 0.01
 
 NESTEROV = {"momentum": 0.9, "nesterov": True}
-# name, parameters, largest ratio asked for
+# name, parameters, largest ratio allowed
 SETTINGS = [
     ("no momentum, L2", {"momentum": 0.0}, 1.1),
     ("Nesterov 0.9, L2, constant rate", NESTEROV, 1.4),
@@ -42,7 +42,7 @@ def ours(**parameters):
 
 
 def theirs():
-    """What it is compared with."""
+    """The estimator that it is compared with."""
     return functools.partial(
         SGDClassifier,
         loss="log_loss",
@@ -94,7 +94,7 @@ def compare_softmax(repeats):
 
 
 def compare_with_dense_updates(repeats):
-    """The same rows with every coordinate moved at every update."""
+    """The same rows with updates of all coordinates at each step."""
     X, scores = zipf_data(2**20, 320)
     y = scores > 0
     full = functools.partial(seconds_per_epoch, ours(**NESTEROV))
@@ -116,7 +116,7 @@ def zipf_data_labels(n_columns):
 
 
 def compare_columns(repeats):
-    """The epoch's cost as the columns grow, at the same number of non-zeros."""
+    """The time of an epoch as the number of columns grows, with the same non-zeros."""
     measurements = {}
     for power in (18, 20, 22, 24):
         X, y = zipf_data_labels(2**power)

@@ -1,4 +1,4 @@
-"""Learners of a stream: what a call per chunk takes."""
+"""Learners of a stream: the time of a call per chunk."""
 
 import math
 import time
@@ -40,12 +40,12 @@ class Learner(ABC):
         )
 
     def prepare(self, X, y):
-        """A chunk as the learner takes it, which is not timed."""
+        """A chunk in the form that the learner takes. This is not timed."""
         return X, y
 
     @abstractmethod
     def begin(self, n_features, n_classes):
-        """Make the model."""
+        """Create the model."""
 
     def learn(self, chunk):
         """Learn a chunk."""
@@ -141,7 +141,7 @@ class VowpalWabbitStream(Learner):
 
 
 def chunks_of(problem, n_rows, n_chunks):
-    """So many chunks of consecutive rows, from the beginning again after the last."""
+    """`n_chunks` chunks of consecutive rows, starting again after the last one."""
     starts = np.arange(n_chunks) * n_rows % (problem.X.shape[0] - n_rows + 1)
     return [(problem.X[i : i + n_rows], problem.y[i : i + n_rows]) for i in starts]
 
@@ -149,7 +149,7 @@ def chunks_of(problem, n_rows, n_chunks):
 def times_of_calls(learners, chunks, problem, seconds_each):
     """Seconds of each call, interleaved: a list for each learner, by its name.
 
-    The first chunk, with which a model is made, does not count.
+    The first chunk, with which a model is created, does not count.
     """
     n_classes = max(2, problem.n_outputs)
     prepared = {

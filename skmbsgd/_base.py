@@ -80,10 +80,10 @@ from skmbsgd._validation import Validation, warn_if_apart
 
 MAX_ROWS = np.iinfo(np.uint32).max
 
-# In the place of a stream of CSR chunks and of its intercepts
+# The attributes that hold a stream of CSR chunks and its intercepts
 NOT_STREAMED = (None, None)
 
-# Types of parameters that only a new object can change
+# Immutable types of parameters
 UNCHANGEABLE = {bool, int, float, str, type(None)}
 
 VALIDATION_CURVES = ("validation_scores_", "validation_losses_")
@@ -144,29 +144,29 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     n_features_in_: int
     feature_names_in_: np.ndarray
 
-    # Those of the last check that has passed
+    # The parameters at the last check that passed
     _checked_parameters: list[Any] = []
-    # What holds the weights between CSR chunks, with the intercepts shown
+    # The stream that holds the weights between CSR chunks, and the public intercepts
     _streamed: tuple[Any, Any] = NOT_STREAMED
 
-    # What the two estimators do each in its way
+    # Methods that the two estimators implement
 
     # Options of sklearn.utils.validation.validate_data for y
     _y_options: dict[str, Any] = {}
 
     @abstractmethod
     def _learn_outputs(self, y, classes=None):
-        """Set what is learnt from the targets alone, before any training."""
+        """Set the attributes that are learnt from the targets, before any training."""
 
-    # What the rows that early_stopping divides must allow
+    # What early_stopping needs to divide the rows
     _split_needs = "each of the two parts must have a row"
 
     @abstractmethod
     def _make_data(self, X, y, sample_weight):
-        """TrainingData of validated arrays, y checked against what was learnt."""
+        """TrainingData of validated arrays. Checks y against the learnt attributes."""
 
     def _weigh_classes(self, data, streaming=False, training_data=None):
-        """The data with the weights of their classes, if there are any."""
+        """The data with the weights of their classes, if classes have weights."""
         return data
 
     @abstractmethod
@@ -187,15 +187,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     @abstractmethod
     def _predictions_of(self, decisions):
-        """Predictions, in the terms of TrainingData.y."""
+        """Predictions, in the same form as TrainingData.y."""
 
     @abstractmethod
     def _score_predictions(self, y, predictions, sample_weight):
-        """What ``score`` would return."""
+        """The result of ``score`` for these predictions."""
 
     # Training
 
-    @appears_at_once  # outermost, for callbacks fail at their teardown as well
+    @appears_at_once  # outermost, because callbacks can also fail in their teardown
     @with_checked_parameters
     def fit(
         self,
@@ -259,7 +259,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         ConvergenceWarning
             If the objective ends above that of the best constant prediction, or clearly
             above its own best value, or if ``max_iter`` epochs end before ``tol`` is
-            met, or if the least loss on validation data is more than four times that of
+            met, or if the lowest loss on validation data exceeds four times that of
             a constant prediction. The warning says what to change.
         UserWarning
             If more than a quarter of the numbers in `X_val` lie outside the range of
@@ -279,7 +279,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if self.shuffle and data.rows_of_batch(self.batch_size) < data.n_rows:
             warn_of_scattered_reads(data.X)
         trainer = self._begin_training(data, random_state, coef_init, intercept_init)
-        # Callbacks predict on X, and a frame would be missed for its names.
+        # Callbacks predict on X, and need the column names of a frame.
         named = hasattr(self, "feature_names_in_")
         task = begin_fit_task(self, given_X if named else X, y, weights, data.rows)
         self._forget_validation()
@@ -295,7 +295,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return self
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
-        """One epoch over a chunk, which continues where training stands."""
+        """Train for one epoch on a chunk, from the present state."""
         self._check_parameters()
         if self.early_stopping:
             raise ValueError(
@@ -317,13 +317,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         self._publish_chunk(chunk, trainer, objective)
 
     def _dense_chunk(self, data):
-        """A chunk that moves all weights."""
+        """A chunk that changes all weights."""
         state = self._state_to_go_on_from(data)
         self._average_stream(state, data.X)
         return WholeModel(state, data)
 
     def _csr_chunk(self, data):
-        """A chunk that moves the weights of the columns that it holds."""
+        """A chunk that changes only the weights of its own columns."""
         stream, _ = self._streamed
         penalty = self._make_penalty()
         if not self._goes_on(stream, penalty, data):
@@ -340,12 +340,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             chunk = CSRChunk(stream, self._resumption, data)
             self._start_from_constants(chunk.state, data)
         if self._finds_rate:
-            # The numbers of the columns in the chunk are to play no part in it.
+            # It must not depend on the column numbers within the chunk.
             chunk.state.direction = initial_direction(chunk.columns)
         return chunk
 
     def _goes_on(self, stream, penalty, data):
-        """Whether the stream is as this estimator's settings and attributes ask."""
+        """Whether the stream agrees with the settings and attributes."""
         return (
             stream is not None
             and "coef_" not in vars(self)
@@ -365,13 +365,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         )
 
     def _state_to_go_on_from(self, data):
-        """The state of the last chunk, or before the first one."""
+        """The state after the last chunk, or the state before the first one."""
         if not self._is_trained():
             return self._initial_state(
                 data,
                 check_random_state(self.random_state),
                 intercept_init=self._constants_to_start_from(data),
-                # A stream of CSR chunks begins without any.
+                # A stream of CSR chunks starts without arrays of all columns.
                 n_columns=0 if issparse(data.X) else None,
             )
         state = self._resume(data.n_outputs)
@@ -379,18 +379,18 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return state
 
     def _start_from_constants(self, state, data):
-        """Let intercepts start as in a first chunk if all so far had no weights."""
+        """Start the intercepts as in a first chunk if no row has had a weight yet."""
         if state.n_samples == 0:
             constants = self._constants_to_start_from(data)
             if constants is not None:
                 state.intercept[:] = constants
 
     def _make_patience(self, trainer, validation):
-        """What ends a training by itself."""
+        """The Patience that ends a training."""
         return Patience(
             self.tol,
             trainer.epochs_of_patience(self.n_iter_no_change),
-            # A score that is no loss has a unit of its own.
+            # A score that is not a loss has its own unit.
             unit=(
                 trainer.unit_of_tol()
                 if validation is None or self.scoring == "loss"
@@ -400,7 +400,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _begin_training(self, data, random_state, coef_init=None, intercept_init=None):
         """A trainer before the first update, on data with all weights of a fit."""
-        # Twice, so that no product of weights overflows
+        # Rescaled twice, so that no product of weights overflows
         data = self._weigh_classes(data.with_weights_of_mean_one())
         data = data.with_weights_of_mean_one()
         if not self._starts_from(coef_init, intercept_init):
@@ -409,12 +409,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return self._make_trainer(state, data)
 
     def _starts_from(self, *initial_values):
-        """Whether there are weights to start from."""
+        """Whether there are initial weights."""
         warm = self.warm_start and self._is_trained()
         return warm or any(values is not None for values in initial_values)
 
     def _constants_to_start_from(self, data):
-        """The best intercepts of a model without features, if the rate is found."""
+        """The best intercepts without features, if the initial rate is automatic."""
         if not (self._finds_rate and self.fit_intercept):
             return None
         return initial_intercepts(self._make_loss(data.n_outputs), data)
@@ -464,7 +464,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     @property
     def _finds_rate(self):
-        """Whether the initial rate is to be found."""
+        """Whether the initial rate is computed from the data."""
         return self.eta0 == "auto" and uses_eta0(self.learning_rate)
 
     def _standardizes(self, X):
@@ -480,7 +480,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return self.standardize
 
     def _find_rate(self, state, data, loss, columns, streaming):
-        """The initial rate for what the state has seen, with these data now."""
+        """The initial rate for all rows so far, including these."""
         alpha = self.alpha if self.penalty is not None else 0.0
         self._seek_rate(state, data.X, is_standardized=columns is not None)
         seen = Standardized(columns, self.fit_intercept)
@@ -495,7 +495,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if depends_on_targets(loss):
             size = learn_targets(state, data) if streaming else typical_residual(data)
             if streaming:
-                # As little as the first rows differ, so little the rate may be.
+                # The less the first rows differ, the smaller the rate may be.
                 state.automatic_rate = math.inf
                 if size == 0.0:
                     return 0.0
@@ -509,7 +509,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         learn_smoothness(state, data, seen)
 
     def _seek_rate(self, state, X, is_standardized):
-        """Forget what the rate so far was found by, if that was for other settings."""
+        """Reset the statistics for the rate if they are for other settings."""
         state.seek_rate_for(
             alpha=self.alpha if self.penalty is not None else 0.0,
             momentum=self.momentum,
@@ -543,7 +543,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return make_cycles
 
     def _make_validation(self, data, training_data):
-        """What judges the epochs on these data, if there are any."""
+        """The Validation that scores the epochs on these data, if there are any."""
         if data is None:
             return None
         class_weighted = self._weigh_classes(
@@ -557,17 +557,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         )
 
     def _make_schedule(self, eta0):
-        # The loss of one output, since softmax has no single derivative: the logistic
-        # loss stands for it.
+        # This needs the loss of one output. Softmax has no single derivative, so the
+        # logistic loss replaces it.
         return make_schedule(self, self._make_loss(n_outputs=1).derivative, eta0)
 
     # Input
 
     def _check_parameters(self):
-        """Check the parameters, each by its own range and all of them together.
+        """Check the parameters, one by one and together.
 
-        In a stream that takes as long as training on a small chunk: not for parameters
-        that are the same objects as at the last check, and cannot change inside.
+        This takes as long as training on a small chunk. So a stream skips parameters
+        that are immutable and the same objects as at the last check.
         """
         parameters = [getattr(self, name) for name in self._parameter_constraints]
         checked = self._checked_parameters
@@ -592,7 +592,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         super()._validate_params()
 
     def _check_settings(self):
-        """Check what no parameter's own range can tell."""
+        """Check what the ranges of single parameters do not cover."""
         for name in ("alpha", "max_iter", "tol", "eta0", "decay", "power_t", "epsilon"):
             value = getattr(self, name)
             if isinstance(value, Real) and not fits_float64(value):
@@ -621,7 +621,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             )
 
     def _read(self, X, y, sample_weight, classes=None, *, reset):
-        """Validated arrays; with a reset, learn from y what the outputs are."""
+        """Validated arrays; with `reset`, also learn the outputs from y."""
         check_is_local(X, y)
         X, y = self._read_X_y(X, y, reset=reset)
         if reset:
@@ -649,9 +649,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             reset=reset,
             **self._y_options,
         )
-        check_indices(X)  # again: not every format tells before it is converted
+        check_indices(X)  # again: some formats can be checked only after conversion
         if not issparse(X):
-            # Of frames scikit-learn leaves the byte order as it is.
+            # scikit-learn keeps the byte order of frames.
             native = None if X.dtype.isnative else X.dtype.newbyteorder()
             X = np.require(X, native, ["C", "ALIGNED"])
         if X.shape[0] > MAX_ROWS:
@@ -662,9 +662,9 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return X, y
 
     def _needs_no_validation(self, X, y, dtype):
-        """Whether a later chunk is what validation would make of it.
+        """Whether validation would leave a later chunk as it is.
 
-        scikit-learn takes ten times as long to find out.
+        scikit-learn takes ten times as long for this check.
         """
         check_indices(X)
         is_csr = issparse(X) and X.format == "csr"
@@ -717,12 +717,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 f"{self._split_needs}. Pass more rows, change validation_fraction, or "
                 "pass validation data of your own as X_val and y_val."
             ) from error
-        # Sorted, for the order of the data means something without shuffling.
+        # Sorted, because the order of the rows matters without shuffling.
         rows, held_out_rows = map(np.sort, parts)
         return data.subset(rows), data.subset(held_out_rows).with_weights_of_mean_one()
 
     def _read_validation_data(self, X, y, sample_weight, data):
-        """Validation data that fit the training data."""
+        """Validation data, checked against the training data."""
         X, y = self._read_X_y(X, y, reset=False, dtype=data.X.dtype)
         validation = self._make_data(X, y, self._read_weights(sample_weight, X))
         if validation.n_outputs != data.n_outputs:
@@ -770,7 +770,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     @coef_.deleter
     def coef_(self):
         if "coef_" not in vars(self):
-            raise AttributeError("coef_ is computed from the stream, and stays.")
+            raise AttributeError("coef_ of a stream cannot be deleted.")
         del self.__dict__["coef_"]
 
     def _dense_coef(self):
@@ -780,7 +780,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     # Learnt attributes
 
     def _check_learnt(self):
-        """Refuse what users have set if partial_fit cannot go on from it."""
+        """Raise if users have set attributes from which partial_fit cannot continue."""
         if issparse(vars(self).get("coef_")):
             raise ValueError(
                 "coef_ is sparse after sparsify: call densify before partial_fit."
@@ -809,7 +809,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         stream, _ = self._streamed
         if stream is not None:
             stored = self._stored_of(whole_state(stream, stored))
-        # They are the user's to change.
+        # Users may have changed them.
         dtype = stored["intercept_velocity"].dtype
         shape = len(stored["intercept_velocity"]), self.n_features_in_
         public = {
@@ -821,7 +821,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         state = TrainingState(**{**public, **arrays_copied(stored)})
         if not state.shows(**public):
             if state.n_averaged > 0:
-                # Training goes on from the means, whatever the positions are.
+                # Training continues from the means, whatever the positions are.
                 state.positions = None
             state = replace(state, **public)
             state.end_average()
@@ -833,7 +833,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return state
 
     def _average_stream(self, state, X):
-        """Begin or end the running means of a stream, as the parameters ask."""
+        """Begin or end the running means of a stream, as the parameters say."""
         automatic = (
             self._finds_rate and self.learning_rate == "auto" and not issparse(X)
         )
@@ -852,13 +852,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return "coef_" in vars(self) or self._streamed is not NOT_STREAMED
 
     def _publish(self, state, history=None):
-        """Make the state's weights, and a history, the estimator's own."""
-        self.__dict__.pop("_unfinished", None)  # Nobody can resume it any more.
+        """Set the learnt attributes from a state and a history."""
+        self.__dict__.pop("_unfinished", None)  # It can no longer be resumed.
         self.__dict__.update(self._attributes_of(state, history))
         self.__dict__.pop("_streamed", None)
 
     def _publish_chunk(self, chunk, trainer, objective):
-        """The same after a chunk of a stream."""
+        """Set the learnt attributes after a chunk of a stream."""
         state = chunk.state
         if isinstance(chunk, WholeModel):
             self._publish(state)
@@ -883,14 +883,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             "coef_": self._public_coef(coef),
             "intercept_": intercept,
             **self._clocks_of(state),
-            # A plain dict of arrays and numbers can be stored by any safe persistence.
+            # Any safe persistence format can store a plain dict of arrays and numbers.
             "_resumption": self._stored_of(state),
             **({} if history is None else history.attributes()),
         }
 
     def _stored_of(self, state):
-        """What of a state is stored beside coef_ and intercept_."""
-        # These may show running means instead of the weights.
+        """The parts of a state that are stored besides coef_ and intercept_."""
+        # coef_ and intercept_ may be running means instead of the weights.
         unused = set() if state.n_averaged > 0 else {"coef", "intercept"}
         if self.momentum == 0.0:
             unused.add("velocity")
@@ -949,7 +949,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             self.__dict__.pop(name, None)
 
     def __getstate__(self):
-        """What a copy is made of: a shallow one too gets histories of its own."""
+        """The attributes of a copy; even a shallow copy gets its own histories."""
         while True:
             model = self.__dict__
             state = dict(super().__getstate__())  # which may be that of the model
@@ -963,8 +963,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 for name in HISTORIES
                 if isinstance(state.get(name), list)
             }
-            # A call that ends in another thread lets the histories grow, and replaces
-            # the rest: as a whole.
+            # A call that ends in another thread extends the histories, and replaces
+            # everything else as a whole.
             if self.__dict__ is model:
                 return without_callbacks_of_fit({**state, **histories})
 
@@ -975,7 +975,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             stream = CSRStream.of_arrays(arrays)
             self._streamed = stream, stream.intercept
             if np.array_equal(self.intercept_, stream.intercept):
-                self.intercept_ = stream.intercept  # and nobody else's
+                self.intercept_ = stream.intercept  # shared with no other object
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -996,10 +996,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return safe_sparse_dot(X, coef.T, dense_output=True) + intercept
 
     def _weights_to_predict_with(self, X):
-        """X, weights and intercepts, all in the columns that X holds if these are few.
+        """X, weights and intercepts, reduced to the columns of X if these are few.
 
-        Of other columns weights are neither brought up to date nor copied, as SciPy
-        does for its product.
+        The weights of other columns are then neither brought up to date nor copied, as
+        the product of SciPy would do.
         """
         stream, shown_intercept = self._streamed
         is_shown = "coef_" in vars(self) or self.intercept_ is not shown_intercept
@@ -1041,9 +1041,9 @@ def is_for_standardized(stored):
 
 
 def is_array_of_finite(values):
-    """Whether it is an array, and of NumPy's own class, with finite numbers.
+    """Whether this is an array, not of a subclass, with finite numbers.
 
-    A sum that float64 cannot hold counts as well as a number.
+    It also returns False for numbers whose sum overflows float64.
     """
     if type(values) is not np.ndarray or values.dtype.kind not in "fiub":
         return False

@@ -1,4 +1,4 @@
-"""What a loss is worth: those of the models that know no feature."""
+"""Losses of models without features, to which other losses are compared."""
 
 import math
 
@@ -8,19 +8,19 @@ from scipy.special import entr
 
 from skmbsgd._engine.losses import Logistic, Softmax, SquaredError
 
-# Rows are worked on in parts of so many decisions, for the sake of memory.
+# Number of decisions in a part of the rows, to limit memory
 DECISIONS_PER_PART = 2**13
-# How exactly the best constant is sought, as a share of the range of the targets
+# Tolerance of the search for the best constant, relative to the range of the targets
 PRECISION = 1e-9
 
 
 def loss_of_zero(loss, data):
-    """Mean of the weighted loss of the model that is 0."""
+    """Mean of the weighted loss of the model whose decisions are all 0."""
     return loss_of_constant(loss, data, 0.0)
 
 
 def loss_of_constant(loss, data, intercept):
-    """Mean of the weighted loss of the model of no weights and these intercepts."""
+    """Mean of the weighted loss of the model with these intercepts and no weights."""
     total = 0.0
     for part in data.parts(max(1, DECISIONS_PER_PART // data.n_outputs)):
         weights = np.ascontiguousarray(part.weights())
@@ -31,18 +31,18 @@ def loss_of_constant(loss, data, intercept):
 
 
 def loss_of_best_constant(loss, data):
-    """Mean loss of the model of no weights and the best of intercepts."""
+    """Mean loss of the model with the best intercepts and no weights."""
     with np.errstate(over="ignore", invalid="ignore"):
         totals = [least_total(loss, *output) for output in data.distributions()]
     return sum(totals) / data.n_rows
 
 
 def least_total(loss, targets, weights):
-    """The least total of the loss of one output that a constant can have."""
+    """The smallest total loss of one output that a constant can reach."""
     weight = weights.sum()
     if weight == 0.0:
         return 0.0
-    if isinstance(loss, Softmax):  # the share of one output in the entropy
+    if isinstance(loss, Softmax):  # the part of one output in the entropy
         return float(weight * entr(weights[1] / weight))
     if isinstance(loss, Logistic):
         return float(weight * entr(weights / weight).sum())
@@ -53,7 +53,7 @@ def least_total(loss, targets, weights):
 
 
 def least_total_by_search(loss, targets, weights):
-    """The same for any convex loss that a target between the extremes makes least."""
+    """The same for any convex loss with its minimum between the extreme targets."""
 
     def total(constant):
         total = 0.0
@@ -64,7 +64,7 @@ def least_total_by_search(loss, targets, weights):
         return total
 
     low, high = targets.min(), targets.max()
-    # Where the best is often, and a search comes but near
+    # These are often the best constants, and a search would only come close to them.
     totals = [total(low), total(high), total(0.0)]
     if low < high and math.isfinite(high - low):
         search = {"xatol": PRECISION * (high - low), "maxiter": 100}

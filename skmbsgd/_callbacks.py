@@ -7,7 +7,7 @@ from skmbsgd._sklearn import has_callbacks, safe_indexing
 
 
 class FitWithoutCallbacks:
-    """The task of fitting an estimator while nobody listens."""
+    """The task of fitting an estimator without callbacks."""
 
     def begin_epoch(self, snapshot):
         """Tell the callbacks that an epoch begins."""
@@ -32,9 +32,8 @@ class FitWithCallbacks(FitWithoutCallbacks):
 
     Notes
     -----
-    `snapshot` in the methods is a function without arguments that returns a state in
-    arrays of its own, and a history. It is called only if a callback asks for a fitted
-    estimator.
+    `snapshot` in the methods is a function without arguments that returns a copy of the
+    state, and a history. It is called only if a callback asks for a fitted estimator.
     """
 
     def __init__(self, estimator, data):
@@ -45,7 +44,7 @@ class FitWithCallbacks(FitWithoutCallbacks):
         self.context.call_on_fit_task_begin(**self.arguments)
 
     def begin_epoch(self, snapshot):
-        # Training that begins anew has more epochs than max_iter.
+        # Training that restarts has more epochs than max_iter.
         self.n_epochs += 1
         self.context.max_subtasks = max(self.n_epochs, self.context.max_subtasks)
         self.epoch_context = self.context.subcontext(task_name="epoch")
@@ -73,15 +72,15 @@ def begin_fit_task(estimator, X, y, sample_weight, rows):
     ----------
     estimator : estimator instance
     X, y, sample_weight : array-like
-        All the data of the fit; no weights may be None.
+        All data of the fit. `sample_weight` may be None.
     rows : ndarray or None
-        The rows of them to train on; None for all.
+        The rows to train on; None for all.
 
     Returns
     -------
     task : FitWithCallbacks or FitWithoutCallbacks
     """
-    # Hooks that nobody hears would cost time.
+    # Hooks without callbacks would only cost time.
     if not has_callbacks(estimator):
         return FitWithoutCallbacks()
 
@@ -89,10 +88,10 @@ def begin_fit_task(estimator, X, y, sample_weight, rows):
         return values if rows is None else safe_indexing(values, rows)
 
     data = {
-        # Functions, for a copy of the rows is made only if a callback asks for it.
+        # These are functions, so rows are copied only if a callback asks for them.
         "X": cache(lambda: training_rows(X)),
         "y": cache(lambda: training_rows(y)),
-        # scikit-learn passes all of it on to scorers, which take nothing but weights.
+        # scikit-learn passes all metadata to scorers, which accept only weights.
         "metadata": (
             None
             if sample_weight is None

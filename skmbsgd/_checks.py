@@ -1,4 +1,4 @@
-"""Checks of what users pass, where scikit-learn has none."""
+"""Checks of input that scikit-learn does not have."""
 
 import inspect
 import math
@@ -12,8 +12,8 @@ from scipy.sparse import issparse
 def check_indices(X):
     """Refuse a sparse X whose parts contradict each other.
 
-    Compiled code, SciPy's as well as ours, follows the indices without a check, and
-    would read and write outside its arrays.
+    Compiled code, of SciPy and of this package, uses the indices unchecked, and would
+    read and write outside its arrays.
     """
     if not issparse(X) or X.ndim != 2:
         return
@@ -36,14 +36,14 @@ def check_indices(X):
 
 
 def check_is_local(*collections):
-    """Refuse Dask's collections, which would all come into the memory, unasked."""
+    """Refuse Dask collections, which would silently be loaded into memory."""
     for collection in collections:
         if type(collection).__module__.startswith(("dask.", "dask_expr.")):
             raise TypeError(
-                f"{type(collection).__name__} is a collection of Dask, all of which "
-                "would be brought into the memory of this process. Train on its "
-                "partitions where they are, with fit of DaskMiniBatchSGDClassifier or "
-                "DaskMiniBatchSGDRegressor from skmbsgd.dask; or pass it as "
+                f"{type(collection).__name__} is a Dask collection, which would be "
+                "loaded as a whole into the memory of this process. Train on its "
+                "partitions on the cluster, with fit of DaskMiniBatchSGDClassifier or "
+                "DaskMiniBatchSGDRegressor from skmbsgd.dask, or pass "
                 "collection.compute()."
             )
 
@@ -90,10 +90,10 @@ def check_range(indices, n):
 
 
 def float_types_for(X):
-    """Types to read X in: the first, if it is of neither.
+    """Types to which X is converted: the first one, if X has neither.
 
-    That is float32 where it holds the numbers exactly, as those of images and one-hot
-    codes: a copy in float64 would take up to eight times their memory.
+    The first one is float32 if it holds the numbers exactly, such as those of images
+    and one-hot codes. A copy in float64 would take up to eight times their memory.
     """
     dtypes = [X.dtype] if hasattr(X, "dtype") else [*getattr(X, "dtypes", ())]
     if (
@@ -106,7 +106,7 @@ def float_types_for(X):
 
 
 def check_labels(labels, name):
-    """Refuse labels in an array of objects that scikit-learn does not explain."""
+    """Refuse labels of objects for which scikit-learn has no helpful message."""
     labels = np.asarray(labels)
     if labels.dtype != object or labels.ndim == 0 or labels.size == 0:
         return
@@ -137,7 +137,7 @@ def is_missing(label):
 
 
 def read_numbers(values, name):
-    """Learnt numbers, which users may have set, as an array or a sparse matrix."""
+    """Learnt numbers, which users may have changed, as an array or sparse matrix."""
     try:
         array = values if issparse(values) else np.asarray(values)
     except ValueError as error:  # lists of different lengths
@@ -148,23 +148,23 @@ def read_numbers(values, name):
 
 
 def are_epochs(epochs_drop):
-    """Whether they are a number > 0, or a sequence of numbers >= 0."""
+    """Whether this is a number > 0, or a sequence of numbers >= 0."""
     if np.iterable(epochs_drop):
         return not isinstance(epochs_drop, (Mapping, Set, Iterator, bytes)) and all(
             map(is_finite_and_not_negative, epochs_drop)
         )
-    # scikit-learn takes a 0-d array for a sequence, and leaves its range unchecked.
+    # scikit-learn accepts a 0-d array as a sequence, without checking its range.
     number = np.asarray(epochs_drop).item()
     return is_finite_and_not_negative(number) and number != 0
 
 
 def takes_one_argument(function):
-    """Whether a function can be called with one argument, as far as it tells."""
+    """Whether a function can be called with one argument, or has no signature."""
     try:
         inspect.signature(function).bind(0)
     except TypeError:
         return False
-    except ValueError:  # Some functions written in C do not tell.
+    except ValueError:  # Some functions written in C have no signature.
         return True
     return True
 

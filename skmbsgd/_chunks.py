@@ -1,4 +1,4 @@
-"""Training data in chunks, which are read anew in each pass."""
+"""Training data in chunks, which are read again in each pass."""
 
 import inspect
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ NO_COLUMNS = {"column_mean": None, "column_variance": None, "column_weight": 0.0
 
 
 class Source:
-    """The chunks as users give them.
+    """The chunks as users pass them.
 
     Parameters
     ----------
     chunks : iterable of tuples, or callable
-        ``chunks(epoch)`` of a callable gives the iterable of a pass.
+        A callable is called as ``chunks(epoch)`` and returns the iterable of a pass.
     """
 
     def __init__(self, chunks):
@@ -44,7 +44,7 @@ class Source:
             self.is_iterator = iter(chunks) is chunks
 
     def open(self, epoch):
-        """An iterator of the numbers of the chunks of a pass, and their parts."""
+        """An iterator over the chunks of a pass: their numbers and their parts."""
         with noted(f"chunks({epoch})" if callable(self.chunks) else "chunks"):
             iterator = iter(
                 self.chunks(epoch) if callable(self.chunks) else self.chunks
@@ -74,7 +74,7 @@ def check_takes_epoch(function):
 
 @contextmanager
 def noted(what):
-    """Note with the errors of users' code where they came from."""
+    """Add a note to errors of users' code about where they came from."""
     try:
         yield
     except Exception as error:
@@ -84,7 +84,7 @@ def noted(what):
 
 @contextmanager
 def naming(place):
-    """Say in errors where in the data they are from."""
+    """Add to the message of an error where in the data it is."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -109,23 +109,23 @@ def parts_of_chunk(chunk):
 
 @dataclass
 class FirstPass:
-    """What is known of the data once they have been read, in plain numbers.
+    """What is known about the data once they have been read, as plain numbers.
 
     Attributes
     ----------
     n_rows, n_batches : int
-        Of the pass.
+        Rows and batches of the pass.
     longest, last : int
         Rows of the longest chunk, and of the last one.
     is_weighted : bool
         Whether any weight, rescaled, is not 1.
     given_scale, scale : tuple of two floats
-        What the sample weights as given, and these times those of their classes, are
-        divided by for a mean of 1.
+        The divisors that give a mean of 1: that of the sample weights as given, and
+        that of their products with the weights of the classes.
     constants : tuple of float
         The best constant decisions.
     constant_loss, zero_loss : float
-        Losses of the models that know no feature.
+        Losses of models without features.
     """
 
     n_rows: int
@@ -140,12 +140,12 @@ class FirstPass:
     zero_loss: float = 0.0
 
     def as_dict(self):
-        """The same to be stored."""
+        """The attributes, to be stored."""
         return asdict(self)
 
 
 class ChunkedData:
-    """Chunks as training takes them; stands in for TrainingData.
+    """Chunks in the form that training takes, in place of TrainingData.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ class ChunkedData:
         The one in training, which reads the chunks.
     source : Source
     batch_size : int or "full"
-        That of the estimator.
+        As in the estimator.
 
     Attributes
     ----------
@@ -169,7 +169,7 @@ class ChunkedData:
         None before the chunks have been read once.
     targets : TrainingData or None
         All targets and weights of the first pass, without features. Set to None when
-        nobody needs them any more.
+        they are no longer needed.
     """
 
     rows = None  # All take part.
@@ -186,9 +186,9 @@ class ChunkedData:
         self.n_outputs: Any = None
 
     def look(self, classes=None):
-        """Read the first chunk, and learn from it what the columns are.
+        """Read the first chunk, and learn the columns from it.
 
-        Outputs are known afterwards, but for a classifier without `classes`.
+        The outputs are known afterwards too, except for a classifier without `classes`.
         """
         estimator = self.estimator
         self.opened = self._open(0)
@@ -209,7 +209,7 @@ class ChunkedData:
                 self.n_outputs = estimator._make_data(X, y, weights).n_outputs
 
     def continue_with(self, state, unfinished):
-        """Take up what was known of chunks that are read again."""
+        """Restore what was known about chunks that are read again."""
         self.first_pass = FirstPass(**unfinished["first_pass"])
         self.dtype = state.coef.dtype
         self.n_outputs, n_features = state.coef.shape
@@ -221,11 +221,11 @@ class ChunkedData:
     # Reading
 
     def place(self, number, epoch):
-        """What errors call a chunk."""
+        """The name of a chunk in errors."""
         return f"chunk {number} of pass {epoch}"
 
     def _open(self, epoch):
-        """The chunks of a pass that have rows, with their numbers."""
+        """The chunks of a pass, with their numbers; those without rows are skipped."""
         any_rows = False
         for number, chunk in self.source.open(epoch):
             if not is_empty(chunk):
@@ -288,7 +288,7 @@ class ChunkedData:
         data = self.estimator._weigh_classes(data, training_data=self.classes_alone)
         if known is None or not (self.weighted or self.has_weights):
             return data
-        # Weights of 1 too: a chunk may hold the heaviest class alone.
+        # Also if they are 1: a chunk may hold only the class with the largest weight.
         return data.with_weights(rescaled(data.weights(), *known.scale))
 
     def _data_as_given(self, X, y, weights):
@@ -302,15 +302,15 @@ class ChunkedData:
 
     @property
     def classes_alone(self):
-        """A row of each class, by which a class has the weight that it is given."""
+        """A row for each class, which gives the class its weight."""
         n_classes = len(getattr(self.estimator, "classes_", ()))
         return TrainingData(np.empty((n_classes, 0)), np.arange(n_classes), None)
 
     def survey(self, with_columns=False):
-        """Read the chunks once, without training, to know what FirstPass has.
+        """Read the chunks once, without training, to fill FirstPass.
 
-        At the same time, learn the statistics of the columns if that is asked for; with
-        weights, these must be known before.
+        With `with_columns`, learn the statistics of the columns in the same pass. If
+        there are weights, these must be known before.
         """
         survey = Survey(self)
         rows = self._surveyed(survey)
@@ -323,7 +323,7 @@ class ChunkedData:
         survey.end()
 
     def _surveyed(self, survey):
-        """X of each chunk, and no weights, once the survey has seen it."""
+        """X of each chunk, without weights, after adding the chunk to the survey."""
         for number, X, y, weights in self._read(0):
             with naming(self.place(number, 0)):
                 if self.n_outputs is None:
@@ -348,7 +348,7 @@ class ChunkedData:
         return rows_of_batch(batch_size, self.n_rows_at_once)
 
     def batches(self, batch_size):
-        # The last batches of all chunks are weighed as they come.
+        # The last batch of each chunk is taken into account when it is reached.
         return self.first_pass.n_batches, 1.0
 
     def distributions(self):
@@ -359,17 +359,18 @@ class ChunkedData:
             yield from data.parts(n_rows)
 
     def blocks(self, n_rows=None):
-        """X and weights, or None for these, of so many rows at a time.
+        """X and weights (or None) in blocks of `n_rows` rows.
 
-        Blocks go on across the ends of chunks, as if all were one.
+        Blocks cross the ends of chunks, as if all chunks were one.
         """
         chunks = ((data.X, self._weights_in(data)) for _, data in self.read(0))
         return chunks if n_rows is None else recut(chunks, n_rows)
 
     def blocks_and_sample(self, n_rows, sampled):
-        """Those blocks, and a function that is to be called after them.
+        """The same blocks, and a function to call after them.
 
-        It gives X and weights of the rows of these numbers, which rise; None for all.
+        It returns X and weights of the sampled rows. `sampled` has their numbers in
+        ascending order; None means all rows.
         """
         if sampled is None:
             sampled = np.arange(self.n_rows)
@@ -397,15 +398,15 @@ class ChunkedData:
         return np.ascontiguousarray(data.weights()) if known.is_weighted else None
 
     def n_batches_of(self, n_rows):
-        """Batches of a chunk of so many rows."""
+        """Number of batches in a chunk of `n_rows` rows."""
         return 1 if self.batch_size == "full" else -(-n_rows // self.batch_size)
 
 
 class Survey:
-    """What there is to know of a pass, gathered chunk by chunk.
+    """Statistics of a pass, collected chunk by chunk.
 
-    Targets are kept until its end: 8 bytes each for a regression, 1 for up to 256
-    classes; and 8 for each weight.
+    Targets are kept until the end of the pass, in 8 bytes each for a regression, and in
+    1 byte for up to 256 classes. A weight takes 8 bytes.
 
     Parameters
     ----------
@@ -419,7 +420,7 @@ class Survey:
         self.weights, self.labels = [], []
 
     def add(self, y, weights):
-        """Take down targets, as TrainingData has them, and weights as given."""
+        """Record targets, as in TrainingData, and weights as given."""
         if y.ndim == 1:
             y = y.astype(np.min_scalar_type(len(self.data.estimator.classes_)))
         else:
@@ -428,7 +429,7 @@ class Survey:
         self._add_rows(y, weights)
 
     def add_labels(self, y, weights):
-        """The same for labels of classes that are not known yet."""
+        """Record labels of classes that are not known yet."""
         labels, codes = self.data.estimator._labels_of(y)
         if self.labels and (labels.dtype.kind in "OSU") != (
             self.labels[0].dtype.kind in "OSU"
@@ -447,7 +448,7 @@ class Survey:
             self.weights.append(weights.copy())
 
     def end(self):
-        """Work out what the data are to know."""
+        """Compute the results, and set them in the data."""
         data, lengths = self.data, self.lengths
         if self.labels:
             self._learn_classes()
@@ -484,7 +485,7 @@ class Survey:
 
 
 def with_scale(data):
-    """The data with weights of mean 1, and what these have been divided by."""
+    """The data with weights of mean 1, and the divisors of the weights."""
     if data.sample_weight is None:
         return data, UNSCALED
     scale = scale_of(data.sample_weight)
@@ -492,7 +493,7 @@ def with_scale(data):
 
 
 def is_empty(chunk):
-    """Whether a chunk has no row; what is no chunk is not empty."""
+    """Whether a chunk has no row; False for objects that are not chunks."""
     if not isinstance(chunk, (tuple, list)) or not chunk:
         return False
     X = chunk[0]
@@ -501,7 +502,7 @@ def is_empty(chunk):
 
 
 def recut(chunks, n_rows):
-    """X and weights in blocks of so many rows, whatever the chunks they come in."""
+    """X and weights in blocks of `n_rows` rows, for chunks of any length."""
     pieces: list[tuple] = []
     n_missing = n_rows
     for X, weights in chunks:
@@ -523,7 +524,7 @@ def recut(chunks, n_rows):
 
 
 def joined(pieces):
-    """X and weights of several pieces in one."""
+    """X and weights of several pieces, concatenated."""
     if len(pieces) == 1:
         return pieces[0]
     X, weights = zip(*pieces, strict=True)

@@ -63,7 +63,7 @@ ClassWeight: TypeAlias = dict[Any, float] | dict[Any, int] | Literal["balanced"]
 
 PROBABILISTIC_LOSSES = ("log_loss", "modified_huber")
 
-# Each makes the loss for a number of outputs and a threshold epsilon.
+# Each function makes the loss for a number of outputs and a threshold epsilon.
 LOSSES = {
     "log_loss": lambda n_outputs, epsilon: Logistic() if n_outputs == 1 else Softmax(),
     "hinge": lambda n_outputs, epsilon: Hinge(1.0),
@@ -80,7 +80,7 @@ LOSSES = {
 
 
 def has_probabilities(estimator):
-    """Whether the loss gives probabilities; the error says which ones do."""
+    """Whether the loss has probabilities; the error names the losses that do."""
     if estimator.loss not in PROBABILISTIC_LOSSES:
         raise AttributeError(
             f"probability estimates are not available for loss={estimator.loss!r}; "
@@ -90,7 +90,7 @@ def has_probabilities(estimator):
 
 
 def available_with_probabilities(method: Method) -> Method:
-    """A method that is there with some losses only."""
+    """Make a method available only with the losses that have probabilities."""
     return available_if(has_probabilities)(method)
 
 
@@ -301,7 +301,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             check_labels(classes, "classes")
         if self._is_trained():
             self._check_learnt()
-        # Often given again, in each call
+        # Many users pass them in each call.
         if classes is None or not self._has_classes(classes):
             with refused_as_labels("classes"):
                 check_partial_fit_first_call(self, classes)
@@ -362,7 +362,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         return self
 
     def _has_classes(self, classes):
-        """Whether these are the very labels of a trained model."""
+        """Whether these are exactly the labels of a trained model."""
         known: Any = vars(self).get("classes_")
         if not isinstance(known, np.ndarray):
             return False
@@ -380,7 +380,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
                     )
 
     def _check_classes(self, n_outputs):
-        """Refuse classes_ set by users that are not those of so many outputs."""
+        """Refuse classes_ that users have set and that do not suit the outputs."""
         n_classes = 2 if n_outputs == 1 else n_outputs
         classes: Any = getattr(self, "classes_", None)
         if not isinstance(classes, np.ndarray) or classes.shape != (n_classes,):
@@ -431,7 +431,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             )
 
     def _labels_of(self, y):
-        """The labels that y has, and for each of its entries which it is."""
+        """The labels in y, and the number of the label for each entry."""
         with refused_as_labels("y"):
             check_classification_targets(y)
             return np.unique(y, return_inverse=True)
@@ -441,8 +441,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             labels = np.searchsorted(self.classes_, y).astype(np.intp, copy=False)
             labels[labels == len(self.classes_)] = 0
             are_known = np.array_equal(self.classes_[labels], y)
-            # It takes as long as the training on a small chunk: not for known labels of
-            # the same type.
+            # The check takes as long as training on a small chunk, so it is skipped for
+            # known labels of the same type.
             if not are_known or np.asarray(y).dtype != self.classes_.dtype:
                 check_classification_targets(y)
         if not are_known:
@@ -472,7 +472,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         return data.with_weights(weights)
 
     def _weights_of_classes(self, data):
-        """A weight for each class; 0 for those of which no row has a weight."""
+        """A weight for each class; 0 for a class without weighted rows."""
         present = np.ones(len(self.classes_), dtype=bool)
         weighted = slice(None)
         if data.sample_weight is not None and self.class_weight == "balanced":
@@ -609,7 +609,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
 
 @contextmanager
 def refused_as_labels(name: str) -> Iterator[None]:
-    """Say of which argument NumPy or scikit-learn cannot sort or read the labels."""
+    """Name the argument whose labels NumPy or scikit-learn cannot sort or read."""
     try:
         yield
     except TypeError as error:
@@ -617,7 +617,7 @@ def refused_as_labels(name: str) -> Iterator[None]:
 
 
 def labels_of(decisions):
-    """Class numbers by decisions of shape (n_samples, n_outputs)."""
+    """Class numbers for decisions of shape (n_samples, n_outputs)."""
     if decisions.shape[1] == 1:
         return (decisions[:, 0] > 0).astype(np.intp)
     return decisions.argmax(axis=1)
@@ -629,6 +629,6 @@ def modified_huber_probabilities(decisions):
     if positive.shape[1] == 1:
         return np.hstack([1 - positive, positive])
     total = positive.sum(axis=1, keepdims=True)
-    # Where every class is ruled out, none is more probable than another.
+    # If the probabilities of all classes are 0, all classes are equally probable.
     positive = np.where(total == 0, 1, positive)
     return positive / positive.sum(axis=1, keepdims=True)

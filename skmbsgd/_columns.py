@@ -4,17 +4,17 @@ import numpy as np
 
 from skmbsgd._sklearn import is_constant_feature
 
-# A chunk with which the variance of a column grows by more is no ordinary one, and by
-# far more one in other units, which training is to refuse for its loss.
+# A chunk that makes the variance of a column grow by more than this is unusual. If it
+# grows by far more, the chunk has other units, and training refuses it by its loss.
 LARGEST_GROWTH, ABSURD_GROWTH = 4.0, 1e12
-# A variance is rounding error below so many times that of the mean.
+# A standard deviation of at most this many rounding errors of the mean counts as 0.
 ROUNDING_ERRORS = 10
-# Rows are worked on in parts of so many numbers, which stay in the cache.
+# Numbers in a part of the rows, so that it stays in the cache
 NUMBERS_PER_PART = 2**15
 
 
 def learn_columns(state, data):
-    """Let the rows of dense data join the statistics of a state.
+    """Add the rows of dense data to the statistics of a state.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def learn_columns(state, data):
 
 
 def learn_blocks(state, blocks, n_features):
-    """The same for rows that come in blocks, each of X and weights or None."""
+    """The same for blocks of rows, each a tuple of X and weights or None."""
     merge_statistics(state, map(statistics_of, blocks), n_features)
 
 
@@ -42,10 +42,10 @@ def statistics_of(block):
 
 
 def merge_statistics(state, statistics, n_features):
-    """The same for blocks of which the statistics are known.
+    """Add the statistics of blocks to those of a state.
 
-    They are merged as T. F. Chan, G. H. Golub and R. J. LeVeque do it ("Updating
-    Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979).
+    They are merged by the formulae of T. F. Chan, G. H. Golub and R. J. LeVeque
+    ("Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979).
     """
     mean, variance = state.column_mean, state.column_variance
     total = state.column_weight
@@ -74,12 +74,12 @@ def merge_statistics(state, statistics, n_features):
 
 
 def learn_columns_of_chunk(state, data):
-    """The same for a stream: nothing is extrapolated beyond what the columns were.
+    """The same for a chunk of a stream, without extrapolating the weights.
 
-    A weight that was learnt while a column moved little says nothing of a chunk that
-    goes far beyond, and would ruin the decisions there. Where the variance grows by
-    more than LARGEST_GROWTH, the weight shrinks with the deviation, and the intercept
-    keeps the decision at the mean before.
+    A weight that was learnt while a column varied little says nothing about a chunk
+    that varies far more, and would ruin the decisions there. If the variance grows by
+    more than LARGEST_GROWTH, the weight is divided by the growth of the standard
+    deviation, and the intercept keeps the decision at the previous mean.
     """
     mean, variance = state.column_mean, state.column_variance
     learn_columns(state, data)
@@ -103,7 +103,7 @@ def learn_columns_of_chunk(state, data):
 
 
 def mean_and_variance(X, weights, weight):
-    """Of the columns, with the sum of the weights."""
+    """The means and variances of the columns, and the sum of the weights."""
     if weights is None:
         mean = X.mean(axis=0, dtype=np.float64)
         deviations = X - mean
@@ -114,12 +114,12 @@ def mean_and_variance(X, weights, weight):
 
 
 def standardization_of(state, fit_intercept):
-    """What is subtracted from the columns, and the inverses of their variances.
+    """The numbers subtracted from the columns, and the inverses of their variances.
 
-    Columns are centred if there is an intercept. For a column that is constant but for
-    rounding, as `sklearn.preprocessing.StandardScaler` decides it, and for one whose
-    weight the type of X could not hold, the inverse is 0. Without an intercept a
-    constant column is one, and its inverse that of its square.
+    Columns are centred if there is an intercept. The inverse is 0 for a column that is
+    constant up to rounding, by the rule of `sklearn.preprocessing.StandardScaler`, and
+    for a column whose weight would overflow the type of X. Without an intercept, a
+    constant column serves as one, and its inverse is that of its square.
 
     Returns
     -------
@@ -137,5 +137,5 @@ def standardization_of(state, fit_intercept):
 
 
 def rows_of_part(n_features):
-    """How many rows are worked on at a time."""
+    """The number of rows in a part."""
     return max(1, NUMBERS_PER_PART // max(1, n_features))

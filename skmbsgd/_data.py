@@ -14,7 +14,7 @@ from skmbsgd._engine.targets import ClassTargets, RealTargets, Targets
 
 @dataclass
 class TrainingData:
-    """Validated data as the engine takes them.
+    """Validated data in the form that the engine takes.
 
     Attributes
     ----------
@@ -58,11 +58,11 @@ class TrainingData:
         return self.targets.n_outputs
 
     def subset(self, rows):
-        """The same data, of which these rows take part."""
+        """The same data with only these rows taking part."""
         return replace(self, rows=np.asarray(rows, dtype=np.uint32))
 
     def parts(self, n_rows):
-        """The same data in parts of so many rows each."""
+        """The same data in parts of `n_rows` rows each."""
         rows = np.arange(self.n_rows) if self.rows is None else self.rows
         for start in range(0, len(rows), n_rows):
             yield self.subset(rows[start : start + n_rows])
@@ -87,7 +87,7 @@ class TrainingData:
         return self.select(self.sample_weight)
 
     def distributions(self):
-        """For each output its targets, and weights that belong to them."""
+        """For each output, its targets and their weights."""
         y, weights = self.select(self.y), self.weights()
         if y.ndim == 2:
             if self.sample_weight is not None:
@@ -103,7 +103,7 @@ class TrainingData:
             yield np.array([-1.0, 1.0]), np.array([negative, positive])
 
     def with_weights(self, sample_weight):
-        """The same data with other weights; None where all of them are 1."""
+        """The same data with other weights, which are None if all are 1."""
         if sample_weight is None and self.sample_weight is None:
             return self
         if sample_weight is not None and np.all(sample_weight == 1.0):
@@ -115,7 +115,7 @@ class TrainingData:
         if self.sample_weight is None:
             return self
         weights = self.select(self.sample_weight)
-        # Weights of other rows need not be numbers in this unit.
+        # In this unit the weights of other rows may overflow.
         of_all = np.ones(len(self.sample_weight))
         of_all[... if self.rows is None else self.rows] = rescaled(
             weights, *scale_of(weights)
@@ -124,7 +124,7 @@ class TrainingData:
 
     @property
     def n_rows_at_once(self):
-        """Number of rows that are there at a time: all of them."""
+        """Number of rows that are in memory at the same time: all of them."""
         return self.n_rows
 
     def rows_of_batch(self, batch_size):
@@ -132,12 +132,12 @@ class TrainingData:
         return rows_of_batch(batch_size, self.n_rows)
 
     def batches(self, batch_size):
-        """The number of batches, and the last one's size as a share of the others'."""
+        """The number of batches, and the relative size of the last one."""
         n_rows = self.rows_of_batch(batch_size)
         return -(-self.n_rows // n_rows), ((self.n_rows - 1) % n_rows + 1) / n_rows
 
     def blocks(self, n_rows=None):
-        """X and weights, or None for these, of so many rows at a time, or of all."""
+        """X and weights (or None) in blocks of `n_rows` rows, or all at once."""
         if n_rows is None:
             yield self.select(self.X), self.select(self.sample_weight)
             return
@@ -149,10 +149,10 @@ class TrainingData:
             yield self.X[rows], None if weights is None else weights[rows]
 
     def blocks_and_sample(self, n_rows, sampled):
-        """Those blocks, and a function that is to be called after them.
+        """The same blocks, and a function to call after them.
 
-        It gives X and weights of the rows taking part with these numbers, which rise,
-        or of all for None.
+        It returns X and weights of the sampled rows. `sampled` has their numbers among
+        the rows taking part, in ascending order; None means all rows.
         """
 
         def sample():
@@ -167,13 +167,13 @@ class TrainingData:
 
     @property
     def bytes_of_row(self):
-        """How much of X there is to read for a row, on average, rounded up."""
+        """The average number of bytes of X to read for a row, rounded up."""
         X = self.X
         n_bytes = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
         return max(1, -(-n_bytes // X.shape[0]))
 
     def order(self, *, in_blocks=False):
-        """An order of the rows, which may be shuffled by blocks."""
+        """An order of the rows, which can be shuffled by blocks."""
         rows = self.rows
         if rows is None:
             rows = np.arange(self.n_rows, dtype=np.uint32)
@@ -190,7 +190,7 @@ class TrainingData:
 
 
 def rows_of_batch(batch_size, n_rows):
-    """The number of rows of a batch, of so many that are at hand."""
+    """The number of rows of a batch, if `n_rows` are available."""
     return n_rows if batch_size == "full" else min(batch_size, n_rows)
 
 
@@ -200,7 +200,7 @@ def scale_of(weights):
     if largest == 0.0:
         raise ValueError(
             "All sample weights of the training rows or of the validation rows are "
-            "zero, by themselves or times those of the classes: no sample is left."
+            "zero, as given or multiplied by the class weights: no sample is left."
         )
     return float(largest), float((weights / largest).mean())
 

@@ -1,4 +1,4 @@
-"""Pictures, in the manner of scikit-learn's Display classes."""
+"""Plots, like the Display classes of scikit-learn."""
 
 import warnings
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ from skmbsgd._warnings import stack_level_of_caller
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The range test ends where the smoothed loss is so many times what it was at first.
+# The range test ends when the smoothed loss exceeds this multiple of its first value.
 RISE_THAT_ENDS_THE_TEST = 4.0
-# The picture ends so far above the largest smoothed loss before the minimum.
+# Margin of the plot above the largest smoothed loss before the minimum
 RISE_SHOWN = 1.25
-# How far the suggested rate is below the one of the least smoothed loss
+# The suggested rate, relative to the rate of the lowest smoothed loss
 SAFETY_FACTOR = 10.0
 
 
@@ -292,7 +292,8 @@ class TrainingCurveDisplay:
             If the estimator is not fitted.
         """
         import_pyplot(f"{cls.__name__}.from_estimator")
-        model = copy(linear_model_of(estimator))  # of one moment, whoever trains it
+        # A copy is consistent even while another thread trains the estimator.
+        model = copy(linear_model_of(estimator))
         check_is_fitted(model)
         validation_scores = getattr(model, "validation_scores_", None)
         display = cls(
@@ -368,7 +369,7 @@ class TrainingCurveDisplay:
 
 
 def name_of_score(model):
-    """What stands at the axis of the validation scores."""
+    """The label of the axis of the validation scores."""
     if model.scoring == "loss":
         return "score (minus the loss)"
     if model.scoring is None:
@@ -641,7 +642,7 @@ class LearningRateRangeDisplay:
 
 
 def import_pyplot(caller):
-    """matplotlib.pyplot, imported where it is used; the error says how to get it."""
+    """Import matplotlib.pyplot; the error says how to install it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -666,7 +667,7 @@ def linear_model_of(estimator):
 
 
 def with_user_style(style, line_kwargs):
-    """Our keywords for a line, overruled by the user's, short names included."""
+    """Our keywords for a line, overridden by the user's, short names included."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
@@ -686,13 +687,13 @@ def draw_over_epochs(ax, values, style, line_kwargs):
 
 
 def add_legend(ax):
-    """A legend, if anything has a name."""
+    """Add a legend if a line has a name."""
     if ax.get_legend_handles_labels()[1]:
         ax.legend()
 
 
 def show_fall(ax, smoothed_losses, smoothing):
-    """Cut off the top of a rise beside which the fall before it would look flat."""
+    """Cut off the top of a rise that would make the fall before it look flat."""
     settled = smoothed_losses[settling_updates(smoothing) - 1 :]
     if len(settled) == 0:
         return
@@ -748,7 +749,7 @@ def scheduled_rates(model, n_epochs, n_samples):
 
 
 def check_range_test(cls, min_rate, max_rate, n_updates, smoothing):
-    """Refuse settings of the range test that make no sense."""
+    """Check the settings of the range test."""
     positive = [Interval(Real, 0, np.inf, closed="neither")]
     validate_parameter_constraints(
         {
@@ -778,7 +779,7 @@ def check_range_test(cls, min_rate, max_rate, n_updates, smoothing):
 
 
 def run_range_test(model, X, y, sample_weight, rates, smoothing):
-    """The losses of one update per rate, up to where training diverges."""
+    """The losses of one update per rate, until training diverges."""
     losses = []
     n_settling = settling_updates(smoothing)
     raw, to_smooth = tee(losses_at_rates(model, X, y, sample_weight, rates))
@@ -792,7 +793,7 @@ def run_range_test(model, X, y, sample_weight, rates, smoothing):
 
 
 def found_rate(model, X, y, sample_weight):
-    """The rate of eta0="auto" for columns as the test has them."""
+    """The rate that eta0="auto" finds for the columns of the test."""
     settings = {
         "eta0": "auto",
         "learning_rate": "constant",
@@ -804,11 +805,11 @@ def found_rate(model, X, y, sample_weight):
 
 def losses_at_rates(model, X, y, sample_weight, rates):
     """Train with one update per rate while the weights are finite; yield the losses."""
-    # No schedule, as the rates are given; and `update` is for a single thread.
+    # There is no schedule, because the rates are given. `update` needs one thread.
     model.set_params(learning_rate="constant", n_jobs=1, average=False)
     if model.eta0 == "auto":
-        # Columns are those of the rows, and an intercept starts at 0, as they do with
-        # the number that the test looks for.
+        # Columns are not standardised, and an intercept starts at 0, as with a number
+        # for eta0, which the test looks for.
         model.set_params(eta0=1.0)
     trainer = model._begin_range_test(X, y, sample_weight)
     generator = np.random.default_rng(trainer.state.seed) if model.shuffle else None
@@ -822,7 +823,7 @@ def losses_at_rates(model, X, y, sample_weight, rates):
 
 
 def batches_without_end(n_rows, batch_size, generator):
-    """Row numbers, a batch at a time, in a new order whenever all were seen."""
+    """Row numbers of batches without end, in a new order after each pass."""
     while True:
         rows = np.arange(n_rows) if generator is None else generator.permutation(n_rows)
         for start in range(0, n_rows, batch_size):
@@ -847,7 +848,7 @@ def smoothed(losses, smoothing):
 
 
 def suggested_rate(learning_rates, smoothed_losses, smoothing):
-    """The rate at the least smoothed loss, made safe; NaN if the loss never fell."""
+    """A fraction of the rate at the lowest smoothed loss; NaN if it never fell."""
     n_unsettled = settling_updates(smoothing) - 1
     settled = smoothed_losses[n_unsettled:]
     if len(settled) == 0 or np.argmin(settled) == 0:

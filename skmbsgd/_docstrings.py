@@ -21,7 +21,7 @@ fit_intercept : bool, default=True
 max_iter : int, default=1000
     Maximum number of epochs of `fit`, and of passes of `fit_chunks`, at least 1. The
     cycles of `learning_rate="auto"` take it into account: the last one ends there.
-    Epochs discarded by a restart of training do not count.
+    Epochs that a restart of training discards do not count.
 tol : float or None, default=1e-3
     Minimum progress of an epoch, in [0, inf): training stops after `n_iter_no_change`
     consecutive epochs with less progress. None always runs `max_iter` epochs. The
@@ -367,8 +367,8 @@ SHARED = {
 def with_shared_parts(cls: Documented) -> Documented:
     """Put the shared parts in place of their <NAME>s in a docstring.
 
-    Each part is indented like its <NAME>: the compiler of Python 3.13 and newer takes
-    away the indentation that all lines share, older ones leave it.
+    Each part is indented like its <NAME>, because Python 3.13 and newer remove the
+    indentation that all lines share, and older versions keep it.
     """
     if cls.__doc__ is not None:  # python -OO
         cls.__doc__ = re.sub(

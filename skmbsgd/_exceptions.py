@@ -4,7 +4,7 @@
 class DivergenceError(ValueError):
     """Training diverged; the estimator is as it was before the call.
 
-    After `fit_chunks` it is as it was at the end of the last whole pass.
+    After `fit_chunks` it is as it was at the end of the last complete pass.
 
     `fit`, `fit_chunks` and `partial_fit` raise it if the loss or a weight becomes
     infinite or NaN. `fit` and `fit_chunks` also raise it if they end with an objective
@@ -30,4 +30,4 @@ class DivergenceError(ValueError):
     Scale X, or lower eta0.
     """
 
-    __module__ = "skmbsgd"  # as users import it, and as tracebacks then say
+    __module__ = "skmbsgd"  # the name under which users import it, also in tracebacks

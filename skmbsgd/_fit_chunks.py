@@ -1,4 +1,4 @@
-"""fit_chunks: what is checked and read before its passes, and what they leave."""
+"""fit_chunks: the checks and reads before its passes, and what is kept afterwards."""
 
 import math
 from functools import partial
@@ -25,7 +25,8 @@ def fit_chunks(
 ):
     """Train in passes over chunks, from the start or from where training ended.
 
-    For methods that appear at once; what each pass has learnt appears at its end.
+    Call this in methods with `appears_at_once`. The results of each pass become visible
+    at its end.
     """
     estimator._check_parameters()
     check_settings_of_chunks(estimator, X_val)
@@ -50,7 +51,7 @@ def fit_chunks(
 
 
 def train_in_passes(estimator, trainer, data, validation, patience_before=()):
-    """Have a trainer make its passes over the data."""
+    """Run the passes of a trainer over the data."""
     task = begin_fit_task(estimator, None, None, None, None)
     trainer.make_patience = partial(estimator._make_patience, trainer, validation)
     trainer.max_iter = estimator.max_iter
@@ -67,7 +68,7 @@ def train_in_passes(estimator, trainer, data, validation, patience_before=()):
 
 
 def check_settings_of_chunks(estimator, X_val):
-    """Refuse what asks for all the data at once."""
+    """Refuse settings that need all data at once."""
     if estimator.early_stopping and X_val is None:
         raise ValueError(
             "early_stopping=True cannot hold out rows in fit_chunks. Pass validation "
@@ -82,12 +83,13 @@ def check_settings_of_chunks(estimator, X_val):
 
 
 def read_what_must_be_known(estimator, data, classes):
-    """Look at the first chunk, and read all of them if training has to know them.
+    """Read the first chunk, and all chunks if training needs to know them beforehand.
 
-    So it has where the classes are not given, where rows are weighted, whose mean
-    weight is to be 1, and to find a rate or standardise columns. For CSR chunks and
-    rates that differ within a pass, the model's windows are those of `fit` only if
-    the number of batches is known.
+    This is the case if the classes are not given, if rows have weights (which are
+    rescaled to a mean of 1), if the rate is computed from the data, and if columns are
+    standardised. It is also the case for CSR chunks and rates that differ within a
+    pass: the windows of the model are those of `fit` only if the number of batches is
+    known.
     """
     is_unknown = is_classifier(estimator) and classes is None
     if data.source.is_iterator:
@@ -116,7 +118,7 @@ def read_what_must_be_known(estimator, data, classes):
 
 
 def has_varied_epochs(estimator):
-    """Whether updates of an epoch may differ in rate, or in being averaged."""
+    """Whether the updates of an epoch can differ in their rate or in averaging."""
     varied = (
         estimator._finds_rate or estimator._make_schedule(estimator.eta0).counts_updates
     )
@@ -153,7 +155,7 @@ def begin_passes(estimator, data, make=PassTrainer):
 
 
 def publish_pass(estimator, state, history, unfinished):
-    """Let what a pass has learnt appear, and what it takes to resume training."""
+    """Make the results of a pass visible, with what is needed to resume training."""
     estimator._publish(state, history)
     if unfinished is not None:
         estimator._unfinished = {
@@ -164,7 +166,7 @@ def publish_pass(estimator, state, history, unfinished):
 
 
 def settings_of_passes(estimator):
-    """What must be the same when training is resumed."""
+    """The settings that must be the same when training is resumed."""
     values = (
         estimator.batch_size,
         int(estimator.average),
@@ -176,7 +178,7 @@ def settings_of_passes(estimator):
 
 
 def continue_passes(estimator, data):
-    """State, best state and history that fit_chunks has left unfinished."""
+    """State, best state and history of an unfinished fit_chunks."""
     unfinished = vars(estimator).get("_unfinished")
     check_unfinished(unfinished)
     estimator._check_learnt()
@@ -184,7 +186,7 @@ def continue_passes(estimator, data):
     check_is_resumed(estimator, unfinished, kept)
     check_passes_left(estimator, data)
     data.continue_with(kept, unfinished)
-    if unfinished["state"] is None:  # Nothing was validated, and all of it is public.
+    if unfinished["state"] is None:  # There was no validation, so all of it is public.
         return kept, None, history_of(estimator)
     has_best = math.isfinite(unfinished["best_validation_score"])
     return (
@@ -200,7 +202,7 @@ def continue_passes(estimator, data):
 
 
 def history_of(estimator, *of_validation):
-    """The epochs so far, in lists of their own."""
+    """The history so far, in new lists."""
     return History(
         list(estimator.loss_curve_),
         list(estimator.learning_rate_curve_),
@@ -209,7 +211,7 @@ def history_of(estimator, *of_validation):
 
 
 def check_unfinished(unfinished):
-    """Refuse to resume what is not there, or is damaged."""
+    """Refuse to resume a training that does not exist or is damaged."""
     if unfinished is None:
         raise ValueError(
             "There is nothing to resume: no fit_chunks was interrupted, or its "
@@ -225,7 +227,7 @@ def check_unfinished(unfinished):
 
 
 def check_is_resumed(estimator, unfinished, kept):
-    """Refuse another model, or settings that must stay."""
+    """Refuse another model, or changed settings that must stay the same."""
     if (
         checksum(*kept.weights()) != unfinished["checksum"]
         or kept.n_updates != unfinished["n_updates"]
@@ -239,13 +241,13 @@ def check_is_resumed(estimator, unfinished, kept):
     for name, value in settings_of_passes(estimator).items():
         if value != before[name]:
             raise ValueError(
-                f"To resume, {name} must be what it was, {before[name]!r}, but it is "
+                f"To resume, {name} must still be {before[name]!r}, but it is "
                 f"{value!r}. Set it back, or start again with resume=False."
             )
 
 
 def check_passes_left(estimator, data):
-    """Refuse to resume what is done, or from an iterator what takes several reads."""
+    """Refuse to resume a finished training, or several passes from an iterator."""
     n_done = len(estimator.loss_curve_)
     n_left = estimator.max_iter - n_done
     if n_left < 1:
@@ -256,12 +258,12 @@ def check_passes_left(estimator, data):
     if data.source.is_iterator and (n_left > 1 or estimator._finds_rate):
         raise ValueError(
             "chunks is an iterator, which can be read once only, but there are "
-            f"{n_left} passes to go, and more to read with eta0='auto'. {REREADABLE}"
+            f"{n_left} passes left, and more to read with eta0='auto'. {REREADABLE}"
         )
 
 
 def resume_training(estimator, state, data, best_state, history, validation):
-    """A trainer that goes on with a training which was interrupted."""
+    """A trainer that continues an interrupted training."""
     unfinished = estimator._unfinished
     if (validation is not None) != (unfinished["state"] is not None):
         raise ValueError(

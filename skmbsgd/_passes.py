@@ -1,4 +1,4 @@
-"""Training in passes over chunks, and what it takes to resume it."""
+"""Training in passes over chunks, and what is needed to resume it."""
 
 import zlib
 from numbers import Integral, Real
@@ -26,7 +26,7 @@ SETTINGS = (
     'eta0="auto"',
     'learning_rate="auto"',
 )
-# The types of what is stored of an unfinished training, and the entries of dicts
+# The types of the entries that an unfinished training stores, and the keys of dicts
 KINDS: dict[str, Any] = {
     "n_updates": Integral,
     "checksum": Integral,
@@ -53,7 +53,7 @@ ENTRIES = {
 
 
 class PassTrainer(Trainer):
-    """Moves the weights of a state by passes over chunks, each of which is an epoch.
+    """Trains the weights of a state in passes over chunks. Each pass is an epoch.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class PassTrainer(Trainer):
 
     def _make_rows(self):
         state, penalty = self.state, self.penalty
-        # Positions that training has left are good, whatever their thresholds are.
+        # Positions that training has stored are valid, whatever their thresholds are.
         if state.positions is None or state.penalty != (penalty.l2, penalty.l1):
             state.continue_under(penalty)
         self.members = members_of_threads(self.state, self.make_model, self.n_threads)
@@ -130,7 +130,7 @@ class PassTrainer(Trainer):
         return self.schedule.rates(self.state, 1 if known is None else known.n_batches)
 
     def _begin_epoch(self, rates):
-        """Begin an epoch in the engine, with what is expected of it."""
+        """Begin an epoch in the engine, with the expected batches and rates."""
         known = self.data.first_pass
         if known is None:
             first_averaged = self._first_averaged_batch(self.batch_size, n_rows=1)
@@ -143,7 +143,7 @@ class PassTrainer(Trainer):
         begin_epoch(self.model, rates, known.n_batches, first_averaged)
 
     def _rates_of_part(self, rates, first, n_updates):
-        """Those of so many updates from update `first` of the epoch on."""
+        """The rates of `n_updates` updates, from update `first` of the epoch on."""
         if not self.schedule.counts_updates:
             return rates
         stop = first + n_updates
@@ -154,11 +154,11 @@ class PassTrainer(Trainer):
         return self.schedule.rates(self.state, n_updates, first)
 
     def _share_of_last(self, n_rows):
-        """The size of the last batch of so many rows, as a share of the others."""
+        """The size of the last batch of `n_rows` rows, relative to the others."""
         return min(1.0, ((n_rows - 1) % self.batch_size + 1) / self.batch_size)
 
     def _rows_of(self, part, number, n_batches):
-        """Rows of a chunk for each thread, shuffled if that matters."""
+        """Rows of a chunk for each thread, shuffled if the order matters."""
         in_blocks = isinstance(self.shuffle, str) and self.shuffle == "blocks"
         rows = rows_of_members(part, self.members, in_blocks=in_blocks)
         if self.shuffle and n_batches > 1:
@@ -167,7 +167,7 @@ class PassTrainer(Trainer):
         return rows
 
     def _learn_from_targets(self):
-        """Work out what follows from all targets, if they are there; forget them."""
+        """Compute what depends on all targets, if they are known, and forget them."""
         if self.data.targets is None:
             return
         known, targets, best = self.data.first_pass, self.data.targets, loss_of_zero
@@ -255,9 +255,9 @@ class PassTrainer(Trainer):
         self.publish(kept, self.history, unfinished)
 
     def _what_is_unfinished(self, patience, kept):
-        """What there is to know, beside the attributes of the estimator, to go on.
+        """What is needed to continue, besides the attributes of the estimator.
 
-        A dict of numbers, lists of numbers and arrays.
+        It is a dict of numbers, lists of numbers and arrays.
         """
         guard, schedule = self.guard, self.schedule
         return {
@@ -283,16 +283,16 @@ class PassTrainer(Trainer):
         }
 
     def _lost_by_store(self):
-        """What it takes to go on to the same bits.
+        """What is needed to continue bit for bit.
 
-        After all passes it is left out for records, which take several times the memory
-        of the weights: who goes on then does so with rounded ones.
+        After the last pass it is left out for records, because they take several times
+        the memory of the weights. Training that is resumed then has rounding errors.
         """
         is_done = len(self.history.loss_curve) >= self.max_iter
         return {} if is_done and self.data.is_sparse else self.model.lost_by_store()
 
     def resume(self, unfinished, history, best_state):
-        """Take up what `unfinished` holds; `train` then goes on."""
+        """Restore what `unfinished` holds, so that `train` continues from there."""
         self.unfinished = unfinished
         self.resumed_history, self.resumed_best_state = history, best_state
         if self.guard is not None and unfinished["guard"] is not None:
@@ -306,17 +306,17 @@ class PassTrainer(Trainer):
 
 
 def copied(value):
-    """A list of its own, or the same number."""
+    """A copy of a list, or the same number."""
     return list(value) if isinstance(value, list) else value
 
 
 def checksum(coef, intercept):
-    """By which edited weights are known."""
+    """A checksum that reveals edited weights."""
     return zlib.crc32(intercept.tobytes(), zlib.crc32(coef.tobytes()))
 
 
 def seed_of_part(seed, epoch, number):
-    """The seed of the order of a chunk's rows; that of `fit` for the first chunk."""
+    """The seed for the order of a chunk's rows; for the first chunk, that of `fit`."""
     if number == 0:
         return seed_of_epoch(seed, epoch)
     sequence = np.random.SeedSequence([seed, epoch, number])
@@ -324,7 +324,7 @@ def seed_of_part(seed, epoch, number):
 
 
 def fault_of_unfinished(unfinished):
-    """What is wrong with what is to be resumed, which users may have changed.
+    """The fault in a training to be resumed, which users may have changed.
 
     Models check `lost_by_store` themselves.
 
@@ -333,7 +333,7 @@ def fault_of_unfinished(unfinished):
     fault : str or None
     """
     if not isinstance(unfinished, dict):
-        return f"it is of type {type(unfinished).__name__}, and no dict"
+        return f"it is of type {type(unfinished).__name__}, not a dict"
     if unfinished.keys() != KINDS.keys():
         return f"it has the entries {sorted(unfinished)}"
     for name, kind in KINDS.items():

@@ -35,7 +35,7 @@ RegressorLoss: TypeAlias = Literal[
     "squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"
 ]
 
-# Each makes the loss for a threshold epsilon.
+# Each function makes the loss for a threshold epsilon.
 LOSSES = {
     "squared_error": lambda epsilon: SquaredError(),
     "huber": Huber,
@@ -283,7 +283,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         except (TypeError, ValueError) as error:
             raise ValueError(f"y must hold numbers: {error}") from error
         if not np.isfinite(y).all():
-            raise ValueError("y has numbers that float64 cannot hold.")
+            raise ValueError("y has numbers that are too large for float64.")
         return TrainingData.of_numbers(X, y, sample_weight)
 
     def _public_coef(self, coef):

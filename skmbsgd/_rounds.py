@@ -1,8 +1,8 @@
-"""What a worker of a cluster does: partitions read, rounds of training, their average.
+"""The work of a worker on a cluster: reading partitions, training rounds, averaging.
 
-Nothing here knows the cluster. All randomness comes from the seed, the epoch and the
-number of the partition, and sums are taken in the order of partitions and shards: so
-the bits do not depend on the workers.
+Nothing here depends on the cluster. All randomness comes from the seed, the epoch and
+the number of the partition, and sums are taken in the order of partitions and shards.
+So the results do not depend on the workers, bit for bit.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ from skmbsgd._sklearn import safe_indexing
 from skmbsgd._state import TrainingState, mean_loss
 from skmbsgd._validation import SAMPLE_ROWS
 
-# What shards move, and what is averaged; the last two are running means.
+# The arrays that shards change and that are averaged; the last two are running means.
 AVERAGED = ("coef", "intercept", "velocity", "intercept_velocity", "positions")
 RUNNING_MEANS = ("average_coef", "average_intercept")
 
@@ -35,7 +35,7 @@ class Partitions(ChunkedData):
     Attributes
     ----------
     weights_of_classes : ndarray or None
-        The weight that all rows of a class have together.
+        The total weight of the rows of each class.
     """
 
     weights_of_classes: Any = None
@@ -48,7 +48,7 @@ class Partitions(ChunkedData):
         return replace(super().classes_alone, sample_weight=self.weights_of_classes)
 
     def for_workers(self):
-        """The same for workers, which read partitions by it."""
+        """A copy for workers, which use it to read partitions."""
         twin = object.__new__(Partitions)
         names = ("batch_size", "first_pass", "n_outputs", "weighted", "has_weights")
         for name in (*names, "dtype", "is_sparse", "weights_of_classes"):
@@ -57,8 +57,8 @@ class Partitions(ChunkedData):
         return twin
 
     def data_of(self, encoded):
-        """TrainingData of a partition that was encoded."""
-        # What comes from another worker may be aligned to bytes.
+        """TrainingData of an encoded partition."""
+        # Arrays from another worker may lack the alignment of their type.
         X, y, weights = (
             part
             if part is None or issparse(part)
@@ -76,7 +76,7 @@ class Partitions(ChunkedData):
 
 
 class Context(NamedTuple):
-    """What many tasks need: Partitions for workers, and other arguments."""
+    """The arguments that many tasks share: Partitions for workers, and others."""
 
     data: Partitions
     arguments: tuple = ()
@@ -103,15 +103,15 @@ def read_partition(context, number, *parts):
 
 
 class Summary(NamedTuple):
-    """What training has to know of a partition beforehand.
+    """What training needs to know about a partition beforehand.
 
     Attributes
     ----------
     n_rows : int
     targets : ndarray
-        Its labels, each once; or targets of some of the rows.
+        Its distinct labels, or targets of some of the rows.
     weights : ndarray
-        What these count for, as sample weights.
+        Their weights, like sample weights.
     """
 
     n_rows: int
@@ -120,7 +120,7 @@ class Summary(NamedTuple):
 
 
 def summarise(context, number, validated, n_targets):
-    """The Summary of a partition, with targets of at most so many rows."""
+    """The Summary of a partition, with the targets of at most `n_targets` rows."""
     if validated is None:
         return None
     X, y, weights = validated
@@ -139,7 +139,7 @@ def summarise(context, number, validated, n_targets):
 
 
 def encode(context, number, validated):
-    """X, y and weights of a partition as TrainingData has them."""
+    """X, y and weights of a partition in the form of TrainingData."""
     with naming(context.data.place(number, 0)):
         data = context.data._data_of(*validated)
     return data.X, data.y, data.sample_weight
@@ -152,14 +152,14 @@ def run_on_partition(function, context, encoded, *each):
 
 
 def columns_of(partitions, data):
-    """What `merge_statistics` takes."""
+    """The statistics of a partition for `merge_statistics`."""
     columns = SimpleNamespace(**NO_COLUMNS)
     learn_columns(columns, data)
     return columns.column_weight, columns.column_mean, columns.column_variance
 
 
 def norms_and_sample_of(partitions, data, standardized, sampled):
-    """What a partition adds to `norms_and_sample`."""
+    """The part of a partition in `norms_and_sample`."""
     return norms_and_sample(data, sampled, standardized)
 
 
@@ -169,7 +169,7 @@ def loss_of(partitions, data, coef, intercept):
 
 
 def derivatives_of(partitions, data, coef, intercept, n_rows):
-    """What a partition adds to the sums that `gain_of` takes."""
+    """The part of a partition in the sums for `gain_of`."""
     loss = partitions.make_loss()
     return derivatives_and_columns(data, loss, coef, intercept, n_rows)
 
@@ -178,18 +178,18 @@ def derivatives_of(partitions, data, coef, intercept, n_rows):
 
 
 class Moved(NamedTuple):
-    """What rounds have made of a state.
+    """A state after rounds of training.
 
     Attributes
     ----------
     state : TrainingState
     loss : float
-        The mean loss over the rows of a shard in a round; or what all rounds so far add
-        to the mean over the epoch.
+        The mean loss over the rows of a shard in a round, or the part of all rounds so
+        far in the mean over the epoch.
     n_rows : int
-        Of the shard in the round; or of the epoch.
+        Rows of the shard in the round, or of the epoch.
     n_batches : int, default=0
-        Of the shard in the round.
+        Batches of the shard in the round.
     """
 
     state: TrainingState
@@ -206,7 +206,7 @@ class GivenRates:
     values : ndarray
         A rate for each update, or one for all.
     what_helps : str
-        What makes them smaller.
+        A change of settings that makes them smaller, for messages.
     """
 
     parameters: dict[str, Any] = {}
@@ -223,13 +223,13 @@ class GivenRates:
 
 
 class RoundData:
-    """The rows of a shard for a round, as PassTrainer takes data.
+    """The rows of a shard for a round, in the form that PassTrainer takes.
 
     Parameters
     ----------
     partitions : Partitions
     parts : list of tuple
-        Number and TrainingData of each partition, the rows in the order to come.
+        Number and TrainingData of each partition, with the rows in training order.
     """
 
     targets = None
@@ -252,7 +252,7 @@ class RoundData:
 
 
 class RoundTrainer(PassTrainer):
-    """Moves a state by the rows of a round, in the order given."""
+    """Trains a state on the rows of a round, in the given order."""
 
     _has_cycles = False
 
@@ -262,13 +262,13 @@ class RoundTrainer(PassTrainer):
 
 
 def run_round(context, common, share, schedule, encoded):
-    """What a shard makes of the common state with its share of an epoch.
+    """Train the common state on a shard's share of an epoch.
 
     Parameters
     ----------
     context : Context
         The arguments are `columns` as for Trainer, and whether the rate of a small last
-        batch is to be smaller, as in cycles.
+        batch is reduced, as in cycles.
     common : Moved
     share : list of tuple
         Number, first row and stop of each partition, in the order of the epoch.
@@ -295,7 +295,7 @@ def run_round(context, common, share, schedule, encoded):
         columns=columns,
         streaming=False,
     )
-    trainer.schedule, trainer.shuffle = schedule, False  # They are in order already.
+    trainer.schedule, trainer.shuffle = schedule, False  # The rows are in order.
     trainer._has_cycles = has_cycles
     trainer.run_epoch()
     trainer.store()
@@ -312,7 +312,7 @@ def rows_of_epoch(partitions, encoded, state, number, first, stop):
     return data.subset(shuffled(data.n_rows, bytes_of_row, seed)[first:stop])
 
 
-@lru_cache(maxsize=4)  # The next round goes on with the same order.
+@lru_cache(maxsize=4)  # The next round continues with the same order.
 def shuffled(n_rows, bytes_of_row, seed):
     """Row numbers in random order, by blocks if the bytes of a row are given."""
     rows = np.arange(n_rows, dtype=np.uint32)
@@ -325,7 +325,7 @@ def shuffled(n_rows, bytes_of_row, seed):
 
 
 def average(context, common, moved):
-    """The common state after a round: means by rows, in the order of the shards.
+    """The common state after a round: means weighted by rows, in the order of shards.
 
     The threshold of L1 and the clock of updates are those of the longest shard.
     """
@@ -340,7 +340,7 @@ def average(context, common, moved):
 
 
 def average_of_states(before, moved):
-    """The state before a round, moved."""
+    """The state before a round, with the averages of the shards."""
     longest = max(moved, key=lambda each: each.n_batches).state
     # Running means may have begun in some of the shards.
     averaging = [each for each in moved if each.state.n_averaged > 0]
@@ -355,7 +355,7 @@ def average_of_states(before, moved):
 
 
 def mean_of(name, moved):
-    """The mean by rows of an array of several states; None if there is none."""
+    """The mean of an array over several states, weighted by rows; None without one."""
     first = getattr(moved[0].state, name)
     if first is None:
         return None

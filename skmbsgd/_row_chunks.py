@@ -1,4 +1,4 @@
-"""Chunks of arrays and memory maps, and the warning that leads to them."""
+"""Chunks of arrays and memory maps, and the warning that recommends them."""
 
 import mmap
 import os
@@ -24,9 +24,9 @@ LIMITS = {"": "{}/memory.max", "memory": "memory{}/memory.limit_in_bytes"}
 class RowChunks:
     """What `row_chunks` returns: chunks of rows, in a new order at each pass.
 
-    ``chunks(epoch)`` gives those of a pass, always in the same order;
-    ``iter(chunks)`` those of the next pass, beginning with pass 0; ``len(chunks)`` is
-    their number.
+    ``chunks(epoch)`` gives the chunks of a pass, always in the same order.
+    ``iter(chunks)`` gives those of the next pass, starting with pass 0. ``len(chunks)``
+    is their number.
     """
 
     def __init__(self, parts, n_samples, n_rows, seed):
@@ -79,12 +79,12 @@ def row_chunks(
         Determines the order of the chunks. With an int, an interrupted training can be
         resumed in another process, bit for bit.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights >= 0, which then are part of the chunks.
+        Weights >= 0. If given, the chunks include them.
 
     Returns
     -------
     chunks : RowChunks
-        An object that may be iterated any number of times, and called with the number
+        An object that can be iterated any number of times, and called with the number
         of a pass. Its items are tuples (X, y) or (X, y, sample_weight).
 
     Raises
@@ -122,7 +122,7 @@ def row_chunks(
 
 
 def rows_in_memory(values, rows):
-    """A slice of values, read at once if they lie on a disk."""
+    """A slice of values, read into memory if they are on a disk."""
     part = safe_indexing(values, rows)
     file = file_of(part)
     if file is None:
@@ -132,7 +132,7 @@ def rows_in_memory(values, rows):
 
 
 def file_of(array):
-    """The mapped file in which the numbers of an array lie; None if in none."""
+    """The mapped file that holds the numbers of an array; None if there is none."""
     while isinstance(array, np.ndarray):
         array = array.base
     return array if isinstance(array, mmap.mmap) else None
@@ -140,7 +140,7 @@ def file_of(array):
 
 @contextmanager
 def read_in_sequence(file, array):
-    """Have the operating system read ahead, and not what is behind, where it can."""
+    """Ask the operating system to read ahead, and to drop what was read, if it can."""
     if not (hasattr(mmap, "MADV_SEQUENTIAL") and array.flags.c_contiguous):
         yield
         return
@@ -154,7 +154,7 @@ def read_in_sequence(file, array):
 
 
 def warn_of_scattered_reads(X):
-    """Warn of a memory map whose rows, in random order, will not stay in the memory."""
+    """Warn of a memory map that is too large to read its rows in random order."""
     if file_of(X.data if issparse(X) else X) is None:
         return
     n_bytes = X.data.nbytes + X.indices.nbytes if issparse(X) else X.nbytes
@@ -177,7 +177,7 @@ def free_memory():
 
 
 def of_machine():
-    """What the operating system has left, if it tells."""
+    """The free memory that the operating system reports, if it does."""
     with suppress(OSError, ValueError, AttributeError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -188,7 +188,7 @@ def of_machine():
 
 
 def of_control_groups():
-    """What a container may have in all, in Linux's versions 2 and 1 of these groups."""
+    """The memory limits of a container, in versions 2 and 1 of Linux control groups."""
     limits = []
     with suppress(OSError, ValueError):  # A group without a limit has "max".
         for line in Path("/proc/self/cgroup").read_text().splitlines():

@@ -2,8 +2,8 @@
 
 Each schedule is a pure function of a clock that starts at 0: the epoch, or the update
 (an array of updates gives an array of rates). ``eta0`` is the initial rate. The table
-`SCHEDULES` gives each of them a name, a clock and parameters; `make_schedule` makes of
-one of its lines what training asks for rates.
+`SCHEDULES` gives each of them a name, a clock and parameters. `make_schedule` turns a
+line of it into the object that training asks for rates.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def step(epoch, eta0, drop, epochs_drop):
     [1.0, 0.5, 0.5, 0.25, 0.25]
     """
     if not np.iterable(epochs_drop):
-        # Not `//`, whose quotient is now and then less by one: 11 // 1.1 is 9.
+        # Not `//`, whose result is sometimes too small by one: 11 // 1.1 is 9.
         n_drops = float(np.floor((1 + epoch) / epochs_drop))
     else:
         n_drops = sum(1 for dropped_at in epochs_drop if dropped_at <= epoch)
@@ -142,9 +142,9 @@ def optimal_start(alpha, derivative):
     return 1.0 / (alpha * first_rate)
 
 
-# name: the function, its clock, and the parameters that it takes. The clock is the
-# epoch, the update, or that of the two which decay_unit says; with "standstill" the
-# rate stays until training would stop.
+# name: the function, its clock, and its parameters. The clock is the epoch, the update,
+# or the unit that decay_unit names. With "standstill" the rate is constant until
+# training would stop.
 SCHEDULES: dict[str, tuple[Callable[..., Any], str, list[str]]] = {
     "time": (time_based, "decay_unit", ["eta0", "decay"]),
     "step": (step, "epoch", ["eta0", "drop", "epochs_drop"]),
@@ -174,23 +174,23 @@ class EpochSchedule:
         self.function = partial(function, **parameters)
 
     def clock(self, state, n_updates, first):
-        """Where the function is to be taken in the next epoch."""
+        """The argument of the function in the next epoch."""
         return state.n_epochs
 
     def rates(self, state, n_updates, first=0):
         """Rates of the next epoch's updates, or a single one for all of them.
 
-        Those from update `first` of the epoch on.
+        They start at update `first` of the epoch.
         """
         rate = self.function(self.clock(state, n_updates, first))
         return np.array(rate, dtype=np.float64, ndmin=1)
 
     def lower(self, state):
-        """Lower the rates since training stands still; tell whether that was done."""
+        """Lower the rates because progress has stopped; return whether they changed."""
         return False
 
     def remedy(self):
-        """What makes the rates smaller."""
+        """A change of settings that makes the rates smaller, for messages."""
         if "learning_rate" in self.parameters:
             return "smaller rates from the callable learning_rate"
         if "eta0" in self.parameters:
@@ -210,7 +210,7 @@ class UpdateSchedule(EpochSchedule):
 
 
 class AdaptiveSchedule(EpochSchedule):
-    """The rate eta0, until training stands still; anew when eta0 is changed."""
+    """The rate eta0 until progress stops, then smaller; restarts if eta0 is changed."""
 
     def rates(self, state, n_updates, first=0):
         eta0 = float(self.parameters["eta0"])
@@ -233,7 +233,7 @@ CLOCKS = {
 
 
 def make_schedule(settings, derivative, eta0):
-    """The schedule that an estimator's parameters ask for.
+    """The schedule for the parameters of an estimator.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ def make_schedule(settings, derivative, eta0):
     if clock == "decay_unit":
         clock = settings.decay_unit
     parameters = {name: parameter(name, settings, derivative, eta0) for name in names}
-    # A divisor that is too large for a number makes a rate of 0.
+    # A divisor that overflows gives a rate of 0.
     return CLOCKS[clock](np.errstate(over="ignore")(function), parameters)
 
 
@@ -267,7 +267,7 @@ def uses_eta0(learning_rate):
 
 
 def parameter(name, settings, derivative, eta0):
-    """A parameter of a schedule, as given or worked out."""
+    """A parameter of a schedule, as given or computed."""
     if name == "eta0":
         return eta0
     if name == "start":

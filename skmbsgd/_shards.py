@@ -1,4 +1,4 @@
-"""Partitions on a cluster, and epochs of rounds over them: what the client does."""
+"""The work of the client: partitions on a cluster, and epochs of rounds over them."""
 
 import time
 import warnings
@@ -42,16 +42,17 @@ from skmbsgd._rounds import (
 from skmbsgd._version import __version__
 from skmbsgd._warnings import stack_level_of_caller
 
-# How often a task that has failed is run again
+# How often a failed task is repeated
 RETRIES = 2
-# Targets of a regression that come to the client at most; of more a sample does
+# The largest number of regression targets that the client loads; if there are more, it
+# loads a sample
 MAX_TARGETS = 2**20
-# Weights of many features are sent at each epoch, of which Dask would warn.
+# Each epoch sends the weights of all features. Dask would warn if there are many.
 LARGE_TASKS = {"distributed.admin.large-graph-warning-threshold": "1TB"}
-SUBMITTING = Lock()  # Two threads would give the setting back in the wrong order.
+SUBMITTING = Lock()  # Two threads would restore the setting in the wrong order.
 LOST = (
     "The tasks of this training are lost: its client was closed, or the cluster "
-    "restarted. Connect a client, and start anew with fit."
+    "was restarted. Connect a client, and start again with fit."
 )
 # Statistics that no update needs
 NOT_SENT: dict[str, Any] = dict.fromkeys(
@@ -60,7 +61,7 @@ NOT_SENT: dict[str, Any] = dict.fromkeys(
 
 
 class Partition(NamedTuple):
-    """A partition that has rows: its place in the collection, its size, its shard."""
+    """A partition with rows: its number in the collection, its size, its shard."""
 
     number: int
     n_rows: int
@@ -68,7 +69,7 @@ class Partition(NamedTuple):
 
 
 class ShardedData(Partitions):
-    """Partitions on the workers of a cluster, as training takes data.
+    """Partitions on the workers of a cluster, in the form that training takes.
 
     Parameters
     ----------
@@ -84,11 +85,11 @@ class ShardedData(Partitions):
         Those that have rows.
     shards : list of list of Partition
     n_batches : list of int
-        Of the shards, in an epoch.
+        Batches of each shard in an epoch.
     encoded : dict of Future
-        By the number of the partition, what `encode` returns.
+        The results of `encode`, by the number of the partition.
     codes : list of ndarray
-        The classes that each of `partitions` has.
+        The classes in each of `partitions`.
     """
 
     codes: Any = None
@@ -108,7 +109,7 @@ class ShardedData(Partitions):
     # Tasks
 
     def submit(self, function, *arguments, shard=None):
-        """A task of its own, preferably on the worker of a shard."""
+        """Submit a task, preferably to the worker of a shard."""
         if self.client.status != "running":
             raise RuntimeError(LOST)
         where = {}
@@ -125,7 +126,7 @@ class ShardedData(Partitions):
     def gather(self, futures, numbers=()):
         """Results of a list of tasks.
 
-        With the numbers of partitions, a note says which one an error comes from.
+        If the numbers of partitions are given, a note to an error has the number.
         """
         try:
             return self.client.gather(futures)
@@ -139,16 +140,16 @@ class ShardedData(Partitions):
             raise
 
     def forget_given(self):
-        """Release the collections, which may be the user's own: no cancelling."""
+        """Release the collections without cancelling, because users may own them."""
         for future in (future for chunk in self.given for future in chunk):
             future.release()
 
     def release(self):
-        """Have the cluster forget all of this training, tasks that run included."""
+        """Have the cluster forget all of this training, including running tasks."""
         self.forget_given()
         tasks = list(self.tasks)
         if self.client.status == "running":
-            # To cancel what nobody wants any more breaks the scheduler's connection.
+            # Cancelling finished tasks can break the connection to the scheduler.
             self.client.cancel([task for task in tasks if not task.done()])
         for task in tasks:
             task.release()
@@ -156,7 +157,7 @@ class ShardedData(Partitions):
     def map(self, function, *arguments, each=None):
         """Results of ``function(partitions, data, *arguments)``, one per partition.
 
-        `each` has one more argument for each of them.
+        `each` has one more argument for each partition.
         """
         context = self.submit(Context, self.for_workers(), arguments)
         each = [()] * len(self.partitions) if each is None else zip(each)
@@ -176,7 +177,7 @@ class ShardedData(Partitions):
     # What must be known before training
 
     def prepare(self, n_shards):
-        """Read all partitions, learn what they are, and make shards of them."""
+        """Read all partitions, learn their properties, and divide them into shards."""
         self.look()
         del self.looked_at, self.opened
         numbers = range(len(self.given))
@@ -210,7 +211,7 @@ class ShardedData(Partitions):
         raise ValueError("X has no rows: all of its partitions are empty.")
 
     def _learn_targets(self, summaries):
-        """Learn the classes, the mean weight, and what a constant reaches."""
+        """Learn the classes, the mean weight, and the loss of the best constant."""
         survey = SurveyOfSummaries(self)
         for number, found in summaries.items():
             with naming(self.place(number, 0)):
@@ -221,18 +222,18 @@ class ShardedData(Partitions):
             total = sum(found.weights.sum() for found in summaries.values())
         if not np.isfinite(total):
             raise ValueError(
-                "sample_weight has a sum that float64 cannot hold: divide it by a "
-                "power of ten, for only the ratios matter."
+                "sample_weight has a sum that is too large for float64. Divide it by a "
+                "power of ten: only the ratios matter."
             )
         survey.end()
 
     def _make_shards(self, numbers, n_shards):
-        """Deal the partitions to shards: the largest first, to the one with fewest."""
+        """Assign partitions, the largest first, each to the shard with fewest rows."""
         n_shards = n_shards or min(len(self.workers), len(numbers))
         if n_shards > len(numbers):
             raise ValueError(
-                f"n_shards={n_shards} needs as many partitions with rows, and X has "
-                f"{len(numbers)}: use fewer shards, or X.rechunk or X.repartition."
+                f"n_shards={n_shards} needs as many partitions with rows, but X has "
+                f"{len(numbers)}. Use fewer shards, or X.rechunk or X.repartition."
             )
         n_rows, shard_of = [0] * n_shards, [0] * len(numbers)
         for i in np.argsort(-self.lengths, kind="stable").tolist():
@@ -250,7 +251,7 @@ class ShardedData(Partitions):
         self.first_pass = replace(self.first_pass, n_batches=max(self.n_batches))
 
     def warn_of_missing_classes(self):
-        """Warn of a shard that lacks a class."""
+        """Warn if a shard lacks a class."""
         for shard in range(len(self.shards)):
             present = [
                 codes
@@ -263,7 +264,7 @@ class ShardedData(Partitions):
                 name = self.estimator.classes_[missing].tolist()[0]
                 warnings.warn(
                     f"Shard {shard} of {len(self.shards)} has no row of the class "
-                    f"{name!r}: shards that differ so much learn less in a round. "
+                    f"{name!r}. Shards that differ so much learn less in a round. "
                     "Shuffle the rows over the partitions, or use fewer shards.",
                     UserWarning,
                     stacklevel=stack_level_of_caller(),
@@ -277,7 +278,7 @@ class ShardedData(Partitions):
         self.columns = vars(columns)
 
     def norms_and_sample(self, data, sampled, standardized):
-        """Takes the place of the function of this name."""
+        """Replaces the function of this name."""
         if sampled is None:
             sampled = np.arange(self.n_rows)
         ends = np.cumsum(self.lengths)
@@ -292,7 +293,7 @@ class ShardedData(Partitions):
 
 
 class SurveyOfSummaries(Survey):
-    """What there is to know of all partitions, gathered from their summaries."""
+    """Statistics of all partitions, collected from their summaries."""
 
     def _learn_classes(self):
         super()._learn_classes()
@@ -310,13 +311,13 @@ class SurveyOfSummaries(Survey):
             n_rows=int(data.lengths.sum()),
             longest=int(data.lengths.max()),
             last=int(data.lengths[-1]),
-            # The mean is to be that of rows, and not of summarised targets.
+            # This must be the mean over the rows, not over the summarised targets.
             given_scale=(largest, mean * n_targets / data.lengths.sum()),
         )
 
 
 class ShardTrainer(PassTrainer):
-    """Moves the weights of a state by epochs in rounds, on the workers of a cluster.
+    """Trains the weights of a state in epochs of rounds, on the workers of a cluster.
 
     Parameters
     ----------
@@ -326,11 +327,11 @@ class ShardTrainer(PassTrainer):
     Attributes
     ----------
     n_rounds : int
-        Of an epoch; to be set before `train`.
+        Rounds of an epoch; to be set before `train`.
     publish : callable
         ``publish(state, history)`` is called after each epoch; to be set as well.
     seconds : list of float
-        How long a round took, for each epoch.
+        The duration of a round, for each epoch.
     """
 
     n_rounds = 1
@@ -358,7 +359,7 @@ class ShardTrainer(PassTrainer):
         return self._count_epoch(after.loss, rates, known.n_batches, known.n_rows)
 
     def _submit_rounds(self, rates):
-        """All tasks of an epoch; the future of the last one."""
+        """Submit all tasks of an epoch; return the future of the last one."""
         data, n_rounds = self.data, self.n_rounds
         state = replace(self.state, **NOT_SENT)
         common = data.submit(Moved, state, 0.0, data.n_rows)
@@ -388,15 +389,15 @@ class ShardTrainer(PassTrainer):
         return common
 
     def _take(self, moved):
-        """Let the state have what the shards have made of it."""
+        """Update the state with the results of the shards."""
         for name in (*AVERAGED, *RUNNING_MEANS, "threshold"):
             array = getattr(moved, name)
-            # What comes from another process may not be written to.
+            # Arrays from another process may be read-only.
             setattr(self.state, name, None if array is None else np.array(array))
         self.state.n_averaged = moved.n_averaged
         self.model = self.make_model(self.state)
         begin_epoch(self.model, np.zeros(1), 1)
-        end_epoch(self.model)  # takes the sums that the penalty is made of
+        end_epoch(self.model)  # computes the sums for the penalty
 
     def _end_epoch(self, patience, finished):
         self.publish(self._state_to_keep().copy(), self.history)
@@ -415,12 +416,12 @@ class ShardTrainer(PassTrainer):
 
 
 def part_of(n, number, n_parts):
-    """Beginning and end of a part, if n things are divided into so many parts."""
+    """Beginning and end of a part, if n things are divided into `n_parts` parts."""
     return number * n // n_parts, (number + 1) * n // n_parts
 
 
 def share_of(shard, first, stop, data):
-    """Batches of a shard's epoch from first to before stop, by partitions.
+    """Batches `first` to `stop` - 1 of a shard's epoch, by partition.
 
     Returns
     -------
@@ -439,7 +440,7 @@ def share_of(shard, first, stop, data):
 
 
 def rates_of(rates, first, n_updates):
-    """The rates of so many updates from `first` on; the last one stays."""
+    """The rates of `n_updates` updates from `first` on; the last one is repeated."""
     if len(rates) == 1:
         return rates
     return rates[np.minimum(np.arange(first, first + n_updates), len(rates) - 1)]
@@ -459,19 +460,19 @@ def chunks_of(X, y, sample_weight):
         blocks.append(blocks_of(part, name))
         if len(blocks[-1]) != len(blocks[0]):
             raise ValueError(
-                f"X has {len(blocks[0])} partitions, and {name} {len(blocks[-1])}: "
-                "make them the same with rechunk or repartition."
+                f"X has {len(blocks[0])} partitions, but {name} has "
+                f"{len(blocks[-1])}. Use rechunk or repartition to make them equal."
             )
     return list(zip(*blocks, strict=True))
 
 
 def cut_alike(part, name, X):
-    """An array in the blocks of X, as far as their lengths are known."""
+    """An array in blocks of the same lengths as those of X, if these are known."""
     lengths = X.shape[0], part.shape[0]
     if np.isnan(lengths).any():
         return part
     if lengths[0] != lengths[1]:
-        raise ValueError(f"X has {lengths[0]} rows, and {name} {lengths[1]}.")
+        raise ValueError(f"X has {lengths[0]} rows, but {name} has {lengths[1]}.")
     return part.rechunk({0: X.chunks[0]})
 
 
@@ -483,9 +484,9 @@ def blocks_of(collection, name):
     if dask.is_dask_collection(collection) and hasattr(collection, "to_delayed"):
         return list(collection.to_delayed())
     raise TypeError(
-        f"{name} must be an array or a dataframe of Dask, got "
+        f"{name} must be a Dask array or dataframe, got "
         f"{type(collection).__name__}. Make one with dask.array.from_array, or train "
-        "on data in the memory with MiniBatchSGDClassifier or MiniBatchSGDRegressor."
+        "on data in memory with MiniBatchSGDClassifier or MiniBatchSGDRegressor."
     )
 
 
@@ -495,13 +496,13 @@ def check_workers(client):
     versions = client.run(eval, version_there, on_error="return")
     if not versions:
         raise RuntimeError(
-            "The cluster has no worker yet: wait with client.wait_for_workers(1)."
+            "The cluster has no worker yet. Wait with client.wait_for_workers(1)."
         )
     for worker, version in versions.items():
-        # One that was lost just now, with an OSError, needs nothing any more.
+        # A worker that has just been lost, with an OSError, needs nothing.
         if version != __version__ and not isinstance(version, OSError):
             raise RuntimeError(
-                f"The worker {worker} cannot train: it needs skmbsgd {__version__} "
-                f"with what it takes, and it has {version!r}. Install there: "
+                f"The worker {worker} cannot train: it needs skmbsgd {__version__} and "
+                f"its dependencies, but it has {version!r}. Install them there with: "
                 f'python -m pip install "skmbsgd[dask]=={__version__}"'
             )

@@ -1,7 +1,7 @@
-"""What this package uses of scikit-learn without being promised it.
+"""The parts of scikit-learn that this package uses although they may change.
 
-These names are private, or younger than the oldest release supported. They stand here
-alone, so that a release that moves one of them is followed in a single file.
+These names are private, or newer than the oldest supported release. They are all in
+this file, so if a release moves one of them, only this file changes.
 """
 
 from inspect import signature
@@ -30,10 +30,10 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands in with scikit-learn < 1.9: the estimators lack `set_callbacks`."""
+        """Replacement for scikit-learn < 1.9; the estimators lack `set_callbacks`."""
 
 
-# Newer releases refuse weights that are all 0, unless asked not to.
+# Newer releases refuse weights that are all 0 by default.
 ALLOW_ALL_ZERO: dict[str, Any] = {
     name: True
     for name in signature(_check_sample_weight).parameters
@@ -59,7 +59,7 @@ __all__ = [
 
 
 def with_checked_parameters(fit: Method) -> Method:
-    """Let scikit-learn check the parameters ahead of fit."""
+    """Let scikit-learn check the parameters before fit."""
     return _fit_context(prefer_skip_nested_validation=True)(fit)
 
 
@@ -84,8 +84,8 @@ def without_context_of_fit(attributes):
 def without_callbacks_of_fit(attributes):
     """The attributes of an estimator, without callbacks if it is being fitted.
 
-    What a hook is given is a copy of an estimator in training. It must not carry along
-    the callbacks themselves, for callbacks store what they are given.
+    A hook gets a copy of an estimator in training. The copy must not contain the
+    callbacks, because callbacks may store it.
     """
     if "_callback_fit_ctx" not in attributes:
         return attributes

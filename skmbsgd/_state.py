@@ -1,4 +1,4 @@
-"""What training moves: weights, velocities and clocks, and the model made of them."""
+"""What training changes: weights, velocities and clocks; models for the engine."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ DECISIONS_PER_PART = 2**17
 
 @dataclass
 class TrainingState:
-    """All that the next update depends on, besides data and parameters.
+    """Everything that the next update depends on, besides data and parameters.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class TrainingState:
     threshold : ndarray of float64 of shape (2,)
         The threshold of L1, u, and its velocity r (skmbsgd/_engine/penalties.pxd).
     positions : ndarray of float64 of shape (n_outputs, n_features), or None
-        What an L1 penalty makes the weights of; None without one.
+        The positions from which an L1 penalty computes the weights; None without one.
     penalty : tuple of two floats
         lam2 and lam1 of the updates so far.
     average_coef, average_intercept : ndarray of float64, or None
@@ -35,15 +35,14 @@ class TrainingState:
     n_averaged : int
         Number of updates in the running means.
     recency : float
-        How much later updates count for more in them: update n joins with the share
-        (1 + recency) / (n + recency). 0 for equal shares, as CSR input needs them.
+        How strongly the means favour later updates: update n joins with the weight
+        (1 + recency) / (n + recency). 0 means equal weights, as CSR input needs them.
     n_epochs, n_updates, n_samples : int
         Clocks: epochs and updates done, samples seen.
     seed : int
         With the number of the epoch, it determines the order of rows.
     adaptive_rate, adaptive_eta0 : float or None
-        The rate that learning_rate="adaptive" has come down to, and the eta0 that it
-        has come down from.
+        The present rate of learning_rate="adaptive", and the eta0 from which it fell.
     last_rate : float or None
         Learning rate of the first update of the last epoch.
     highest_loss : float
@@ -52,15 +51,15 @@ class TrainingState:
     eta0 : float or None
         The initial rate; None before the first update.
     column_mean, column_variance : ndarray of float64 of shape (n_features,), or None
-        Of all rows seen; None as long as no columns were standardised.
+        Mean and variance of all rows seen; None if no columns were standardised yet.
     column_weight : float
         The sum of the weights of these rows.
     norm_sums, direction, largest_eigenvalue
-        What the automatic rate is made of (skmbsgd/_automatic.py).
+        Statistics from which the automatic rate is computed (skmbsgd/_automatic.py).
     automatic_rate : float
-        The smallest rate that any rows have asked for; inf before the first.
+        The smallest rate found for any chunk so far; inf before the first.
     rate_settings : tuple of numbers, or None
-        The settings that these four are for.
+        The settings for which these four were computed.
     target_mean : ndarray of shape (n_outputs,), or None
         The mean of the targets of a stream, for losses whose rate depends on them.
     target_sums : ndarray of shape (2,)
@@ -115,7 +114,7 @@ class TrainingState:
         return state
 
     def continue_under(self, penalty):
-        """Let a penalty act: anew, if it or the weights have been changed."""
+        """Continue with a penalty; restart its state if it or the weights changed."""
         strengths = penalty.l2, penalty.l1
         if not penalty.has_positions:
             self.positions = None
@@ -126,14 +125,14 @@ class TrainingState:
         self.penalty = strengths
 
     def _are_weights_of_positions(self, penalty):
-        """Whether the penalty makes the weights of the positions, to the last bit."""
+        """Whether the penalty turns the positions into the weights, bit for bit."""
         if self.positions is None:
             return False
         weights = penalty.weights(self.positions, self.threshold[0])
         return np.array_equal(weights.astype(self.coef.dtype), self.coef)
 
     def seek_rate_for(self, *, alpha, momentum, batch_size, is_standardized, is_sparse):
-        """Forget what the automatic rate is made of if it was for other settings."""
+        """Reset the statistics of the automatic rate if they are for other settings."""
         before = self.rate_settings
         settings = alpha, momentum, batch_size, int(is_standardized), int(is_sparse)
         self.rate_settings = settings
@@ -144,7 +143,7 @@ class TrainingState:
         self.largest_eigenvalue = 0.0
         self.automatic_rate = math.inf
         if before[3] != settings[3]:
-            # That of the intercept is one for centred columns, or for others.
+            # The velocity of the intercept depends on whether columns are centred.
             self.velocity[:] = 0.0
             self.intercept_velocity[:] = 0.0
 
@@ -161,14 +160,14 @@ class TrainingState:
             self.begin_average()
 
     def begin_average(self, recency=0.0):
-        """Make room for running means."""
+        """Allocate running means."""
         self.recency = recency
         self.average_coef = untouched_zeros(self.coef, np.float64)
         self.average_intercept = np.zeros(self.intercept.shape)
         self.n_averaged = 0
 
     def end_average(self):
-        """Forget the running means."""
+        """Remove the running means."""
         self.average_coef = None
         self.average_intercept = None
         self.n_averaged = 0
@@ -197,7 +196,7 @@ class TrainingState:
         )
 
     def weights(self):
-        """Weights and intercept to predict with: the running means once there are."""
+        """Weights and intercept to predict with: the running means if there are any."""
         if self.n_averaged == 0:
             return self.coef, self.intercept
         averages: Any = self.average_coef, self.average_intercept
@@ -220,7 +219,7 @@ def untouched_zeros(like, dtype):
 def make_model(
     state, penalty, *, sparse, momentum, nesterov, fit_intercept, columns=None
 ):
-    """A model in training with these settings, which moves the arrays of the state.
+    """A model with these settings that trains the arrays of the state in place.
 
     `columns` are those of `standardization_of`, or None for columns as they are.
     """
@@ -237,12 +236,12 @@ def rule_of(momentum, nesterov):
 
 
 def rule_name(nesterov):
-    """Its name."""
+    """The name of the update rule."""
     return "nesterov" if nesterov else "classical"
 
 
 def make_model_at_rest(coef, intercept, *, sparse):
-    """A model of given weights, which nothing is to move."""
+    """A model of given weights that is not to be trained."""
     if not sparse:
         coef = np.ascontiguousarray(coef)
     return make_model(
@@ -264,8 +263,8 @@ def mean_loss(data, loss, coef, intercept):
 def decisions_in_parts(data, coef, intercept):
     """Decisions of consecutive parts of the rows, each (n_part_rows, n_outputs).
 
-    In parts, since decisions of many classes take more memory than their rows. The bits
-    are the same for any number of threads.
+    They come in parts, because decisions of many classes take more memory than their
+    rows. The results are the same bit for bit for any number of threads.
     """
     parts = data.parts(max(1, DECISIONS_PER_PART // len(coef)))
     if issparse(data.X):

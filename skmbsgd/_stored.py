@@ -1,4 +1,4 @@
-"""The state that an estimator stores between calls, in the hands of users."""
+"""Checks of the state that an estimator stores, which users may have changed."""
 
 import itertools
 from numbers import Integral, Real
@@ -9,7 +9,7 @@ from skmbsgd._state import TrainingState
 
 
 def fault_of_stored(stored, n_features, *, without_columns=False):
-    """What is wrong with the attributes of a state, which users may have changed.
+    """The fault in the attributes of a state, which users may have changed.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def fault_of_stored(stored, n_features, *, without_columns=False):
         `coef`, `intercept` and `velocity` may be missing.
     n_features : int
     without_columns : bool, default=False
-        Whether what a state has for each column is elsewhere.
+        Whether the arrays with an entry for each column are stored elsewhere.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def fault_of_stored(stored, n_features, *, without_columns=False):
 
 
 def faults_of_numbers(stored):
-    """Those of `fault_of_stored` in what is not an array."""
+    """The faults for `fault_of_stored` in entries that are not arrays."""
     for name in ("seed", "n_averaged", "n_epochs", "n_updates", "n_samples"):
         count = stored.get(name)
         if not is_a(Integral, int, count) or count < 0:
@@ -66,17 +66,17 @@ def faults_of_numbers(stored):
 
 
 def is_a(kind, usual_type, value):
-    """Whether a value is of an abstract class, which takes a while to tell."""
+    """Whether a value is of an abstract class. Tests a fast usual type first."""
     return type(value) is usual_type or isinstance(value, kind)
 
 
 def n_entries(value):
-    """The length of a tuple, or of what is none."""
+    """The length of a tuple, or of another object."""
     return len(value) if isinstance(value, tuple) else np.size(value)
 
 
 def faults_of_arrays(stored, matrix, without_columns):
-    """Those of `fault_of_stored` in arrays, given the shape of the weights."""
+    """The faults for `fault_of_stored` in arrays, given the shape of the weights."""
     dtype, double = stored["intercept_velocity"].dtype, np.dtype(np.float64)
     vector, row = matrix[:1], matrix[1:]
     optional = {"coef", "intercept", "velocity", "positions", "norm_sums", "direction"}

@@ -1,4 +1,4 @@
-"""What a chunk of a stream moves: the whole model, or the columns that it holds."""
+"""What a chunk of a stream changes: the whole model, or only the chunk's columns."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,19 +12,20 @@ from skmbsgd._state import TrainingState, rule_of, untouched_zeros
 WEIGHTS_AT_ONCE = 2**20
 MAX_INT32 = np.iinfo(np.int32).max
 
-# What a state has for each column, which the engine keeps in a stream of CSR chunks ...
+# The parts of a state with an entry per column, which the engine keeps in a stream of
+# CSR chunks ...
 OF_COLUMNS = {"coef", "velocity", "positions", "average_coef"}
-# ... and what belongs to dense chunks that came before, or is for a single chunk.
+# ... and the parts that belong to earlier dense chunks, or to a single chunk
 UNUSED = {"column_mean", "column_variance", "direction"}
 
 
 class WholeModel:
-    """A chunk that moves all of a model.
+    """A chunk that changes the whole model.
 
     Parameters
     ----------
     state : TrainingState
-        Moved by the chunk.
+        Changed by the chunk.
     data : TrainingData
     """
 
@@ -38,7 +39,7 @@ class WholeModel:
 
 
 class CSRChunk:
-    """A CSR chunk with a model of its columns alone.
+    """A CSR chunk with a model of only its columns.
 
     Parameters
     ----------
@@ -51,9 +52,9 @@ class CSRChunk:
     Attributes
     ----------
     state : TrainingState
-        Of the columns that the chunk holds.
+        The state of the columns that the chunk has.
     data : TrainingData
-        With X in these columns.
+        The data with X in these columns.
     """
 
     def __init__(self, stream, stored, data):
@@ -66,7 +67,7 @@ class CSRChunk:
         self.state = self._state_of_parts()
 
     def _state_of_parts(self):
-        """A state in arrays of its own."""
+        """A state in new arrays."""
         dtype = self.stream.dtype
         parts = self.parts.transpose(0, 2, 1)
         positions = parts[0]
@@ -93,7 +94,7 @@ class CSRChunk:
         return self.stream.penalty_of_rest(self.columns, self.before, trainer.rates)
 
     def change(self, trainer, intercept):
-        """What is to be added to the stream, given the intercepts to predict with."""
+        """The change to add to the stream, given the intercepts to predict with."""
         state = self.state
         if not self.stream.penalty.has_positions:
             self.parts[0] = state.coef.T
@@ -118,9 +119,9 @@ class CSRChunk:
 
 
 def compressed(X, stream):
-    """The columns that a CSR matrix holds, and the matrix in these columns alone."""
+    """The columns that a CSR matrix has, and the matrix with only these columns."""
     n_nonzeros = X.indptr[-1]
-    # Of one type with the numbers, SciPy copies neither.
+    # If both have the type of the numbers, SciPy copies neither.
     indptr = X.indptr.astype(np.int32) if n_nonzeros <= MAX_INT32 else X.indptr
     columns, numbers = stream.number(X.indices[:n_nonzeros])
     shape = X.shape[0], max(1, len(columns))
@@ -130,7 +131,7 @@ def compressed(X, stream):
 
 
 def without_columns(state):
-    """All of a state but what it has for each column."""
+    """A state without the parts that have an entry per column."""
     return {
         name: value for name, value in vars(state).items() if name not in OF_COLUMNS
     }
@@ -144,7 +145,7 @@ def intercept_shown(stored):
 
 
 def begin_csr_stream(state, n_features, penalty, momentum, nesterov):
-    """A stream of CSR chunks that goes on from a state, of all columns or of none.
+    """A stream of CSR chunks that continues from a state, of all columns or of none.
 
     Returns
     -------
@@ -181,7 +182,7 @@ def begin_csr_stream(state, n_features, penalty, momentum, nesterov):
 
 
 def whole_state(stream, stored):
-    """The state of all columns, in arrays of its own."""
+    """The state of all columns, in new arrays."""
 
     def zeros(dtype):
         shape = stream.n_outputs, stream.n_features

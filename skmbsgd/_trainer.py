@@ -1,4 +1,4 @@
-"""The loop over epochs: what moves a model, and what ends its training."""
+"""The loop over epochs, the rules that end it, and the history of a training."""
 
 import math
 import time
@@ -28,39 +28,40 @@ from skmbsgd._threads import choose_n_threads, rows_of_threads, run_epoch_in_thr
 from skmbsgd._warnings import stack_level_of_caller
 
 EPOCHS_OF_A_DRAW = 64
-# A chunk whose loss is so many times that of the model that is 0, and of all chunks
-# before, is no drift: a feature in other units, a thousand times as large, brings 1e6
-# with a squared loss, and so does a rate from which a linear loss recovers. The same
-# holds of the end of a fit beside its start.
+# If the loss of a chunk is this many times that of a model with all weights 0, and that
+# of all chunks before, it is not a drift. With a squared loss, a feature in units that
+# make it a thousand times as large gives 1e6, and so does a rate from which training
+# with a linear loss recovers. The end of a fit is compared with its start in the same
+# way.
 RISE_OF_DIVERGENCE = 1e9
-# After a chunk with such a rise its loss is looked at once more.
+# After a chunk with this rise, its loss is computed once more.
 RISE_TO_LOOK_AT = 10.0
-# Momentum remembers 1 / (1 - momentum) updates: an upswing that lasts three times as
-# long is no part of a swing.
+# Momentum remembers 1 / (1 - momentum) updates. A rise that lasts three times as long
+# is not an oscillation.
 MEMORIES_OF_PATIENCE = 3.0
-# How far above its best an objective may end, as a share of it: patience goes on beyond
-# the first, and a warning says so beyond the second, as the noise of small batches and
-# constant rates alone brings a tenth. What is small beside the loss of a constant is
-# no rise.
+# How far an objective may end above its best value, as a fraction of that value. Above
+# the first, training continues. Above the second, a warning is given, because the noise
+# of small batches and constant rates alone makes a tenth. A rise that is small compared
+# with the loss of a constant does not count.
 SHARE_OF_A_SWING = 0.1
 SHARE_TO_WARN_OF = 0.2
 SMALL_BESIDE_SHARE = 0.01
-# A model is worse than a constant if its objective is so many times as large.
+# A model is worse than a constant if its objective is this many times as large.
 WORSE_THAN_CONSTANT = 1.01
-# The least loss on validation data is told if it is so many times that of a constant:
-# in random splits of 38 real tables it was at most 3.6 times that, with 20 rows or more
-# at most 1.6 times, but for one split with an outlier.
+# A warning is given if the lowest loss on validation data is this many times that of a
+# constant. In random splits of 38 real tables it was at most 3.6 times, and with 20 or
+# more rows at most 1.6 times, except for one split with an outlier.
 FAR_ABOVE_CONSTANT = 4.0
 
 
 class Trainer:
-    """Moves the weights of a state by mini-batch SGD.
+    """Trains the weights of a state by mini-batch SGD.
 
     Parameters
     ----------
     state : TrainingState
-        Moved in place. The clocks always stand at the last update; the arrays do after
-        `store`.
+        Changed in place. The clocks are always those of the last update, the arrays are
+        up to date after `store`.
     data : TrainingData
     loss : Loss
         The engine's.
@@ -70,8 +71,8 @@ class Trainer:
     eta0 : float
         The initial rate.
     begins_anew : bool, default=False
-        Whether training that gets worse than its start begins anew with a smaller
-        initial rate.
+        Whether training restarts with a smaller initial rate if it gets worse than its
+        start.
     columns : tuple of two ndarray, default=None
         Means and inverses of variances, to standardise the columns by.
     batch_size, momentum, nesterov, fit_intercept, shuffle, average, n_jobs
@@ -80,11 +81,11 @@ class Trainer:
     Attributes
     ----------
     history : History
-        Of the epochs of `train`.
+        The epochs of `train`.
     rates : ndarray of shape (n_updates,)
-        Of the updates of the last epoch.
+        The rates of the last epoch's updates.
     first_averaged_batch : int
-        Of the last epoch, the one from which on updates are averaged; -1 for none.
+        The batch of the last epoch from which on updates are averaged; -1 for none.
     """
 
     rates = np.empty(0)
@@ -147,22 +148,23 @@ class Trainer:
             in_blocks=isinstance(self.shuffle, str) and self.shuffle == "blocks",
         )
         self.model = self.rows[0].model
-        # Those of one thread in the order given, made when they are needed
+        # Rows of one thread in the given order, created when they are needed
         self.rows_in_order = None
 
     def train(self, max_iter, patience, task, *, validation=None, verbose=False):
-        """Run epochs until objective or score stop improving, or a callback asks.
+        """Run epochs until the objective or score stops improving or a callback stops.
 
         Parameters
         ----------
         max_iter : int
         patience : Patience
-            Is shown the objective of each epoch, or the score with the sign changed.
-            Cycles of rates find their end without it.
+            Gets the objective of each epoch, or the score with the sign changed. Cycles
+            of rates end without it.
         task : FitWithCallbacks or FitWithoutCallbacks
         validation : Validation, default=None
-            ``validation(state, history)`` gives a score, the larger the better, and a
-            loss; ``validation.loss_of(constants)`` that of a model without weights.
+            ``validation(state, history)`` returns a score (larger is better) and a
+            loss. ``validation.loss_of(constants)`` returns the loss of a model without
+            weights.
         verbose : bool, default=False
 
         Returns
@@ -173,7 +175,7 @@ class Trainer:
         self.validation = validation
         self._begin()
         cut_short = False
-        # Those before training began anew do not count.
+        # Epochs before a restart do not count.
         while len(self.history.loss_curve) < max_iter:
             task.begin_epoch(self.snapshot)
             started = time.perf_counter()
@@ -201,7 +203,7 @@ class Trainer:
         self.start = self._objective_at_start()
 
     def _end_epoch(self, patience, finished):
-        """Do what is to be done after each epoch, `finished` being the last one."""
+        """Do the work after each epoch; `finished` says whether it was the last one."""
 
     def _state_to_keep(self):
         """The state to predict with, if training ends here."""
@@ -211,14 +213,15 @@ class Trainer:
         return self.state.with_weights_of(self.best_state)
 
     def _objective_at_start(self):
-        """What training is to fall from; inf if that is 0, or unknown.
+        """The objective before training; inf if it is 0 or unknown.
 
-        It is unknown where it costs time, and `loss_of_zero` tells it when asked.
+        It is not computed if nothing needs it and weights start at 0; then
+        `loss_of_zero` gives it on demand.
         """
         starts_at_zero = not math.isinf(self.state.highest_loss)
         if self.guard is None and not self._has_cycles and starts_at_zero:
             return math.inf
-        # That of the perceptron, for example, is 0.
+        # For example, it is 0 for the perceptron.
         objective = self._objective_of(self.state.coef, self.state.intercept)
         return objective if objective > 0.0 else math.inf
 
@@ -229,7 +232,7 @@ class Trainer:
             self.history.validation_losses = []
 
     def _run_accepted_epoch(self, patience):
-        """Run an epoch; begin anew as often as training gets worse than its start."""
+        """Run an epoch; restart each time that training gets worse than its start."""
         while self.guard is not None:
             try:
                 objective = self.run_epoch()
@@ -251,17 +254,17 @@ class Trainer:
         return self.run_epoch()
 
     def _validate(self):
-        """Score the weights; keep them if none were better; return what is to fall."""
+        """Score the weights, and keep the best; return the number to minimise."""
         self.store()
         score, loss = self.validation(self.state, self.history)
-        # Within a cycle, weights are noisier than at its end.
+        # Weights within a cycle are noisier than at its end.
         is_candidate = not self._has_cycles or self.schedule.ends_with_next_epoch
         if self.history.add_score(score, loss, is_candidate):
             self.best_state = self.state.copy()
         return -score
 
     def _is_finished(self, patience, objective, to_minimise):
-        """Whether training has come to its end by itself."""
+        """Whether training is finished before `max_iter`."""
         if self._has_cycles:
             return self._is_last_cycle(patience, objective, to_minimise)
         finished = patience.is_exhausted_by(to_minimise)
@@ -273,7 +276,7 @@ class Trainer:
         return finished
 
     def _is_last_cycle(self, patience, objective, to_minimise):
-        """The same, with cycles of rates, which are judged at their ends."""
+        """The same for cycles of rates, which are judged at their ends."""
         if not self.schedule.count_epoch(objective):
             return False
         end = self._objective_now()
@@ -282,7 +285,7 @@ class Trainer:
         return self.schedule.is_finished_by(end, judged, self.start, self._gain_left)
 
     def _gain_left(self):
-        """What there is to gain for certain, in columns of any scale; 0 if unknown."""
+        """A lower bound of the gain, for columns of any scale; 0 if unknown."""
         has_parabola = self.loss.max_curvature is not None and self.penalty.l1 == 0.0
         if self.is_standardized or not has_parabola or self.validation is not None:
             return 0.0
@@ -311,7 +314,7 @@ class Trainer:
         """Visit every row once, in batches; return the training objective."""
         state, n_batches = self.state, -(-self.data.n_rows // self.batch_size)
         rates = self.schedule.rates(state, n_batches)
-        # In a single batch the order of rows does not matter.
+        # The order of the rows does not matter in a single batch.
         if self.shuffle and n_batches > 1:
             self.rows[0].order.shuffle(seed_of_epoch(state.seed, state.n_epochs))
         return self._run(self.rows, rates, self.batch_size)
@@ -321,16 +324,16 @@ class Trainer:
         state, before = self.state, self.state.highest_loss
         objective = self.run_epoch()
         if state.highest_loss > RISE_TO_LOOK_AT * before:
-            # A batch tells its loss before its update: the last update, or the only
-            # one, would go unnoticed.
+            # The loss of a batch is computed before its update, so it does not include
+            # the effect of the last or only update.
             after = compute_loss(self.data.rows_for(self.model), self.loss)
             self._refuse_rise(max(before, self.zero_loss), after)
         return objective
 
     def _refuse_rise(self, known, after):
-        """Refuse losses that no drift explains, given one that does not surprise."""
+        """Raise if the losses are too high for a drift, compared with a known loss."""
         bound = RISE_OF_DIVERGENCE * known
-        # The perceptron's loss is 0 to begin with.
+        # The loss of the perceptron is 0 at the start.
         if known > 0.0 and not (self.state.highest_loss <= bound and after <= bound):
             raise DivergenceError(
                 f"Training diverged in epoch {self.state.n_epochs}: the mean loss of "
@@ -349,13 +352,13 @@ class Trainer:
     def update(self, rows, rate):
         """Run an epoch of one update, a batch of these rows; return its objective.
 
-        For trainers with one thread: the models of others would not hear of it.
+        Only for trainers with one thread: it would not change the models of others.
         """
         batch = self.data.subset(rows).rows_for(self.model)
         return self._run([batch], np.array([rate]), len(rows))
 
     def _run(self, rows, rates, batch_size):
-        """Have the engine run an epoch, and set the clocks forward."""
+        """Have the engine run an epoch, and advance the clocks."""
         n_rows = rows[0].order.n_rows
         n_batches = -(-n_rows // batch_size)
         self.rates = rates if len(rates) > 1 else np.full(n_batches, rates[0])
@@ -366,7 +369,7 @@ class Trainer:
         return self._count_epoch(data_loss, rates, n_batches, n_rows)
 
     def _count_epoch(self, data_loss, rates, n_batches, n_rows):
-        """Set the clocks forward after an epoch of finite numbers."""
+        """Advance the clocks after an epoch; raise if numbers are not finite."""
         state = self.state
         objective = data_loss + self.model.penalty_value
         with np.errstate(over="ignore"):  # numbers of float64 stored in float32
@@ -388,7 +391,7 @@ class Trainer:
         return objective
 
     def _initial_rate(self, rates):
-        """The rate that the schedule begins with."""
+        """The rate at which the schedule starts."""
         return float(self.schedule.parameters.get("eta0", rates[0]))
 
     @cached_property
@@ -399,7 +402,7 @@ class Trainer:
 
     @cached_property
     def constants(self):
-        """The best constant decisions, or near them; None if they are not known."""
+        """The best constant decisions, or close to them; None if unknown."""
         if self.fit_intercept:
             return initial_intercepts(self.loss, self.data)
         return np.zeros(self.data.n_outputs)
@@ -410,24 +413,25 @@ class Trainer:
         return loss_of_zero(self.loss, self.data)
 
     def unit_of_tol(self):
-        """What `tol` is a share of: the loss of a constant, as far as that is not 0."""
+        """The unit of `tol`: the loss of the best constant, unless that is 0."""
         return self.constant_loss or self.zero_loss or 1.0
 
     def epochs_of_patience(self, n_iter_no_change):
-        """So many epochs without progress that momentum cannot explain them."""
+        """Number of epochs without progress after which momentum is not the cause."""
         n_batches = -(-self.data.n_rows // self.batch_size)
         return self.epochs_of_updates(n_iter_no_change, n_batches)
 
     def epochs_of_updates(self, n_iter_no_change, n_batches):
-        """The same for epochs of so many batches."""
+        """The same for epochs of `n_batches` batches."""
         n_updates = round(MEMORIES_OF_PATIENCE / (1.0 - self.momentum))
         return max(n_iter_no_change, math.ceil(n_updates / n_batches))
 
     def _objective_at_end(self, state):
-        """The training objective of a model, exact if it may be above the constant's.
+        """The training objective; exact if it may be above that of the best constant.
 
-        The mean over the last epoch is one of weights before the last update, so that
-        it is only a reason to look; of the only update it knows nothing.
+        The mean over the last epoch belongs to weights before the last update. So a
+        large mean only means that the exact objective is computed. If there was only
+        one update, the mean does not include its effect.
         """
         last = self.history.loss_curve[-1]
         is_low = last <= WORSE_THAN_CONSTANT * self.constant_loss
@@ -436,7 +440,7 @@ class Trainer:
         return self._objective_of(*state.weights())
 
     def _refuse_end(self, objective):
-        """Refuse an objective to which training cannot have got but by divergence."""
+        """Raise if only divergence explains the objective."""
         if objective <= RISE_OF_DIVERGENCE * self.constant_loss:
             return
         known = self.zero_loss
@@ -450,9 +454,9 @@ class Trainer:
             )
 
     def _fault_of(self, objective, patience, cut_short):
-        """What is wrong with the end of a training, the worst first, or None."""
+        """The worst fault at the end of a training, or None."""
         history = self.history
-        # Where a constant has no loss, as with the perceptron, it is no measure.
+        # A constant without loss, as with the perceptron, is of no use here.
         if 0.0 < WORSE_THAN_CONSTANT * self.constant_loss < objective:
             return worse_than_constant(
                 history.loss_curve, self.constant_loss, self.schedule
@@ -468,7 +472,7 @@ class Trainer:
         return fault
 
     def _fault_on_validation_data(self):
-        """That even the best epoch is far worse there than a constant, or None."""
+        """A message if even the best epoch is far worse than a constant, or None."""
         if self.constants is None:
             return None
         least = min(self.history.validation_losses)
@@ -492,7 +496,7 @@ class Trainer:
     def _first_averaged_batch(self, batch_size, n_rows, n_before=0):
         """The batch from which on updates are averaged; -1 for none.
 
-        `n_before` rows of the epoch come before these.
+        `n_before` is the number of rows of the epoch before these.
         """
         if self.state.average_coef is None:
             return -1
@@ -504,13 +508,13 @@ class Trainer:
         self.model.store()
 
     def snapshot(self):
-        """The state in arrays of its own, and the history so far."""
+        """A copy of the state, and the history so far."""
         self.store()
         return self.state.copy(), self.history
 
 
 class Guard:
-    """Sends training back to its start if it gets worse than that.
+    """Restarts training if it gets worse than its start.
 
     Parameters
     ----------
@@ -519,16 +523,16 @@ class Guard:
     """
 
     def __init__(self, state):
-        # Most of all starts are 0, and there may be many weights.
+        # Most starts are 0, so many weights need not be copied.
         self.coef = state.coef.copy() if state.coef.any() else 0.0
         self.intercept = state.intercept.copy()
         self.highest_loss = state.highest_loss
         self.n_restarts = 0
 
     def accepts(self, objective, start, is_first):
-        """Whether an epoch's objective is no reason to begin anew.
+        """Whether an epoch's objective is no reason to restart.
 
-        The mean over the first epoch is one of weights on their way.
+        The mean over the first epoch belongs to weights that still change a lot.
         """
         bound = FIRST_RISE if is_first else LATER_RISE
         return math.isfinite(objective) and (
@@ -536,7 +540,7 @@ class Guard:
         )
 
     def begin_anew(self, state):
-        """Take a state back to the start."""
+        """Reset a state to the start."""
         state.begin_anew(self.coef, self.intercept)
         state.highest_loss = self.highest_loss
         self.n_restarts += 1
@@ -544,7 +548,7 @@ class Guard:
 
 @dataclass
 class History:
-    """What the epochs of a training brought, a number each.
+    """The history of a training: one number of each kind per epoch.
 
     Attributes
     ----------
@@ -564,22 +568,22 @@ class History:
     best_validation_score: float = -math.inf
 
     def add_epoch(self, objective, rate):
-        """Take down an epoch."""
+        """Record an epoch."""
         self.loss_curve.append(objective)
         self.learning_rate_curve.append(rate)
 
     def add_score(self, score, loss, is_candidate=True):
-        """Take down the score of an epoch; tell whether no candidate was better."""
+        """Record the score of an epoch; return whether no candidate was better."""
         self.validation_scores.append(score)
         self.validation_losses.append(loss)
-        # Of equals the later one, which has been trained for longer
+        # Of equal epochs the later one wins, because it has been trained for longer.
         is_best = is_candidate and score >= self.best_validation_score
         if is_best:
             self.best_validation_score = score
         return is_best
 
     def attributes(self):
-        """The same as attributes of an estimator, in lists of their own."""
+        """The history as attributes of an estimator, in new lists."""
         attributes: dict[str, Any] = {
             "loss_curve_": list(self.loss_curve),
             "learning_rate_curve_": list(self.learning_rate_curve),
@@ -588,7 +592,7 @@ class History:
             attributes["validation_scores_"] = list(self.validation_scores)
             attributes["validation_losses_"] = list(self.validation_losses)
         if self.validation_scores:
-            # Without any candidate the last weights are kept.
+            # If there was no candidate, the last weights are kept.
             has_best = math.isfinite(self.best_validation_score)
             attributes["best_validation_score_"] = (
                 self.best_validation_score if has_best else self.validation_scores[-1]
@@ -608,15 +612,15 @@ class History:
 
 
 class Patience:
-    """Tells when an objective has stopped falling.
+    """Determines when an objective has stopped falling.
 
-    An epoch with an objective above ``best - tol * unit`` is one too many once
-    ``n_epochs`` of them have come in a row.
+    It has stopped after ``n_epochs`` consecutive epochs with an objective above
+    ``best - tol * unit``.
 
     Parameters
     ----------
     tol : float or None
-        None for a patience without end.
+        None for unlimited patience.
     n_epochs : int
     unit : float, default=1.0
     """
@@ -628,13 +632,13 @@ class Patience:
         self.forget()
 
     def forget(self):
-        """Begin with no objective seen."""
+        """Forget all objectives."""
         self.last = self.best = np.inf
         self.worst = -np.inf
         self.n_without_change = 0
 
     def is_exhausted_by(self, objective):
-        """Take one epoch's objective; tell whether it was one too many."""
+        """Record an epoch's objective; return whether patience is exhausted."""
         if self.tol is None or objective <= self.best - self.tol * self.unit:
             self.n_without_change = 0
         else:
@@ -644,17 +648,17 @@ class Patience:
         return self.n_without_change >= self.n_epochs
 
     def is_above_best(self, share):
-        """Whether the last objective is above the best one by more than a share."""
+        """Whether the last objective exceeds the best one by more than a fraction."""
         small = max(self.tol or 0.0, SMALL_BESIDE_SHARE * share) * self.unit
         return self.last > self.best + max(share * abs(self.best), small)
 
     def is_within_a_swing(self):
-        """Whether the objective is up, and may come down again."""
-        # One that is at its worst after all of the patience only gets worse.
+        """Whether the objective is above its best value, and may fall again."""
+        # If it is at its worst when patience ends, it only gets worse.
         return self.is_above_best(SHARE_OF_A_SWING) and self.last < self.worst
 
     def renew(self):
-        """Begin to count anew."""
+        """Restart the count."""
         self.n_without_change = 0
 
 
@@ -665,7 +669,7 @@ def warn_of(fault):
 
 
 def worse_than_constant(loss_curve, constant_loss, schedule):
-    """That a model is worse than none, and what to do."""
+    """The message that a model is worse than a constant, and what to do."""
     last = loss_curve[-1]
     falls = len(loss_curve) > 1 and last <= min(loss_curve)
     return (
@@ -677,18 +681,19 @@ def worse_than_constant(loss_curve, constant_loss, schedule):
 
 
 def far_above_constant(loss, constant_loss):
-    """That no epoch was of use on validation data, and what to do."""
+    """The message that no epoch was useful on validation data, and what to do."""
     return (
-        f"The least loss on validation data, {loss:.6g}, is {loss / constant_loss:.0f} "
-        f"times that of a constant prediction, {constant_loss:.6g}: the model is worse "
-        "than none there. If you passed X_val, check that it has had the "
-        "transformations of X: a Pipeline passes it on as it is, unless it is made "
+        f"The lowest loss on validation data, {loss:.6g}, is "
+        f"{loss / constant_loss:.0f} times that of a constant prediction, "
+        f"{constant_loss:.6g}: the model is worse than a constant there. If you passed "
+        "X_val, check that it has had the transformations of X. A Pipeline does not "
+        "transform X_val unless it is made "
         'with transform_input=["X_val"].'
     )
 
 
 def above_best(patience, schedule):
-    """That training ended on an upswing, and what to do."""
+    """The message that training ended clearly above its best, and what to do."""
     return (
         f"Training ended with an objective of {patience.last:.6g}, clearly above its "
         f"best value, {patience.best:.6g}. {remedies(schedule)} Or increase max_iter."
@@ -696,7 +701,7 @@ def above_best(patience, schedule):
 
 
 def not_converged(max_iter, patience):
-    """That training was cut short, and what to do."""
+    """The message that training stopped at `max_iter`, and what to do."""
     return (
         f"Training stopped at max_iter={max_iter} epochs, before its progress fell "
         f"below tol={patience.tol}. Increase max_iter, scale the features, or set "
@@ -705,7 +710,7 @@ def not_converged(max_iter, patience):
 
 
 def remedies(schedule):
-    """What to try against divergence."""
+    """The advice against divergence."""
     return (
         f"Try {schedule.remedy()} or a smaller momentum, or scale the features, for "
         "example with sklearn.preprocessing.StandardScaler."
@@ -715,8 +720,8 @@ def remedies(schedule):
 def seed_of_epoch(seed, epoch):
     """The seed of an epoch's row order, a function of the model's seed and the epoch.
 
-    Drawn for many epochs at once: after an epoch NumPy's code has left the cache, and
-    to draw a single number takes 0.06 ms.
+    Seeds are drawn for many epochs at once. After an epoch NumPy's code is no longer in
+    the cache, and drawing a single number takes 0.06 ms.
     """
     draw, place = divmod(epoch, EPOCHS_OF_A_DRAW)
     return seeds_of_epochs(seed, draw)[place]

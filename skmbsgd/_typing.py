@@ -1,4 +1,4 @@
-"""Types that the public signatures share."""
+"""Types for the public signatures."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from scipy.sparse import sparray, spmatrix
 
     MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
-else:  # sparray is younger than the oldest SciPy supported.
+else:  # sparray is newer than the oldest supported SciPy.
     MatrixLike = Any
 
 # A decorated method keeps its type.

@@ -1,4 +1,4 @@
-"""Validation: what an epoch's weights are worth on data set apart."""
+"""Validation: the score and the loss of an epoch on validation data."""
 
 import math
 import warnings
@@ -13,26 +13,26 @@ from sklearn.utils.sparsefuncs import min_max_axis
 from skmbsgd._state import decisions_in_parts, mean_loss
 from skmbsgd._warnings import stack_level_of_caller
 
-# Of the check whether validation data have been transformed like training data
+# For the check whether validation data have been transformed like training data
 SAMPLE_ROWS = 1000
 FEWEST_ROWS = 20
 FOREIGN_SHARE = 0.25
 
 
 class Validation:
-    """Data set apart, and the scoring that chooses the best epoch.
+    """Validation data, and the scoring that chooses the best epoch.
 
-    ``validation(state, history)`` gives score and loss of a state. The score is the
-    larger the better.
+    ``validation(state, history)`` returns the score and the loss of a state. A larger
+    score is better.
 
     Parameters
     ----------
     estimator : estimator instance
         The one in training.
     data : TrainingData
-        Its weights are those of the score.
+        The data with the weights for the score.
     class_weighted : TrainingData
-        The same with the weights of the loss.
+        The data with the weights for the loss.
     loss : Loss
         The engine's.
     """
@@ -43,7 +43,7 @@ class Validation:
         self.class_weighted = class_weighted
         self.loss = loss
         if data.n_rows < 2 and compares_with_the_mean(estimator):
-            # scikit-learn would warn of it beside the error.
+            # scikit-learn would warn about it in addition to the error.
             raise ValueError(tells_no_epoch_from_another(math.nan, estimator.scoring))
         if estimator.scoring not in ("loss", None):
             self._prepare_scorer()
@@ -51,7 +51,7 @@ class Validation:
     def __call__(self, state, history):
         loss = mean_loss(self.class_weighted, self.loss, *state.weights())
         scoring = self.estimator.scoring
-        # What is too large for a number is refused below.
+        # Overflow is refused below.
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             score = -loss if scoring == "loss" else self._score(state, history)
         if not math.isfinite(score):
@@ -59,7 +59,7 @@ class Validation:
         return score, loss
 
     def loss_of(self, constants):
-        """Mean loss of the model without weights, given its intercepts."""
+        """Mean loss of the model with these intercepts and no weights."""
         shape = len(constants), self.data.X.shape[1]
         dtype = self.data.X.dtype
         return mean_loss(
@@ -76,7 +76,7 @@ class Validation:
         return self._score_of_predictions(*state.weights())
 
     def _score_of_scorer(self, fitted):
-        """The score of a scorer, without its warnings beside an error."""
+        """The score of a scorer, without its warnings if there is an error."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             score = float(self.scorer(fitted, *self.rows, **self.weights))
@@ -98,13 +98,13 @@ class Validation:
         return float(score)
 
     def _prepare_scorer(self):
-        """Get ready what a scorer of scikit-learn takes."""
+        """Prepare the arguments of a scorer of scikit-learn."""
         data = self.data
         self.scorer = check_scoring(self.estimator, scoring=self.estimator.scoring)
         y = self.estimator._public_targets(data.select(data.y))
         self.rows = data.select(data.X), y
         self.weights = {}
-        # Not every callable takes weights.
+        # Some callables do not accept weights.
         if data.sample_weight is not None:
             self.weights["sample_weight"] = data.select(data.sample_weight)
 
@@ -112,20 +112,20 @@ class Validation:
         """A copy of the estimator that predicts with the weights of the state."""
         estimator = copy(self.estimator)
         vars(estimator).update(self.estimator._attributes_of(state.copy(), history))
-        # The rows were read into an array, and their names are gone.
+        # The rows are in an array, without column names.
         vars(estimator).pop("feature_names_in_", None)
         return estimator
 
 
 def compares_with_the_mean(estimator):
-    """Whether the score is that of a model beside the mean of the targets."""
+    """Whether the score compares a model with the mean of the targets."""
     if estimator.scoring is None:
         return is_regressor(estimator)
     return str(estimator.scoring).startswith(("r2", "d2_"))
 
 
 def tells_no_epoch_from_another(score, scoring):
-    """That a score is of no use, and what to do."""
+    """The message that a score is of no use, and what to do."""
     return (
         f"The validation score is {score} (scoring={scoring!r}), so epochs cannot be "
         "compared. R2 needs at least two rows, and some scores need rows of each "
@@ -135,10 +135,11 @@ def tells_no_epoch_from_another(score, scoring):
 
 
 def warn_if_apart(X, X_val):
-    """Warn of validation data that cannot come from where the training data do.
+    """Warn of validation data that cannot be a random part of the same data.
 
-    No random split leaves a share of FOREIGN_SHARE outside of the ranges of X, each
-    extended by its own width on both sides: not with FEWEST_ROWS of the heaviest tails.
+    In a random split, a fraction of FOREIGN_SHARE is never outside the ranges of X,
+    each extended by its own width on both sides. This holds even for FEWEST_ROWS rows
+    with the heaviest tails.
     """
     X, X_val = some_rows(X), some_rows(X_val)
     if X.shape[0] < FEWEST_ROWS:
@@ -146,7 +147,7 @@ def warn_if_apart(X, X_val):
     low, high = ranges_of_columns(X)
     with np.errstate(over="ignore"):
         width = high - low
-    varies = width > 0  # What is rare may be constant by chance.
+    varies = width > 0  # A rare feature can be constant by chance.
     if issparse(X_val):
         entries = X_val.tocoo()
         values, columns = entries.data, entries.col
@@ -175,7 +176,7 @@ def some_rows(X):
 
 
 def ranges_of_columns(X):
-    """Least and largest number of each column, implicit zeros included."""
+    """Smallest and largest number of each column, including implicit zeros."""
     if issparse(X):
         return min_max_axis(X, axis=0)
     return X.min(axis=0), X.max(axis=0)

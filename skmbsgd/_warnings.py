@@ -1,4 +1,4 @@
-"""Where warnings point to."""
+"""The line that a warning names."""
 
 import inspect
 import os
@@ -6,8 +6,8 @@ import os
 import joblib
 import sklearn
 
-# Between a user's line and this package there may be a Pipeline, a grid search and what
-# runs its fits.
+# The frames between a user's line and this package can be those of a Pipeline, of a
+# grid search, and of joblib.
 PACKAGES = tuple(
     os.path.dirname(os.path.abspath(path)) + os.sep
     for path in (__file__, sklearn.__file__, joblib.__file__)
@@ -15,10 +15,10 @@ PACKAGES = tuple(
 
 
 def stack_level_of_caller():
-    """The stacklevel by which a warning names the line outside of these packages.
+    """The stacklevel with which a warning names the line outside of these packages.
 
-    For ``warnings.warn`` in the function that asks. (Python 3.12 has
-    ``skip_file_prefixes`` for it.)
+    It is for ``warnings.warn`` in the calling function. (Python 3.12 has
+    ``skip_file_prefixes`` for this.)
     """
     frame = inspect.currentframe()
     level = 0

@@ -1,7 +1,7 @@
 """Estimators for data on a Dask cluster: training on more than one machine.
 
-They need ``python -m pip install "skmbsgd[dask]"``, here and on the workers. Dask moves
-the data, runs tasks, and runs those of a lost worker anew.
+They need ``python -m pip install "skmbsgd[dask]"``, on this machine and on the workers.
+Dask moves the data and runs the tasks, and repeats those of a lost worker.
 """
 
 import inspect
@@ -22,8 +22,8 @@ try:
     from dask.distributed import get_client
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"Training on a cluster needs {error.name}. Install all it takes, here and "
-        'on the workers, with: python -m pip install "skmbsgd[dask]"',
+        f"Training on a cluster needs {error.name}. Install everything it needs, here "
+        'and on the workers, with: python -m pip install "skmbsgd[dask]"',
         name=error.name,
     ) from error
 
@@ -52,12 +52,12 @@ from skmbsgd._warnings import stack_level_of_caller
 
 __all__ = ["DaskMiniBatchSGDClassifier", "DaskMiniBatchSGDRegressor"]
 
-# With shorter rounds, in seconds, much of the time goes to sending weights.
+# In shorter rounds, in seconds, sending weights takes much of the time.
 SHORTEST_ROUND = 0.2
 # rounds_per_epoch="auto": more rounds do not help, nor do rounds of fewer batches.
 MOST_ROUNDS, FEWEST_BATCHES = 8, 12
 
-# What an estimator learns from X and y alone
+# Attributes that an estimator learns from X and y alone
 OF_INPUT = {"n_features_in_", "feature_names_in_", "classes_", "_one_dimensional"}
 OF_SHARDS: dict[str, Any] = {
     "n_shards": [Interval(Integral, 1, None, closed="left"), None],
@@ -69,7 +69,7 @@ OF_SHARDS: dict[str, Any] = {
 
 
 def init_of(parent):
-    """An ``__init__`` with the parameters of the parent, and those of shards."""
+    """An ``__init__`` with the parameters of the parent and those of shards."""
 
     def __init__(
         self, *arguments, client=None, n_shards=None, rounds_per_epoch=8, **parameters
@@ -86,7 +86,7 @@ def init_of(parent):
 
 
 class DaskEstimator(BaseMiniBatchSGD):
-    """What the two estimators add to those they are made from."""
+    """The shared part of the two estimators: what they add to the plain ones."""
 
     client: Any
     n_shards: Any
@@ -94,7 +94,7 @@ class DaskEstimator(BaseMiniBatchSGD):
     n_shards_: int
 
     _local_class: Any
-    # What a partition adds to the score, and what is made of that of all
+    # The part of a partition in the score, and a function that combines the parts
     _score_part: Any
     _score_of: Any
 
@@ -107,8 +107,8 @@ class DaskEstimator(BaseMiniBatchSGD):
             return get_client()
         except ValueError as error:
             raise ValueError(
-                "There is no client of a Dask cluster: make one with "
-                "dask.distributed.Client(), or pass it as client."
+                "There is no client of a Dask cluster. Create one with "
+                "dask.distributed.Client(), or pass one as client."
             ) from error
 
     @appears_at_once
@@ -123,7 +123,7 @@ class DaskEstimator(BaseMiniBatchSGD):
         y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> Self:
-        """Train on the partitions of Dask collections, where they are.
+        """Train on the partitions of Dask collections, on the workers.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class DaskEstimator(BaseMiniBatchSGD):
             Weights >= 0, rescaled to a mean of 1.
         X_val, y_val, sample_weight_val : array-like or Dask collection, default=None
             Validation data, as in `MiniBatchSGDClassifier.fit`. They must fit into the
-            memory of the client, where epochs are scored.
+            memory of the client, which scores the epochs.
 
         Returns
         -------
@@ -145,12 +145,13 @@ class DaskEstimator(BaseMiniBatchSGD):
         Raises
         ------
         TypeError
-            If X, y or sample_weight are no Dask collections.
+            If X, y or sample_weight is not a Dask collection.
         ValueError
-            If a parameter or a partition is invalid; the message has its number. Or
-            what a partition raises while it is computed, with a note of its number.
+            If a parameter or a partition is invalid; the message has the number of the
+            partition. Other errors in the computation of a partition have a note with
+            its number.
         DivergenceError
-            If weights or loss become infinite or NaN. After any error, as after an
+            If weights or loss become infinite or NaN. After any error and after an
             interrupt, the estimator is as it was before, and the tasks are cancelled.
         RuntimeError
             If a worker lacks this package, or if the cluster has cancelled the tasks.
@@ -166,7 +167,7 @@ class DaskEstimator(BaseMiniBatchSGD):
         self._check_parameters()
         if self.early_stopping and X_val is None:
             raise ValueError(
-                "early_stopping=True holds out rows, which is left to you here: pass "
+                "early_stopping=True cannot hold out rows of Dask collections. Pass "
                 "validation data as X_val and y_val, or set early_stopping=False."
             )
         client = self.client_
@@ -194,7 +195,7 @@ class DaskEstimator(BaseMiniBatchSGD):
         return self
 
     def _n_rounds(self, n_batches):
-        """Rounds of an epoch of so many batches."""
+        """Number of rounds in an epoch of `n_batches` batches."""
         if self.rounds_per_epoch == "auto":
             return min(MOST_ROUNDS, max(1, n_batches // FEWEST_BATCHES))
         return min(self.rounds_per_epoch, n_batches)
@@ -203,7 +204,7 @@ class DaskEstimator(BaseMiniBatchSGD):
         learn_smoothness(state, data, seen, data.norms_and_sample)
 
     def _reader(self):
-        """A plain estimator for the workers, which need no callables of users'."""
+        """A plain estimator for the workers, without callables of users."""
         reader = self._local_class(**self._local_parameters()).set_params(
             learning_rate="constant", eta0=1.0, scoring="loss", random_state=None
         )
@@ -216,13 +217,13 @@ class DaskEstimator(BaseMiniBatchSGD):
         return {name: getattr(self, name) for name in names}
 
     def to_local(self) -> Any:
-        """The fitted model as a plain estimator.
+        """Return the fitted model as a plain estimator.
 
         Returns
         -------
         model : MiniBatchSGDClassifier or MiniBatchSGDRegressor
-            It predicts without Dask, pickles, can be exported, and goes on with
-            `partial_fit` from weights, velocities and clocks as they are.
+            It predicts without Dask, can be pickled and exported, and continues with
+            `partial_fit` from the present weights, velocities and clocks.
         """
         check_is_fitted(self)
         local = self._local_class(**self._local_parameters())
@@ -231,7 +232,7 @@ class DaskEstimator(BaseMiniBatchSGD):
         return local
 
     def _apply(self, method, X):
-        """What a method of the plain estimator returns, lazily for a collection."""
+        """The result of a method of the plain estimator, lazy for a collection."""
         local = self.to_local()
         if not dask.is_dask_collection(X):
             return getattr(local, method)(X)
@@ -247,7 +248,7 @@ class DaskEstimator(BaseMiniBatchSGD):
         return da.concatenate(blocks, allow_unknown_chunksizes=True)
 
     def predict(self, X: Any) -> Any:
-        """Predictions; lazily, as a Dask array, if X is a Dask collection.
+        """Predict; the result is a lazy Dask array if X is a Dask collection.
 
         Parameters
         ----------
@@ -260,7 +261,7 @@ class DaskEstimator(BaseMiniBatchSGD):
         return self._apply("predict", X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy or R2, as scikit-learn's estimators have it.
+        """Return the accuracy or R2, like scikit-learn's estimators.
 
         Parameters
         ----------
@@ -283,31 +284,32 @@ class DaskEstimator(BaseMiniBatchSGD):
         return clone_parametrized(copy(self)).set_params(client=self.client)
 
     def __getstate__(self):
-        """What a copy is made of: no client, which belongs to its process."""
+        """The attributes of a copy; the client stays behind with its process."""
         state: Any = super().__getstate__()
         return {**state, "client": None}
 
 
 def none_of(method, local):
-    """What a method of an estimator would return for no rows."""
+    """The result that a method of an estimator would have for no rows."""
     nameless = copy(local)
     vars(nameless).pop("feature_names_in_", None)
     return getattr(nameless, method)(np.zeros((1, local.n_features_in_)))[:0]
 
 
 def run_method(method, local, X, none):
-    """What a method of an estimator returns, given that for no rows."""
+    """The result of a method of an estimator; `none` is the one for no rows."""
     return none if X.shape[0] == 0 else getattr(local, method)(X)
 
 
 def warn_of_short_rounds(trainer):
-    """Warn where one process would probably be faster."""
+    """Warn if one process would probably be faster."""
     seconds = float(np.median(trainer.seconds))
     if seconds < SHORTEST_ROUND:
         warnings.warn(
-            f"A round of training took {seconds:.2g} s, most of which goes to sending "
-            f"weights if it is below {SHORTEST_ROUND} s. Use fewer shards or a smaller "
-            "rounds_per_epoch, or train in one process with fit or fit_chunks.",
+            f"A round of training took {seconds:.2g} s. If it takes less than "
+            f"{SHORTEST_ROUND} s, most of the time goes to sending weights. Use fewer "
+            "shards or a smaller rounds_per_epoch, or train in one process with fit or "
+            "fit_chunks.",
             UserWarning,
             stacklevel=stack_level_of_caller(),
         )
@@ -321,18 +323,19 @@ class DaskMiniBatchSGDClassifier(DaskEstimator, MiniBatchSGDClassifier):
     loss, penalty, alpha, ...
         Those of :class:`~skmbsgd.MiniBatchSGDClassifier`.
     client : distributed.Client, default=None
-        The cluster's client. None stands for the current one.
+        The client of the cluster. None means Dask's current one.
     n_shards : int, default=None
-        How many models are trained side by side, at least 1 and at most the number of
-        partitions. Another number gives another model. None for one per worker.
+        Number of models that are trained at the same time, at least 1 and at most the
+        number of partitions. The result depends on it. None means one per worker.
     rounds_per_epoch : int or "auto", default=8
-        How often in an epoch they are averaged, at least 1; not more often than there
-        are batches. "auto" makes 8 rounds, or fewer so that each has 12 batches.
+        Number of times in an epoch that the models are averaged, at least 1; it is
+        limited by the number of batches. "auto" makes 8 rounds, or fewer so that each
+        has at least 12 batches.
 
     Attributes
     ----------
     coef_, intercept_, classes_, ...
-        As of :class:`~skmbsgd.MiniBatchSGDClassifier`. `t_` counts the updates of the
+        As in :class:`~skmbsgd.MiniBatchSGDClassifier`. `t_` counts the updates of the
         longest shard.
     client_ : distributed.Client
         The client in use.
@@ -345,11 +348,11 @@ class DaskMiniBatchSGDClassifier(DaskEstimator, MiniBatchSGDClassifier):
 
     Notes
     -----
-    Training is local SGD: in each round of an epoch, each shard trains on its share
-    from common weights and velocities, which are then averaged by rows. The bits
-    depend on `n_shards`, `rounds_per_epoch` and the partitions, and not on the workers,
-    not even if one is lost. With one shard and one round an epoch is one of
-    `fit_chunks`.
+    The algorithm is local SGD. In each round of an epoch, each shard trains on its
+    share, starting from the common weights and velocities. These are then averaged,
+    weighted by the number of rows. The result depends on `n_shards`, `rounds_per_epoch`
+    and the partitions, but not on the workers, even if one is lost: it is the same bit
+    for bit. With one shard and one round, an epoch is that of `fit_chunks`.
 
     Examples
     --------
@@ -376,7 +379,7 @@ class DaskMiniBatchSGDClassifier(DaskEstimator, MiniBatchSGDClassifier):
     __init__ = init_of(MiniBatchSGDClassifier)
 
     def decision_function(self, X: Any) -> Any:
-        """Decisions X W^T + b; lazily, as a Dask array, if X is a Dask collection.
+        """Compute the decisions X W^T + b, as a lazy Dask array if X is a collection.
 
         Parameters
         ----------
@@ -391,7 +394,7 @@ class DaskMiniBatchSGDClassifier(DaskEstimator, MiniBatchSGDClassifier):
 
     @available_with_probabilities
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities of the classes; lazily if X is a Dask collection.
+        """Predict probabilities of the classes, lazily if X is a Dask collection.
 
         Parameters
         ----------
@@ -405,7 +408,7 @@ class DaskMiniBatchSGDClassifier(DaskEstimator, MiniBatchSGDClassifier):
 
     @available_with_probabilities
     def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of the probabilities; lazily if X is a Dask collection.
+        """Predict log-probabilities, lazily if X is a Dask collection.
 
         Parameters
         ----------
@@ -419,7 +422,7 @@ class DaskMiniBatchSGDClassifier(DaskEstimator, MiniBatchSGDClassifier):
 
     @staticmethod
     def _score_part(local, X, y, sample_weight=None):
-        """The weight of the rows that are predicted well, and of all."""
+        """The weight of the correctly predicted rows, and of all rows."""
         if len(y) == 0:
             return None
         weight = len(y) if sample_weight is None else np.sum(sample_weight)
@@ -442,14 +445,14 @@ class DaskMiniBatchSGDRegressor(DaskEstimator, MiniBatchSGDRegressor):
     loss, penalty, alpha, ...
         Those of :class:`~skmbsgd.MiniBatchSGDRegressor`.
     client, n_shards, rounds_per_epoch
-        As of :class:`DaskMiniBatchSGDClassifier`.
+        As in :class:`DaskMiniBatchSGDClassifier`.
 
     Attributes
     ----------
     coef_, intercept_, ...
-        As of :class:`~skmbsgd.MiniBatchSGDRegressor`.
+        As in :class:`~skmbsgd.MiniBatchSGDRegressor`.
     client_, n_shards_
-        As of :class:`DaskMiniBatchSGDClassifier`.
+        As in :class:`DaskMiniBatchSGDClassifier`.
 
     See Also
     --------
@@ -492,7 +495,7 @@ class DaskMiniBatchSGDRegressor(DaskEstimator, MiniBatchSGDRegressor):
         total = SimpleNamespace(**NO_COLUMNS)
         merge_statistics(total, [part[:3] for part in parts], len(squares[0]))
         residual = np.average(squares, 0, weights)
-        # As r2_score has it for targets that are constant
+        # Like r2_score for constant targets
         scores = 1.0 - np.divide(
             residual,
             total.column_variance,

@@ -146,7 +146,7 @@ def modified_huber_probabilities(scores, dtype, opset):
     minus_one, zero, one, two = np.array([-1, 0, 1, 2], dtype)[:, None]
     clipped = OnnxMax(OnnxMin(scores, one, **opset), minus_one, **opset)
     positive = OnnxDiv(OnnxAdd(clipped, one, **opset), two, **opset)
-    # Where every class is ruled out, none is more probable than another.
+    # If the probabilities of all classes are 0, all classes are equally probable.
     total = OnnxReduceSum(positive, axes, keepdims=1, **opset)
     is_ruled_out = OnnxEqual(total, zero, **opset)
     positive = OnnxWhere(is_ruled_out, one, positive, **opset)

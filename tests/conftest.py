@@ -1,4 +1,4 @@
-"""What is no test, no screen, and Hypothesis's profile."""
+"""Files that are not tests, a plot backend without a screen, Hypothesis's profile."""
 
 import os
 
@@ -8,7 +8,7 @@ from hypothesis import settings
 collect_ignore = ["data/record_keras.py", "fuzz", "typed_use.py"]
 os.environ["MPLBACKEND"] = "agg"
 
-# The same examples at each run, unless new ones are asked for
+# The same examples in each run, unless the environment asks for new ones
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("random", deadline=None, print_blob=True)
 settings.load_profile(

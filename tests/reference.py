@@ -1,8 +1,8 @@
-"""The estimators' arithmetic once more, as a plain NumPy loop.
+"""The arithmetic of the estimators as a plain NumPy loop.
 
-Nothing here is fast or shared with the package: one function per section of the
-specification, with its symbols, so that the compiled engine has something
-independent to agree with. Targets are a matrix Y of shape (n, K), decisions a
+It is slow and shares nothing with the package, so the tests can compare the compiled
+engine with something independent. There is one function per section of the
+specification, with its symbols. Targets are a matrix Y of shape (n, K), decisions a
 matrix Z of the same shape; for classes, Y holds -1 and +1.
 """
 
@@ -80,10 +80,10 @@ def loss_and_gradient(loss, Y, Z, epsilon):
 
 
 def distance_to_jump(loss, Y, Z, epsilon):
-    """How far each decision is from where its gradient jumps, relative to it.
+    """The relative distance of each decision from the jump of its gradient.
 
-    Two correct programs may take different sides of a jump that is nearer than
-    their rounding errors; a test can leave such data out.
+    Two correct programs can be on different sides of a jump that is closer than their
+    rounding errors. A test can leave such data out.
     """
     if loss == "hinge":
         distance = np.abs(1 - Y * Z)
@@ -97,7 +97,7 @@ def distance_to_jump(loss, Y, Z, epsilon):
 
 
 def learning_rate_at(e, t, settings):
-    """Rate of update t in epoch e, all but "adaptive", which has a memory."""
+    """Rate of update t in epoch e, except for "adaptive", which has a memory."""
     learning_rate, eta0 = settings["learning_rate"], settings["eta0"]
     max_iter, drop = settings["max_iter"], settings["drop"]
     decay = settings["decay"]
@@ -147,12 +147,12 @@ def updated(w, v, g, eta, mu, nesterov):
 
 
 def shrinkage(eta, lam2):
-    """What L2 adds to the gradient, per weight: no step goes beyond its minimum."""
+    """The factor of a weight in the gradient of L2; no step goes beyond its minimum."""
     return lam2 if eta * lam2 <= 1 else 1 / eta
 
 
 def loss_of_best_constant(loss, Y, s, epsilon, fit_intercept):
-    """Mean loss of the best Z that is the same for all rows; of 0 without intercept."""
+    """Mean loss of the best constant Z, or of Z = 0 without an intercept."""
 
     def total(z):
         value, gradient = loss_and_gradient(
@@ -164,7 +164,7 @@ def loss_of_best_constant(loss, Y, s, epsilon, fit_intercept):
     if fit_intercept and loss == "log_loss" and len(z) > 1:
         z = np.log(np.maximum(s @ (Y > 0) / s.sum(), 1e-300))
     elif fit_intercept:
-        # The loss is convex: where its derivative changes sign, it is least.
+        # The loss is convex, so its minimum is where its derivative changes sign.
         low, high = np.minimum(Y.min(axis=0), -40.0), np.maximum(Y.max(axis=0), 40.0)
         for _ in range(100):
             z = (low + high) / 2
@@ -176,7 +176,7 @@ def loss_of_best_constant(loss, Y, s, epsilon, fit_intercept):
 
 
 class Stopping:
-    """When a run ends, and whether its end deserves a warning.
+    """When a run ends, and whether it warns at its end.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ class Stopping:
     n_batches : int
         Batches of an epoch.
     constant, zero : float
-        Mean loss of the best constant, and of the model that is 0.
+        Mean loss of the best constant, and of the model with all weights 0.
     """
 
     def __init__(self, tol, n_iter_no_change, momentum, n_batches, constant, zero):
@@ -198,13 +198,13 @@ class Stopping:
         self.curve = []
 
     def is_above_best(self, percent):
-        """Whether by so much of the best, tol, and a hundredth as much of the unit."""
+        """Whether by percent of the best, tol, and a hundredth as much of the unit."""
         excess = self.curve[-1] - min(self.curve)
         tol = max(0.0 if self.tol is None else self.tol, percent / 100 / 100)
         return excess > max(percent / 100 * min(self.curve), tol * self.unit)
 
     def has_had_enough(self, objective):
-        """Take an epoch's objective; tell whether patience is at its end."""
+        """Record an epoch's objective; return whether patience is exhausted."""
         best = min(self.curve, default=np.inf)
         self.curve.append(objective)
         if self.tol is None:
@@ -213,11 +213,11 @@ class Stopping:
         return self.n_idle >= self.patience
 
     def goes_on(self):
-        """Whether patience goes on beyond its end: up, but not as far as ever."""
+        """Whether training continues: above the best, but below the worst."""
         return self.is_above_best(10) and self.curve[-1] != max(self.curve)
 
     def warns(self, objective, converged):
-        """Whether a run warns at its end, where all rows have this objective."""
+        """Whether a run warns at its end, given the objective over all rows."""
         limit = 1.01 * self.constant
         worse = self.constant > 0 and min(objective, self.curve[-1]) > limit
         cut_short = self.tol is not None and not converged
@@ -226,7 +226,7 @@ class Stopping:
 
 @dataclass
 class Model:
-    """All that a stream of updates remembers.
+    """Everything that a stream of updates remembers.
 
     Attributes
     ----------
@@ -234,11 +234,11 @@ class Model:
         Weights and their velocity; `b`, `c` of shape (K,) are the intercept and
         its velocity; `w_mean`, `b_mean` the means of the `n_averaged` iterates.
     Z, u, r : ndarray of shape (K, n_features), number, number
-        With L1, the sum of all gradient steps, that of all L1 steps and its velocity.
-        They belong to the weights `w_of_Z` and the `penalty` (lam1, lam2).
+        With L1, the sum of all gradient steps, the sum of all L1 steps and its
+        velocity. They belong to the weights `w_of_Z` and the `penalty` (lam1, lam2).
     zero_margin : ndarray of shape (K, n_features)
-        u - |Z|, or its minimum over the averaged iterates: where it is well above
-        rounding, `coef` is exactly zero.
+        u - |Z|, or its minimum over the averaged iterates. If it is well above
+        rounding errors, `coef` is exactly zero.
     t, e, seen : int
         Updates, epochs and samples so far.
     converged : bool
@@ -277,12 +277,12 @@ class Model:
 
     @property
     def coef(self):
-        """What `coef_` is, always with shape (K, n_features)."""
+        """The expected `coef_`, always with shape (K, n_features)."""
         return self.w_mean if self.n_averaged else self.w
 
     @property
     def intercept(self):
-        """What `intercept_` is, of shape (K,)."""
+        """The expected `intercept_`, of shape (K,)."""
         return self.b_mean if self.n_averaged else self.b
 
 
@@ -310,7 +310,7 @@ def update_weights(model, g, eta, mu, nesterov, lam1):
 
 
 def update_zero_margin(model, lam1):
-    """Note how far every weight is from leaving zero; to be called after averaging."""
+    """Record how far each weight is from leaving zero; call this after averaging."""
     margin = model.u - np.abs(model.Z) if lam1 > 0 else -np.inf
     if model.n_averaged > 1:
         margin = np.minimum(model.zero_margin, margin)
@@ -318,7 +318,7 @@ def update_zero_margin(model, lam1):
 
 
 def penalty_value(w, lam1, lam2):
-    """What the penalty adds to the objective."""
+    """The penalty in the objective."""
     return lam2 / 2 * float(np.sum(w**2)) + lam1 * float(np.sum(np.abs(w)))
 
 

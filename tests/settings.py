@@ -1,5 +1,5 @@
 """Settings that several test files have in common."""
 
-# SGD as it is in textbooks, for tests about the numbers of a rule or a schedule: no
-# rate is found, no column is standardised, and nothing moves on by itself.
+# SGD as in textbooks, for tests of the numbers of a rule or a schedule: without an
+# automatic rate, standardised columns or momentum.
 PLAIN_SGD = {"learning_rate": "time", "eta0": 0.01, "momentum": 0.0, "nesterov": False}

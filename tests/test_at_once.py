@@ -1,8 +1,8 @@
-"""Estimators that threads share: models appear whole, and one call trains at a time.
+"""Estimators that threads share: models change all at once, and one call trains them.
 
-What a reader sees is compared with copies that were made before and after the call. The
-moments are no matter of chance: a reader looks at all of them, or a function that the
-call needs is the reader.
+What a reader sees is compared with copies made before and after the call. The moments
+are not random: a reader looks at each of them, or a function that the call needs is the
+reader.
 """
 
 import copy
@@ -57,7 +57,7 @@ def train(estimator, kind, method, **changes):
 
 
 def seen(estimator):
-    """Return all that is learnt, as it would be stored now, and predictions."""
+    """Return all learnt attributes, as they would be stored now, and predictions."""
     learnt = copy.copy(estimator).__getstate__()
     learnt = {name: learnt[name] for name in sorted(learnt) if name.endswith("_")}
     width = estimator.n_features_in_
@@ -65,7 +65,7 @@ def seen(estimator):
 
 
 def what_a_reader_sees(estimator, call):
-    """Return what there is to see whenever a function is called or has returned.
+    """Return what a reader sees at each call and each return of a function.
 
     These are the moments at which CPython lets other threads run.
     """
@@ -232,7 +232,7 @@ def test_a_second_call_in_training_is_refused(kind, method, second_method, run):
     assert "already being trained" in str(error) and "clone" in str(error)
     assert seen(estimator) == seen(train(undisturbed, kind, method))
     assert not IN_TRAINING
-    # The next calls are heard again.
+    # The next calls reach the callbacks again.
     train(train(estimator, kind, "partial_fit"), kind, "fit")
 
 
@@ -331,13 +331,13 @@ def test_a_fork_in_the_middle_of_training_may_train():
 
 
 class Interrupt(BaseException):
-    """Nobody but the test catches it."""
+    """An error that only the test catches."""
 
 
 def interrupt_after(n_calls):
-    """Raise an error when so many functions have returned to this package.
+    """Raise an error after `n_calls` functions have returned to this package.
 
-    Returns a function that ends this, and tells whether the error was raised.
+    Returns a function that ends this, and that returns whether the error was raised.
     """
     n_left = n_calls
 
@@ -360,12 +360,12 @@ def interrupt_after(n_calls):
     return end
 
 
-# What is raised while a generator is closed, nobody hears.
+# An error that is raised while a generator is closed reaches nobody.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @each_kind
 @each_method
 def test_an_interrupt_after_whichever_call_leaves_the_model_and_no_mark(kind, method):
-    # CPython looks for signals when a function has returned.
+    # CPython checks for signals when a function has returned.
     estimator = trained(kind, random_state=np.random.RandomState(0), max_iter=1)
     n_calls, was_raised = 0, True
     while was_raised:

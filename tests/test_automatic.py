@@ -104,7 +104,7 @@ def test_weights_count_in_the_initial_rate(batch_size, tolerance):
     expected = 0.25 / (np.linalg.eigvalsh(moments)[-1] + ALPHA + noise)
     model = MiniBatchSGDRegressor(standardize=False, batch_size=batch_size)
     ratio = model.fit(X, y, sample_weight=weights).eta0_ / expected
-    ratio *= 4 ** round(-math.log(ratio, 4))  # Training may have begun anew.
+    ratio *= 4 ** round(-math.log(ratio, 4))  # Training may have restarted.
     # Power iterations stop short of the eigenvalue.
     assert 1.0 <= ratio < 1.0 + tolerance
 
@@ -400,7 +400,7 @@ def test_with_validation_a_cycle_s_end_is_kept():
 
 
 # ---------------------------------------------------------------------------
-# Beginning anew
+# Restarts
 # ---------------------------------------------------------------------------
 
 CLASSIFIER_LOSSES = sorted(
@@ -508,7 +508,7 @@ def objective(X, y, coef, intercept):
 
 
 def gap_of(model, X, y, best):
-    """The share of the way from weights of 0 to the optimum that is missing."""
+    """The missing fraction of the way from weights of 0 to the optimum."""
     zero = objective(X, y, 0.0 * model.coef_, 0.0 * model.intercept_)
     optimum = objective(X, y, best.coef_, best.intercept_)
     return (objective(X, y, model.coef_, model.intercept_) - optimum) / (zero - optimum)
@@ -516,7 +516,7 @@ def gap_of(model, X, y, best):
 
 @cache
 def optimum_of(name, standardised):
-    """A model at the optimum, by a solver of second order."""
+    """A model at the optimum, by a second-order solver."""
     X, y = load_real(name, standardised)
     if y.dtype.kind == "f":
         return Ridge(alpha=ALPHA * len(y), solver="cholesky").fit(X, y)

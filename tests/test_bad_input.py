@@ -1,9 +1,9 @@
 """Bad input and faults: a clear error, and the estimator exactly as before.
 
 Each case is tried on an estimator before its first fit, after a fit, and in the middle
-of a stream. The message must name the culprit, no attribute may change (parameters,
-learnt state and histories, to the last bit), and training that continues after the
-failure must end in the same bits as training that never saw it.
+of a stream. The message must name the cause. No attribute may change: parameters,
+learnt state and histories are the same bit for bit. Training that continues after the
+failure must give the same model bit for bit as training without it.
 """
 
 import math
@@ -29,7 +29,7 @@ from skmbsgd._engine.csr_stream import CSRStream
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    # Some of the inputs are bad enough for NumPy to remark on them first.
+    # NumPy warns about some of the inputs first.
     pytest.mark.filterwarnings("ignore::RuntimeWarning"),
 ]
 
@@ -84,7 +84,7 @@ def call(estimator, kind, method, **changes):
 
 @cache
 def pickled(kind, stage):
-    """Return an estimator in one of the stages of its life, pickled."""
+    """Return a pickled estimator at one of the stages."""
     estimator = CLASSES[kind](**SETTINGS)
     if stage == "fitted":
         call(estimator, kind, "fit")
@@ -95,7 +95,7 @@ def pickled(kind, stage):
 
 
 def make(kind, stage, **settings):
-    """Return an estimator in one of the stages of its life, with other settings."""
+    """Return an estimator at one of the stages, with other settings."""
     return pickle.loads(pickled(kind, stage)).set_params(**settings)
 
 
@@ -137,7 +137,7 @@ def snapshot(value):
 def assert_refused(
     kind, method, match, error=ValueError, *, stages=STAGES, settings=(), **changes
 ):
-    """Assert that a call fails as it should, in each stage, and leaves no trace."""
+    """Assert that a call fails as expected at each stage, and changes nothing."""
     usual = CLASSES[kind](**SETTINGS)
     usual_settings = {name: getattr(usual, name) for name in dict(settings)}
     for stage in stages:
@@ -256,7 +256,7 @@ BAD_CLASS_WEIGHTS = [
 )
 def test_a_parameter_out_of_range_or_of_a_wrong_type_is_named(kind, name, value):
     assert_refused(kind, "fit", f"'{name}'", settings={name: value})
-    # Unlike scikit-learn, partial_fit looks at the parameters of each call.
+    # Unlike in scikit-learn, partial_fit checks the parameters in each call.
     assert_refused(
         kind,
         "partial_fit",
@@ -505,7 +505,7 @@ def test_times_are_no_targets_of_a_regression(method, dtype):
     if method == "fit":
         validation = {"X_val": X, "y_val": y}
         assert_refused("regressor", "fit", f"In X_val, y_val.*{match}", **validation)
-    # What the message advises
+    # The advice of the message works.
     seconds = (y - y.min()) / np.timedelta64(1, "s")
     assert np.isfinite(MiniBatchSGDRegressor(eta0=1e-9).fit(X, seconds).coef_).all()
 
@@ -795,7 +795,7 @@ def test_a_warm_start_for_the_same_classes_as_other_numbers_is_not_refused():
     ids=["features", "targets", "features, labels", "classes"],
 )
 def test_a_warm_start_from_weights_of_another_shape_says_so(kind, changes):
-    # The message must not blame coef_init, which nobody passed.
+    # The message must not blame coef_init, which was not passed.
     settings = {"warm_start": True}
     assert_refused(
         kind, "fit", "warm_start", stages=LATER_STAGES, settings=settings, **changes
@@ -1313,7 +1313,7 @@ def test_a_sparsified_model_predicts_in_the_same_shape(kind):
 
 
 # ---------------------------------------------------------------------------
-# Learnt attributes in the hands of users
+# Learnt attributes that users change
 # ---------------------------------------------------------------------------
 
 BAD_COEF = {

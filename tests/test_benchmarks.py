@@ -1,4 +1,4 @@
-"""The benchmarks: their instruments against what is known, and a tiny run of each."""
+"""The benchmarks: their measurements on known cases, and a tiny run of each."""
 
 import csv
 import importlib
@@ -42,7 +42,7 @@ RESTRICTIONS = {
 
 
 class FixedCosts(Peer):
-    """A peer that only moves a clock: 5 seconds, and 0.01 for each row and epoch."""
+    """A peer that only advances a clock: 5 seconds, and 0.01 for each row and epoch."""
 
     name = "fixed costs"
     module = distribution = "numpy"

@@ -1,7 +1,6 @@
-"""scikit-learn's callbacks: what they are told, and that they leave training alone.
+"""scikit-learn's callbacks: what they get, and that they do not affect training.
 
-The reference for the state after epoch k is a fit of its own with `max_iter=k`, which
-must have the same bits.
+The state after epoch k must equal that of a separate fit with `max_iter=k` bit for bit.
 """
 
 import pickle
@@ -67,7 +66,7 @@ def score_of(kind, y, predictions, sample_weight=None):
 
 
 def assert_same_bits(model, other, X, y):
-    """Compare what was learnt; what an update more makes of it shows the rest."""
+    """Compare what was learnt, directly and after one more update."""
     for name in ("coef_", "intercept_", "loss_curve_", "learning_rate_curve_"):
         assert_array_equal(getattr(model, name), getattr(other, name))
     assert (model.n_iter_, model.t_) == (other.n_iter_, other.t_)
@@ -89,7 +88,7 @@ def clone_of_fitted(model):
 
 
 class Recorder:
-    """Keep what the hooks are called with."""
+    """Record the arguments of the hooks."""
 
     def __init__(self):
         self.calls = []
@@ -124,7 +123,7 @@ class Recorder:
 
 
 class Stop:
-    """Ask to stop after so many epochs."""
+    """Stop after `n_epochs` epochs."""
 
     def __init__(self, n_epochs):
         self.n_epochs = n_epochs
@@ -143,7 +142,7 @@ class Stop:
 
 
 # ---------------------------------------------------------------------------
-# What callbacks are told
+# What callbacks get
 # ---------------------------------------------------------------------------
 
 
@@ -192,7 +191,7 @@ def test_hooks_get_the_data_of_the_fit(kind, layout):
 def test_the_model_of_each_epoch_has_the_bits_of_a_fit_that_ends_there(
     kind, layout, setting
 ):
-    # All models are kept to the end: training must not write into any of them.
+    # All models are kept until the end: training must not write into any of them.
     X, y = data_of(kind, layout)
     recorder = Recorder()
     make(kind, **SETTINGS[setting]).set_callbacks(recorder).fit(X, y)
@@ -247,7 +246,7 @@ def test_with_validation_data_the_model_of_an_epoch_has_its_current_weights(
     kind, layout, setting
 ):
     X, y = data_of(kind, layout)
-    # Validation data turned round: the more is learnt, the worse it is.
+    # The validation targets are reversed: the more is learnt, the worse the score.
     X_val, y_val = -X[60:], y[60:]
     X, y = X[:60], y[:60]
     recorder = Recorder()
@@ -332,7 +331,7 @@ class Checkpoint(Recorder):
 def test_a_callback_may_store_the_model_of_each_epoch(kind, in_search, tmp_path):
     X, y = data_of(kind)
     model = make(kind).set_callbacks(Checkpoint(tmp_path, pickle.dumps))
-    # ProgressBar holds a thread, and comes down from the search.
+    # ProgressBar has a thread, and is passed on by the search.
     search = make_pipeline(StandardScaler(), model)
     if in_search:
         pytest.importorskip("rich")
@@ -355,12 +354,12 @@ def test_the_callbacks_of_an_estimator_are_pickled_with_it(kind):
 
 
 # ---------------------------------------------------------------------------
-# Training goes on as if nobody listened
+# Training is the same as without callbacks
 # ---------------------------------------------------------------------------
 
 
 class Meddler(Recorder):
-    """Train each model that it is given, and write into what belongs to the model."""
+    """Train each model that it gets, and write into the attributes of the model."""
 
     def note(self, hook, context, *arguments):
         if arguments and (model := arguments[-1]) is not None:
@@ -394,7 +393,7 @@ def test_callbacks_do_not_disturb_training(kind, layout, setting, early_stopping
 @each_setting
 def test_a_stop_leaves_a_finished_estimator_and_no_warning(kind, layout, setting):
     X, y = data_of(kind, layout)
-    # A tolerance never met: a run to max_iter would warn.
+    # The tolerance is never met, so a run to max_iter would warn.
     settings = {"tol": 1e-300, **SETTINGS[setting]}
     model = make(kind, **settings)
     with warnings.catch_warnings():
@@ -509,7 +508,7 @@ def test_a_failure_leaves_the_estimator_as_it_was(kind, stage, at, error):
 
 
 def lasting_threads():
-    """The threads that would keep Python from ending."""
+    """The threads that would prevent Python from exiting."""
     return {thread for thread in threading.enumerate() if not thread.daemon}
 
 

@@ -1,7 +1,7 @@
 """Many updates at once, against the update rules applied one by one.
 
-A window of updates is called from Python here, without data: what it makes of one
-coordinate must be what a plain loop over the rules makes of it.
+A window of updates is called from Python here, without data. Its result for one
+coordinate must equal that of a plain loop over the rules.
 """
 
 import math
@@ -96,7 +96,7 @@ def test_a_window_makes_the_updates_of_the_rule(rule, penalty, averaged, kind):
 
 
 def test_a_weight_is_found_where_it_crosses_zero_twice():
-    # It falls from 1 through 0 to below -u, whence the L2 penalty pulls it back to 0.
+    # It falls from 1 through 0 to below -u, and the L2 penalty pulls it back to 0.
     mu, rates = 0.99, np.full(2000, 0.01)
     window = Window(Rule("classical", mu), L1(0.01, 0.5), 2000, True)
     start = (0, 1.0, -0.1, 0.0)

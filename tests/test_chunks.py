@@ -1,4 +1,4 @@
-"""fit_chunks: the bits of fit, passes as epochs, and training that is resumed."""
+"""fit_chunks: equality with fit bit for bit, passes as epochs, and resumed training."""
 
 import copy
 import pickle
@@ -84,7 +84,7 @@ def matrix(sparse, dtype):
 
 
 def assert_same_model(model, expected, *, and_next=True):
-    """Compare all that is learnt, and what the next update makes of it, to the bit."""
+    """Compare all that is learnt bit for bit, now and after one more update."""
     learnt, of_expected = (
         {name: value for name, value in vars(m).items() if name.endswith("_")}
         for m in (model, expected)
@@ -454,7 +454,7 @@ def test_threads_share_the_batches_of_a_chunk():
 
 
 # ---------------------------------------------------------------------------
-# What it says
+# Messages
 # ---------------------------------------------------------------------------
 
 
@@ -519,7 +519,7 @@ def test_callbacks_hear_of_passes_and_may_end_them():
         ("epoch", 2, None, None),
         ("fit", 2, None, None),
     ]
-    # So ended, it may be resumed.
+    # A training that ended in this way can be resumed.
     expected = MiniBatchSGDRegressor(**CONSTANT).fit_chunks(cut(X, Y))
     model.set_callbacks().fit_chunks(cut(X, Y), resume=True)
     assert_same_model(model, expected)
@@ -629,7 +629,7 @@ def test_an_iterator_will_do_for_one_pass_that_needs_no_other():
         assert not hasattr(model, "coef_")
     with pytest.raises(ValueError, match="pass classes"):
         estimator_for("classes", **once).fit_chunks(iter(cut(X, TARGETS["classes"])))
-    # Nothing is read from it in vain.
+    # Nothing is read from it before the error.
     chunks = iter(cut(X, Y))
     with pytest.raises(ValueError, match="read once only"):
         MiniBatchSGDRegressor().fit_chunks(chunks)
@@ -671,7 +671,7 @@ def test_an_error_of_the_chunks_says_where_it_came_from():
 
 
 # ---------------------------------------------------------------------------
-# What appears, and when
+# What becomes visible, and when
 # ---------------------------------------------------------------------------
 
 
@@ -710,7 +710,7 @@ def test_an_error_or_interrupt_leaves_the_end_of_the_last_pass():
     assert len(model.loss_curve_) == model.n_iter_ == 2
 
 
-# What is raised while a generator is closed, nobody hears.
+# An error that is raised while a generator is closed reaches nobody.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_after_whichever_call_leaves_the_end_of_a_pass():
     begun = MiniBatchSGDRegressor(**CONSTANT | {"max_iter": 2}).fit(X, -Y)
@@ -797,7 +797,7 @@ class Failing:
 
 
 def interrupted(model, chunks, n_passes, **arguments):
-    """The model after an error, and the chunks, which fail no more."""
+    """The model after an error, and the chunks, which no longer fail."""
     failing = Failing(chunks, n_passes)
     with pytest.raises(OSError):
         model.fit_chunks(failing, **arguments)
@@ -872,9 +872,7 @@ def test_parameters_hold_for_the_passes_to_come():
         model, chunks = interrupted(MiniBatchSGDRegressor(**CONSTANT), cut(X, Y), 1)
         before = seen(model)
         model.set_params(**{name: value})
-        with pytest.raises(
-            ValueError, match=f"To resume, {name}.* must be what it was"
-        ):
+        with pytest.raises(ValueError, match=f"To resume, {name}.* must still be"):
             model.fit_chunks(chunks, resume=True)
         assert seen(model) == before
         model.set_params(
@@ -921,7 +919,7 @@ def test_where_there_is_nothing_to_resume_it_says_so():
     model, again = interrupted(clone(model), chunks, 1)
     with pytest.raises(ValueError, match="Training has begun without validation data"):
         model.fit_chunks(again, resume=True, X_val=X, y_val=Y)
-    with pytest.raises(ValueError, match="2 passes to go"):
+    with pytest.raises(ValueError, match="2 passes left"):
         model.fit_chunks(iter(chunks), resume=True)
     with pytest.raises(ValueError, match="X has 2 features"):
         model.fit_chunks(cut(X[:, :2], Y), resume=True)
@@ -1055,7 +1053,7 @@ def test_a_killed_process_is_resumed_by_another_to_the_same_bits(tmp_path):
 
 
 # ---------------------------------------------------------------------------
-# After it
+# After fit_chunks
 # ---------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Training on a Dask cluster, with real workers in processes of their own."""
+"""Training on a Dask cluster, with real workers in their own processes."""
 
 import gc
 import os
@@ -132,9 +132,9 @@ def n_tasks(client):
 
 
 def wait_until_no_tasks(client):
-    """Released tasks are forgotten a moment later."""
+    """Wait until the scheduler has forgotten released tasks."""
     for _ in range(200):
-        # What an error's traceback holds is part of a cycle.
+        # The traceback of an error is part of a reference cycle.
         gc.collect()
         if n_tasks(client) == 0:
             return
@@ -214,7 +214,7 @@ def test_one_shard_has_the_bits_of_fit_chunks(client, task, settings, n_rounds):
     other = plain(**settings).fit_chunks(chunks(X, y))
     if n_rounds == 1:
         assert_same_bits(model, other)
-    # The sum of the losses is taken in parts.
+    # The losses are summed in parts.
     np.testing.assert_array_equal(model.coef_, other.coef_)
     np.testing.assert_allclose(model.loss_curve_, other.loss_curve_, rtol=1e-14)
     assert model.learning_rate_curve_ == other.learning_rate_curve_
@@ -357,7 +357,7 @@ def test_l1_leaves_zeros_with_several_shards(client):
     np.testing.assert_allclose(model.coef_, optimum.coef_, atol=0.01)
 
 
-# How good
+# How close to the optimum
 
 
 def logistic_objective(X, y, alpha, coef, intercept):
@@ -398,11 +398,11 @@ def test_eight_rounds_an_epoch_come_near_the_optimum(client, conditioning, order
         return (reached - lowest) / (highest - lowest)
 
     assert gap(8) < 0.01
-    if order == "by label":  # what the rounds are for
+    if order == "by label":  # the case that needs rounds
         assert gap(1) > 0.01
 
 
-# The same bits, whatever happens to the workers
+# The same model bit for bit, whatever happens to the workers
 
 
 def shuffled_problem():
@@ -506,7 +506,7 @@ def test_persisted_data_are_the_users_and_stay(client, undisturbed):
     assert X.sum().compute() == pytest.approx(X.compute().sum(), rel=1e-12)
 
 
-# What may be wrong
+# Errors
 
 
 def assert_as_before(model, attributes):
@@ -571,20 +571,20 @@ def test_a_partition_that_is_invalid_is_named(client, fitted):
 def test_collections_that_do_not_fit_are_refused(client, fitted):
     model, before = fitted
     X, y = problem("binary")
-    with pytest.raises(TypeError, match="X must be an array or a dataframe of Dask"):
+    with pytest.raises(TypeError, match="X must be a Dask array or dataframe"):
         model.fit(X, y)
-    with pytest.raises(TypeError, match="y must be an array or a dataframe of Dask"):
+    with pytest.raises(TypeError, match="y must be a Dask array or dataframe"):
         model.fit(in_blocks(X), y)
-    with pytest.raises(ValueError, match="X has 300 rows, and y 299"):
+    with pytest.raises(ValueError, match="X has 300 rows, but y has 299"):
         model.fit(in_blocks(X), da.from_array(y[1:]))
     frame = dd.from_pandas(pd.DataFrame(X), npartitions=3)
-    with pytest.raises(ValueError, match="X has 3 partitions, and y 4"):
+    with pytest.raises(ValueError, match="X has 3 partitions, but y has 4"):
         model.fit(frame, in_blocks(y))
     with pytest.raises(ValueError, match="n_shards=5 needs as many partitions"):
         clone(model).set_params(n_shards=5).fit(in_blocks(X), in_blocks(y))
     with pytest.raises(ValueError, match="at least 2 classes"):
         model.fit(in_blocks(X), in_blocks(np.zeros(N_ROWS)))
-    with pytest.raises(ValueError, match="pass validation data as X_val and y_val"):
+    with pytest.raises(ValueError, match="Pass validation data as X_val and y_val"):
         clone(model).set_params(early_stopping=True).fit(in_blocks(X), in_blocks(y))
     assert_as_before(model, before)
 
@@ -592,7 +592,10 @@ def test_collections_that_do_not_fit_are_refused(client, fitted):
 def test_weights_that_are_of_no_use_are_refused(client, fitted):
     model, before = fitted
     X, y = map(in_blocks, problem("binary"))
-    for weight, message in [(0.0, "All sample weights"), (1e308, "a sum that float64")]:
+    for weight, message in [
+        (0.0, "All sample weights"),
+        (1e308, "too large for float64"),
+    ]:
         with pytest.raises(ValueError, match=message):
             model.fit(X, y, in_blocks(np.full(N_ROWS, weight)))
     with pytest.raises(ValueError, match=r"In partition 2, .* Negative values"):
@@ -725,7 +728,7 @@ def test_a_client_that_is_lost_leaves_the_model_as_it_was(cluster, client, fitte
     with pytest.raises(RuntimeError, match="client was closed"):
         other.fit(X, y)
     assert not hasattr(other, "coef_")
-    model.fit(X, y)  # The cluster goes on.
+    model.fit(X, y)  # The cluster still works.
 
 
 def test_divergence_is_an_error(client, fitted):
@@ -749,7 +752,7 @@ def test_training_that_diverges_begins_anew_as_in_fit_chunks(client, monkeypatch
     model = DaskMiniBatchSGDClassifier(n_shards=1, rounds_per_epoch=1, **settings)
     model.fit(in_blocks(X), in_blocks(y))
     other = MiniBatchSGDClassifier(**settings).fit_chunks(chunks(X, y))
-    assert min(model.loss_curve_) < 2.0  # and so the rate is no longer that one
+    assert min(model.loss_curve_) < 2.0  # so the rate is a different one
     np.testing.assert_allclose(model.eta0_, other.eta0_, rtol=1e-12)
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-7)
 
@@ -766,7 +769,7 @@ def test_dask_collections_lead_from_the_plain_estimators(client):
             MiniBatchSGDClassifier().partial_fit(*arguments, classes=["no", "yes"])
 
 
-# What is learnt, and used
+# Learnt attributes and their use
 
 
 def test_dataframes_keep_the_names_of_their_columns(client):
@@ -890,7 +893,7 @@ def test_a_line_comes_with_each_epoch(client, capsys):
 
 
 class Stop:
-    """Asks to stop after three epochs, and keeps what it is shown."""
+    """Stops after three epochs, and records what it gets."""
 
     def __init__(self):
         self.models = []

@@ -291,7 +291,7 @@ def test_losses_are_those_of_partial_fit(model, data, layout, request):
     stream = clone(model).set_params(learning_rate="constant")
     classes = {} if data == "diabetes" else {"classes": np.unique(y)}
     starts = np.arange(0, X.shape[0], model.batch_size)
-    n_updates = 150  # the digits begin anew after 57
+    n_updates = 150  # a new pass over the digits begins after 57
     for rate, start in zip(
         np.geomspace(1e-6, 1e3, 500)[:n_updates],
         np.resize(starts, n_updates),
@@ -329,7 +329,7 @@ def test_class_weights_are_those_of_fit(cancer):
 
 
 def test_each_epoch_of_the_test_shuffles_anew():
-    # The decision stands still at these rates, so that the losses are those of the rows
+    # The decision does not change at these rates, so the losses are those of the rows
     y = np.arange(4.0)
     model = MiniBatchSGDRegressor(batch_size=1, penalty=None, random_state=0)
     display = LearningRateRangeDisplay.from_estimator(
@@ -422,7 +422,7 @@ def test_divergence_ends_the_test_quietly(diabetes, batch_size):
     assert 20 < len(display.losses) == len(display.learning_rates) < 500
     smoothed_losses = display.smoothed_losses_
     assert smoothed_losses[-1] > 4 * smoothed_losses[19] >= smoothed_losses[19:-1].max()
-    # The picture shows the whole fall, and is not scaled by the rise.
+    # The plot shows the whole fall, and its scale does not depend on the rise.
     settled = smoothed_losses[19:]
     highest = settled[: np.argmin(settled)].max()
     bottom, top = display.ax_.get_ylim()
@@ -560,7 +560,7 @@ def test_range_test_with_bad_data(cancer):
         LearningRateRangeDisplay.from_estimator(model.set_params(alpha=-1.0), X, y)
 
 
-# All of them
+# All displays
 
 
 def data_for(display, X, y):

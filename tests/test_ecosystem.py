@@ -1,8 +1,8 @@
-"""The estimators inside other people's machinery, one test for each piece of it.
+"""The estimators inside tools of other packages, one test for each tool.
 
-What the machinery makes of them is computed a second time by hand: with loops, means
-and separate trainings. Where both train on the same rows in the same order, they are
-compared bit by bit; elsewhere the tolerance covers the rounding of sums alone.
+The result of each tool is computed a second time by hand: with loops, means and
+separate trainings. If both train on the same rows in the same order, they are compared
+bit by bit. Otherwise the tolerance covers only the rounding of sums.
 """
 
 import joblib

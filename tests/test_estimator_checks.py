@@ -1,12 +1,12 @@
 """scikit-learn's own checks of an estimator, over many settings; none may fail.
 
-Two of the checks compare fits on weighted rows and on repeated rows. These agree where
-one batch holds all rows (32 is enough for the data of these checks, at most 30 rows)
-and nothing else counts rows: not early stopping, which holds out some of them, and not
-an `average` above the 15 rows of the weighted data. `class_weight="balanced"` is out,
-because other checks call `partial_fit`, which refuses it in scikit-learn too. Three
-checks fit two columns with a mean of 100: a squared loss diverges there at most rates
-of one's own, which is an error, unless the columns are standardised.
+Two of the checks compare fits on weighted rows and on repeated rows. These agree if one
+batch holds all rows (32 is enough for the data of these checks, at most 30 rows) and
+nothing else depends on the number of rows: early stopping holds out some rows, and an
+`average` must not exceed the 15 rows of the weighted data. `class_weight="balanced"` is
+left out, because other checks call `partial_fit`, which refuses it in scikit-learn too.
+Three checks fit two columns with a mean of 100. A squared loss diverges there at most
+given rates, which is an error, unless the columns are standardised.
 """
 
 import pytest

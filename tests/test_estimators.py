@@ -1,7 +1,7 @@
-"""The estimators as their users meet them: parameters, methods, attributes.
+"""The estimators as users see them: parameters, methods, attributes.
 
-Where one training can be told by another, the two are compared bit by bit: the same
-updates on the same rows leave nothing to rounding.
+If two trainings must give the same result, they are compared bit by bit: the same
+updates on the same rows have the same rounding errors.
 """
 
 import copy
@@ -47,8 +47,8 @@ N_ROWS, N_FEATURES = 70, 4
 TASKS = ["regression", "several targets", "binary", "multiclass"]
 each_task = pytest.mark.parametrize("task", TASKS)
 
-# What most tests train with: several batches per epoch, the last one smaller, and
-# nothing that could be confused with its neighbour.
+# The settings of most tests: several batches per epoch, the last one smaller, and
+# numbers that all differ.
 LIVELY = {
     "batch_size": 16,
     "eta0": 0.05,
@@ -349,7 +349,7 @@ def test_only_two_losses_give_probabilities(loss, given):
 
 @each_task
 def test_the_first_loss_is_that_of_the_initial_weights(task):
-    # The rate is 0, so that all batches meet these weights.
+    # The rate is 0, so these weights are those of all batches.
     X, y = data_of(task)
     K = 1 if task in ("regression", "binary") else 3
     rng = np.random.default_rng(1)
@@ -746,7 +746,7 @@ def test_warm_start_goes_on_from_the_weights_at_rest(task):
         X, y, coef_init=model.coef_, intercept_init=model.intercept_
     )
     model.set_params(max_iter=2).fit(X, y)
-    assert_same_bits(model, expected)  # clocks and histories start anew
+    assert_same_bits(model, expected)  # clocks and histories restart
     assert model.n_iter_ == 2
     cold = model.set_params(warm_start=False).fit(X, y)
     assert_same_bits(cold, model_of(task, max_iter=2).fit(X, y))
@@ -1194,7 +1194,7 @@ def test_without_verbose_nothing_is_printed(capsys):
     assert captured.out == captured.err == ""
 
 
-# In company
+# Together with other estimators
 
 
 @pytest.mark.parametrize("kind", [MiniBatchSGDRegressor, MiniBatchSGDClassifier])

@@ -1,7 +1,8 @@
 """Whatever the container, type or layout of the input, the model is the same.
 
 The plain case is a C-ordered float64 array in memory. Every other kind of input that
-holds the same numbers must give the same bits, except where a tolerance is stated.
+holds the same numbers must give the same model bit for bit, except where a tolerance is
+stated.
 """
 
 import pickle
@@ -236,7 +237,7 @@ def test_columns_of_small_types_make_a_model_of_single_precision(kind):
 @pytest.mark.parametrize("dtype", [bool, np.int8])
 @pytest.mark.parametrize("container", [list, np.ndarray.tolist])
 def test_lists_are_read_in_double_precision(kind, dtype, container):
-    # Of what is no array nobody knows the type before it is read.
+    # The type of an object that is not an array is unknown before it is read.
     changed = container(FLAGS.astype(dtype))
     expected = make(kind).fit(FLAGS, target_of(kind))
     assert_same_model(make(kind).fit(changed, target_of(kind)), expected)

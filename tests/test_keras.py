@@ -1,15 +1,15 @@
-"""The estimators walk the path that Keras's own SGD walked.
+"""The estimators have the same weights as Keras's SGD after each epoch.
 
 ``data/keras_trajectories.json`` holds small data sets and, for each of its cases, the
 weights of a ``Dense`` layer after every epoch of training by ``keras.optimizers.SGD``;
-``data/record_keras.py`` recorded them. No Keras is needed here.
+``data/record_keras.py`` recorded them. The tests do not need Keras.
 
 Keras computed in float32, whose spacing near the weights' size (up to 3) is 2.4e-7. The
-roundings of a case's few hundred updates add up: the same updates done in float64 end
-within 8e-7 of the record, done in float32 in another order of summation within 2.5e-6,
-the latter in weights near 2. Hence the tolerance, 1e-5 of a weight plus 1e-6. A clock
-one tick off, the other momentum rule or an alpha 5% too large misses it by a factor of
-more than 100.
+rounding errors of a case's few hundred updates add up. The same updates in float64 end
+within 8e-7 of the record. In float32, with another order of summation, they end within
+2.5e-6, for weights near 2. So the tolerance is 1e-5 of a weight plus 1e-6. A clock that
+is one tick off, the other momentum rule, or an alpha that is 5% too large exceeds it by
+a factor of more than 100.
 """
 
 import json
@@ -156,7 +156,7 @@ def test_one_partial_fit_is_one_epoch_of_keras(case, dtype):
 
 
 def is_set_by_epoch(case):
-    """Tell whether Keras's rate was set by a LearningRateScheduler, epoch by epoch."""
+    """Whether a LearningRateScheduler set Keras's rate, epoch by epoch."""
     schedule = case["schedule"]
     return schedule["kind"] == "step" or schedule.get("per") == "epoch"
 

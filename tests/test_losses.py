@@ -27,7 +27,7 @@ def exact_logistic(margin):
 
 
 def margins():
-    """Margins of all sizes, with both signs, and those at which cases change."""
+    """Margins of all sizes, with both signs, and those where the formula changes."""
     rng = np.random.default_rng(0)
     sizes = 10.0 ** rng.uniform(-20, math.log10(700), 1000)
     special = [0.0, 1e-300, 707.9, 35.0, 37.0, math.log(2), 0.5 * math.log(2)]

@@ -1,8 +1,9 @@
-"""Training ends at the optimum that other solvers find, and weights mean what they say.
+"""Training ends at the optimum of other solvers, and weights have their meaning.
 
-With all rows in one batch and a constant rate there is no noise, and the weights settle
-to the last digits. The objectives are scikit-learn's, up to a factor: `alpha` is that
-of Lasso and ElasticNet, alpha / n of Ridge and 1 / (n C) of the models with a C.
+With all rows in one batch and a constant rate there is no noise, and the weights
+converge to the last digits. The objectives are those of scikit-learn up to a factor:
+`alpha` is that of Lasso and ElasticNet, alpha / n of Ridge and 1 / (n C) of the models
+with a C.
 """
 
 import numpy as np
@@ -245,7 +246,7 @@ def assert_same_training(model, other, rtol=1e-11):
 
 
 def fitted(estimator, X, y, **arguments):
-    """Return a model of its own, with the settings of the estimator."""
+    """Return a new model with the settings of the estimator."""
     return clone(estimator).fit(X, y, **arguments)
 
 

@@ -1,7 +1,7 @@
 """Models stored and loaded again: the same predictions, and the same next update.
 
-Pickle, copies and clones are tested among the promises; here are the libraries that
-have their own ways.
+Pickle, copies and clones are tested in test_promises.py. The libraries here have their
+own formats.
 """
 
 import pickle
@@ -90,7 +90,7 @@ def assert_same(value, expected):
 
 
 def step_on(model):
-    """Go on for an epoch, with the same chunk for all models alike."""
+    """Train for one more epoch, on the same chunk for all models."""
     if model.__class__ is MiniBatchSGDRegressor:
         return model.partial_fit(X, Y if model.coef_.ndim == 2 else Y[:, 0])
     y = Y.argmax(axis=1) if model.classes_.dtype.kind == "i" else LABELS
@@ -128,7 +128,7 @@ WAYS = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_unused_l1_penalty_is_stored(way, dtype):
     # A hundred targets of 0 keep a weight at 0 against the ten of 1 that follow, for
-    # Z is 10 * eta then, and u is 110 * eta * alpha; from anew it would be 0.2.
+    # Z is 10 * eta then, and u is 110 * eta * alpha. A new model would have 0.2.
     ones = np.ones((100, 1), dtype)
     model = regressor(
         penalty="l1",

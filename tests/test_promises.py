@@ -1,10 +1,11 @@
-"""Promises: the same bits, nothing lost, nothing touched, always interruptible.
+"""Promises: reproducible bit for bit, nothing lost or changed, always interruptible.
 
-- The same inputs and integer ``random_state`` give the same bits, for any number of
-  threads of BLAS, and whatever else runs in the process.
-- A stream continued from a copy (pickle, joblib, copy, deepcopy) ends in the same bits.
-- An interrupt is heard soon, and leaves the estimator as it was.
-- Inputs are neither written nor copied; other threads run meanwhile.
+- The same inputs and integer ``random_state`` give the same model bit for bit, for any
+  number of BLAS threads, and whatever else runs in the process.
+- A stream that continues from a copy (pickle, joblib, copy, deepcopy) ends with the
+  same model bit for bit.
+- An interrupt takes effect soon, and leaves the estimator as it was.
+- Inputs are neither written nor copied. Other threads run meanwhile.
 """
 
 import copy
@@ -33,8 +34,8 @@ from skmbsgd._engine.csr_stream import CSRStream
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-# 0.2 s are promised. The bound is not there to measure speed: it tells a signal that
-# is heard from one that waits for the end of an epoch, on a busy machine too.
+# 0.2 s are promised. The bound does not measure speed. It distinguishes an interrupt
+# that is noticed from one that waits for the end of an epoch, even on a busy machine.
 SOON = 5.0  # seconds
 
 
@@ -249,7 +250,7 @@ def test_fits_side_by_side_in_threads_give_the_bits_of_fits_alone(kind):
 
 
 # ---------------------------------------------------------------------------
-# Streams that are stored and taken up again
+# Streams that are stored and continued
 # ---------------------------------------------------------------------------
 
 
@@ -389,7 +390,7 @@ def test_weights_handed_out_earlier_stay_as_they_were(kind, average):
 @each_kind
 def test_a_subclass_with_parameters_of_its_own_streams_and_copies_too(kind):
     class Rescaled(kind):
-        """A parameter more, and a method that calls the parent's."""
+        """One more parameter, and a method that calls the parent's."""
 
         def __init__(self, scale=2.0, eta0=0.01, momentum=0.5, random_state=None):
             super().__init__(eta0=eta0, momentum=momentum, random_state=random_state)
@@ -414,7 +415,7 @@ def test_a_subclass_with_parameters_of_its_own_streams_and_copies_too(kind):
 # Settings that change between chunks
 # ---------------------------------------------------------------------------
 
-# A stream whose rate is to be found shows means of its weights by default.
+# With an automatic rate, a stream shows means of its weights by default.
 OF_LAST_WEIGHTS = {"eta0": 0.01, "random_state": 0}
 
 
@@ -423,7 +424,7 @@ def test_averaging_switched_off_shows_the_weights_themselves(kind):
     chunks = chunks_of(kind)
     averaged = learn(kind(average=True, **OF_LAST_WEIGHTS), chunks[:3])
     plain = learn(kind(**OF_LAST_WEIGHTS), chunks)
-    # Averaging looks on; it has no effect on the updates.
+    # Averaging has no effect on the updates.
     learn(averaged.set_params(average=False), chunks[3:])
     np.testing.assert_array_equal(averaged.coef_, plain.coef_)
     np.testing.assert_array_equal(averaged.intercept_, plain.intercept_)
@@ -593,7 +594,7 @@ def test_with_l1_a_stream_goes_on_from_the_epoch_that_validation_chose(layout):
     settings = {"penalty": "l1", "alpha": 0.1, "momentum": 0.5, "shuffle": False}
     settings |= {"eta0": 0.02, "learning_rate": "constant", "tol": None}
     chosen = MiniBatchSGDRegressor(**settings, max_iter=6)
-    # Validation data turned round: the more is learnt, the worse it is.
+    # The validation targets are reversed: the more is learnt, the worse the score.
     chosen.fit(layout(X), y, X_val=layout(-X), y_val=y)
     best = 1 + int(np.argmax(chosen.validation_scores_))
     assert best < 6
@@ -643,7 +644,7 @@ INTERRUPTED = """
     import numpy as np
     from skmbsgd import MiniBatchSGDClassifier
 
-    # Shells have the processes that they start in the background ignore interrupts.
+    # Shells make their background processes ignore interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     warnings.simplefilter("ignore")
     X = np.random.default_rng(0).random((200_000, 20))
@@ -709,9 +710,9 @@ def alarm():
 
 
 def assert_never_deaf(times):
-    """Assert that no silence is most of an epoch, which takes a second or so.
+    """Assert that no gap between alarms is most of an epoch of about a second.
 
-    The times are those of the processor, so that other processes do not matter.
+    The times are processor times, so other processes do not matter.
     """
     times = list(times)  # the alarm may still go off
     assert max(np.diff(times)) < max(0.5 * (times[-1] - times[0]), 0.2)
@@ -802,7 +803,7 @@ def test_signals_are_heard_within_a_batch_of_long_sparse_rows(alarm):
 
 
 class Interrupted(BaseException):
-    """Nobody but the test catches it."""
+    """An error that only the test catches."""
 
 
 def raise_interrupted():
@@ -845,7 +846,7 @@ def test_a_stream_goes_on_after_an_interrupt_as_if_it_had_not_been(
 
 @needs_timer
 def test_interrupts_at_any_moment_never_leave_a_fit_waiting_for_its_threads():
-    # In a process of its own: a fit that hangs can only be killed.
+    # This runs in its own process, because a fit that hangs can only be killed.
     printed = run_apart(
         """
         import faulthandler, signal, warnings

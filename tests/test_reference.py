@@ -24,8 +24,8 @@ from sklearn.linear_model import ElasticNet, SGDClassifier, SGDRegressor
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
 RTOL = {np.float64: 1e-10, np.float32: 1e-4}
-# Settings whose decisions come nearer than this to a jump of the gradient are
-# left out: rounding alone would decide which side they are on.
+# Settings with decisions closer than this to a jump of the gradient are left out,
+# because rounding errors would decide on which side they are.
 MIN_DISTANCE = {np.float64: 1e-9, np.float32: 1e-4}
 FINER = {np.float64: np.longdouble, np.float32: np.float64}
 
@@ -70,7 +70,7 @@ def test_reference_is_sklearn_sgd_at_batch_size_one(
 ):
     X, y, s = small_problem(n_classes, d=8)
     if learning_rate == "optimal":
-        X = 0.6 * X  # its rates are those of alpha, whatever the features
+        X = 0.6 * X  # its rates depend on alpha, not on the features
     params = dict(
         loss=loss,
         penalty=penalty,
@@ -493,7 +493,7 @@ def test_reference_works_in_float32(n_classes, penalty, learning_rate):
 # ---------------------------------------------------------------------------
 
 
-# A few examples of each loss cover them all, which many of any loss need not.
+# A few examples of each loss cover all losses; many examples of any loss need not.
 each_loss = pytest.mark.parametrize(
     "classifier, loss",
     [(False, loss) for loss in REGRESSOR_LOSSES]
@@ -549,7 +549,7 @@ def problems(
     if classifier:
         names = draw(st.sampled_from([np.arange(4), np.array(list("abcd"))]))
         classes = names[:n_classes]
-        # The first rows show every class; the others may weigh nothing.
+        # The first rows have every class; the others can have a weight of 0.
         y = classes[np.r_[:n_classes, rng.integers(n_classes, size=n - n_classes)]]
         if draw(st.booleans()):
             values = rng.uniform(0.3, 2, n_classes)
@@ -646,7 +646,7 @@ def assert_same_model(estimator, model, problem, rtol):
     assert_allclose(
         estimator.learning_rate_curve_, model.learning_rate_curve, rtol=1e-12
     )
-    # Nearer to leaving zero than rounding, a weight may be on either side.
+    # A weight that is closer than rounding errors to leaving 0 can be on either side.
     rounding = rtol * max(model.largest, model.u)
     zeros = np.broadcast_to(model.zero_margin > rounding, model.coef.shape)
     assert not estimator.coef_[zeros.reshape(problem.coef_shape)].any()
@@ -668,7 +668,7 @@ def train_reference(problem, dtype):
 
     model = run(dtype)
     assume(model.distance_to_jump > MIN_DISTANCE[dtype])
-    # A path that this precision itself cannot follow says nothing about the estimator.
+    # A path that this precision cannot follow says nothing about the estimator.
     exact = run(FINER[dtype])
     error = max(np.abs(model.w - exact.w).max(), np.abs(model.b - exact.b).max())
     assume(error < 0.1 * RTOL[dtype] * model.largest)
@@ -735,7 +735,7 @@ def check_partial_fit(problem, n_chunks, dtype):
         sample_weight = None
         if problem.sample_weight is not None:
             sample_weight = problem.sample_weight[rows]
-            # A chunk in which nothing counts is another matter.
+            # A chunk in which all weights are 0 is tested elsewhere.
             sample_weight[0] += 0.5
         model = train(
             X,

@@ -1,4 +1,4 @@
-"""row_chunks: order, slices, what is read of a file; the warning that leads there."""
+"""row_chunks: order, slices, what is read of a file; the warning that recommends it."""
 
 import itertools
 import os
@@ -114,7 +114,7 @@ def test_a_memory_map_is_read_slice_by_slice(tmp_path, order):
         Watched.n_read = 0
         model = MiniBatchSGDRegressor(**settings, **given)
         model.fit_chunks(row_chunks(mapped, y, 300, random_state=0))
-        # The end of the cycle may read once more, to see what is left to be gained.
+        # The end of a cycle may read once more, to check whether more can be gained.
         assert Watched.n_read in (n_passes * 2000, (n_passes + 1) * 2000)
         expected = MiniBatchSGDRegressor(**settings, **given)
         expected.fit_chunks(row_chunks(rows, y, 300, random_state=0))
@@ -153,7 +153,7 @@ LIMITED = """
 
 
 def limited_group(name):
-    """A new control group of Linux with a limit of memory, and the limit's file."""
+    """A new Linux control group with a memory limit, and the file of the limit."""
     for folder, limit in (
         ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
         ("/sys/fs/cgroup", "memory.max"),
@@ -172,7 +172,7 @@ def limited_group(name):
 def test_a_process_of_little_memory_reads_a_file_once_in_a_pass(tmp_path):
     made = limited_group(f"test_row_chunks_{os.getpid()}")
     if made is None:
-        pytest.skip("no control group of limited memory can be made")
+        pytest.skip("no control group with a memory limit can be created")
     path = tmp_path / "X.npy"
     np.save(path, np.random.default_rng(0).normal(size=(80_000, 100)))  # 64 MB
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(LIMITED)]
@@ -186,17 +186,17 @@ def test_a_process_of_little_memory_reads_a_file_once_in_a_pass(tmp_path):
     first, of_three = map(float, process.stdout.split())
     if first < 0.5:
         pytest.skip("the file system does not count what is read")
-    # Some of the code that was put out of the memory is read again.
+    # Some code that was evicted from memory is read again.
     assert first < 1.5
     assert of_three < 3.5
 
 
 def test_the_recipe_for_parquet_runs(tmp_path):
-    """The one on the page "Data larger than memory" that is no doctest there."""
+    """The example of the page "Data larger than memory" that is not a doctest."""
     pytest.importorskip("pyarrow.parquet")
     page = Path(__file__).parents[1] / "docs/user_guide/larger_than_memory.rst"
     if not page.exists():
-        pytest.skip("the documentation is not there")
+        pytest.skip("the documentation is missing")
     _, code = page.read_text().split(".. code-block:: python\n")
     lines = itertools.takewhile(lambda line: not line[:1].strip(), code.split("\n"))
     code = textwrap.dedent("\n".join(lines))
@@ -241,7 +241,7 @@ def test_fit_warns_of_a_map_that_is_larger_than_the_free_memory(mapped, monkeypa
         assert "row_chunks" in said
         assert "fit_chunks" in said
     (said,) = messages(lambda: model.fit(np.asarray(mapped), y))
-    # Not where the rows come in their order, or are no map, or there is enough
+    # No warning if rows are read in order, are not a map, or if memory is sufficient
     assert messages(lambda: model.fit(np.array(mapped), y)) == []
     assert messages(lambda: model.fit(mapped.astype("f"), y)) == []
     assert messages(lambda: model.fit(row_chunks(mapped, y)(0).__next__()[0], y)) == []

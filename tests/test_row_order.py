@@ -1,7 +1,7 @@
-"""The orders in which an epoch in_order the rows.
+"""The orders in which an epoch visits the rows.
 
-A matrix whose only column has the numbers of the rows, and a weight of 1, make the
-decisions tell the order.
+The only column of the matrix has the numbers of the rows, and its weight is 1, so the
+decisions are the order.
 """
 
 import itertools
@@ -87,7 +87,7 @@ def test_every_row_comes_once(make_order, n_rows):
 def test_rows_are_distributed_anew_if_a_bucket_has_no_room():
     n_rows = 2**21
     order = RowOrder(np.arange(n_rows, dtype=np.uint32), np.zeros(n_rows))
-    # One shuffle in 200 or so
+    # About one shuffle in 200
     for seed in range(5000):
         order.shuffle(seed)
         if order.n_distributions > seed + 1:
@@ -216,7 +216,7 @@ def test_blocks_of_the_rows_that_are_not_held_out():
 
 @pytest.mark.parametrize("layout", [np.asarray, csr_array])
 def test_rows_sorted_by_class_are_learnt_as_well(layout):
-    """Blocks of one class each, a bucket of many blocks: as good as any order."""
+    """One class per block, many blocks per bucket: as good as any order."""
     rng = np.random.default_rng(0)
     y = np.sort(rng.integers(3, size=6000))
     X = rng.standard_normal((6000, 300)) + 0.1 * rng.standard_normal((3, 300))[y]
@@ -262,11 +262,11 @@ def test_one_batch_of_all_rows_needs_no_order(layout, n_outputs):
 
 @pytest.mark.parametrize("make_order", [RowOrder, ORDERS["blocks of one row"]])
 def test_each_permutation_is_as_likely_as_the_others(make_order):
-    # Those among them, too, that leave rows where they are
+    # Orders that leave rows in place occur too.
     n_draws = 2400
     drawn = Counter()
     for epoch in range(n_draws):
-        # From the same beginning each time
+        # From the same start each time
         in_order = rows_in(make_order(np.arange(4, dtype=np.uint32), np.zeros(4)), 4)
         in_order.order.shuffle(seed_of_epoch(0, epoch))
         drawn[tuple(order_of(in_order))] += 1

@@ -1,9 +1,9 @@
-"""Learning rates, against numbers worked out by hand or recorded elsewhere.
+"""Learning rates, compared with numbers computed by hand or recorded elsewhere.
 
 The expected rates are written as plain fractions and decimals, never computed by a
-formula of the schedule. For the rates within an epoch, which no attribute shows, the
-data are such that the intercept is the sum of all rates so far: the loss is |y - z|
-with y far above, so that its slope is -1 at each row of each update.
+formula of the schedule. No attribute shows the rates within an epoch. So the data are
+such that the intercept is the sum of all rates so far: the loss is |y - z| with y far
+above, so its slope is -1 at each row of each update.
 """
 
 import math

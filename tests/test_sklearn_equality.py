@@ -1,8 +1,8 @@
 """One row per update, no momentum, no shuffling: the weights of scikit-learn's SGD.
 
-Both programs do the same few hundred updates in float64, so that only the order of
-summation can tell them apart; 1e-9 of each weight is far above that. Where a loss has a
-kink, no decision of these data comes near enough to it for rounding to choose the side.
+Both programs do the same few hundred updates in float64, so they differ only in the
+order of summation, by far less than 1e-9 of each weight. If a loss has a kink, no
+decision of these data is so close to it that rounding errors decide the side.
 """
 
 import numpy as np

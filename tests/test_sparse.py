@@ -1,10 +1,10 @@
 """CSR input: the same model as from the dense array of the same values.
 
-The dense engine moves every coefficient at every update; the one for CSR moves a
-coefficient when a row holds it, and makes up for the updates that it missed, at the
-latest at the end of a window of updates. Here the two are held against each other over
-all settings that enter the rule, against the NumPy reference, and against closed forms;
-then come the formats, the promises, and matrices that contradict themselves.
+The dense engine changes every coefficient at every update. The one for CSR changes a
+coefficient when a row holds it, and applies the missing updates later, at the latest at
+the end of a window of updates. The first tests compare the two over all settings that
+affect the rule, and with the NumPy reference and closed forms. Then come the formats,
+the promises, and matrices that contradict themselves.
 """
 
 import pickle
@@ -935,7 +935,7 @@ def test_initial_weights_move_also_where_no_row_holds_them(task):
 
 
 # ---------------------------------------------------------------------------
-# Signs that are lost, beside the dense model that makes every update
+# Signs that are lost, compared with the dense model that makes every update
 # ---------------------------------------------------------------------------
 
 
@@ -1075,7 +1075,7 @@ def test_velocities_beyond_single_precision_are_divergence():
     X, y = column([1.0, 1.0]), [1e39, 0.5e39 - 1e39]
     with pytest.raises(DivergenceError):
         model.fit(X, y)
-    # In double precision the same stands.
+    # The same holds in double precision.
     model.fit(X.astype(np.float64), y)
     assert abs(model.coef_[0]) <= 1e30
     assert_allclose(model._resumption["velocity"], [[-1e39]])

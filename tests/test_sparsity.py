@@ -1,8 +1,8 @@
 """L1 makes zeros: those of the optimum, whatever the noise of the batches.
 
-Real data, with columns that depend on each other, and solvers that go to the optimum:
-coordinate descent, SAGA and LIBLINEAR. Mini-batches end near the optimum, not in it, so
-a few columns near the border may differ: an eighth of them at most.
+The data are real, with correlated columns, and other solvers find the optimum:
+coordinate descent, SAGA and LIBLINEAR. Mini-batches end close to the optimum, not in
+it, so a few columns near the border can differ: at most an eighth of them.
 """
 
 from functools import cache, partial
@@ -37,7 +37,7 @@ each_momentum = pytest.mark.parametrize(
 
 
 def with_momentum(estimator, momentum, nesterov):
-    """Return a copy that goes as far per update as the one without momentum."""
+    """Return a copy whose steps are as long as those without momentum."""
     return clone(estimator).set_params(
         momentum=momentum, nesterov=nesterov, eta0=estimator.eta0 * (1.0 - momentum)
     )
@@ -248,7 +248,7 @@ def test_the_zeros_are_those_of_the_optimum(name, layout, momentum, nesterov):
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_optimum_has_zeros_and_others(name):
-    # So that no idle model passes for it.
+    # An untrained model would fail this.
     optimum = problem(name)[2]
     n_kept = np.count_nonzero(optimum)
     if name.startswith("source"):
@@ -258,7 +258,7 @@ def test_an_optimum_has_zeros_and_others(name):
         assert optimum.size / 8 < optimum.size - n_kept
 
 
-# Noise that does not die away: columns that do not matter are 0 all the same.
+# The noise persists, and columns that do not matter are 0 nevertheless.
 
 GAUSSIAN_ZEROS = np.arange(50) >= 3
 

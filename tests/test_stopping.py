@@ -1,4 +1,4 @@
-"""When a fit ends, and what it says when it has got nowhere."""
+"""When a fit ends, and its warnings if it has learnt nothing."""
 
 import copy
 import warnings
@@ -215,7 +215,7 @@ def test_an_upswing_cut_short_is_told(diabetes):
     assert "clearly above its best" in message and "eta0=0.05" in message
 
 
-# A new beginning
+# Restarts
 
 
 def test_training_that_begins_anew_has_all_of_its_epochs(diabetes, monkeypatch):
@@ -306,7 +306,7 @@ def test_a_fit_that_ends_absurdly_high_is_refused(batch_size, fitted):
     with pytest.raises(DivergenceError, match=r"objective is .*eta0=0\.002"):
         model.fit(X, y)
     assert_same_attributes(model, before)
-    # From there on too, and where the best constant is as good as any model
+    # Also from there on, and if the best constant is as good as any model
     model.set_params(warm_start=True)
     with pytest.raises(DivergenceError, match="at the start"):
         model.fit(X, y, coef_init=[1.0], intercept_init=1.0)
@@ -396,7 +396,7 @@ def test_drift_is_no_divergence():
             for _ in range(20):
                 X = rng.normal(size=(32, 2))
                 model.partial_fit(X, unit * (X @ [1.0, 2.0]))
-    # Chunks of one row, which the model may know to the last bit
+    # Chunks of one row, which the model can fit exactly
     model = MiniBatchSGDClassifier("hinge", eta0=1.0)
     for _ in range(200):
         x = rng.normal(size=(1, 2))

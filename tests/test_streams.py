@@ -1,7 +1,8 @@
-"""Streams of CSR chunks: only the columns of a chunk move at once, and nobody can tell.
+"""Streams of CSR chunks: only a chunk's columns are updated at once, without effect.
 
-Dense chunks, which move all weights at each update, say what is right. Between chunks
-anything may happen: reading, editing, other settings, copies, dense chunks by turns.
+The results are compared with those of dense chunks, which change all weights at each
+update. Between chunks anything can happen: reading, editing, other settings, copies,
+dense chunks in between.
 """
 
 import copy
@@ -190,7 +191,7 @@ def test_a_stream_is_that_of_dense_chunks_whatever_happens_between(kind, seed):
 
 
 def looked_at(model):
-    """Read all that can be read."""
+    """Read all attributes and predictions."""
     X = sparse.csr_array(np.eye(N_FEATURES))
     decisions(model, X)
     decisions(model, X.toarray())
@@ -316,7 +317,7 @@ def with_indices(dtype):
 
 
 def with_more_than_it_tells(X):
-    """A matrix whose arrays go on behind its last entry."""
+    """A matrix whose arrays continue after its last entry."""
     matrix = sparse.csr_array(X)
     matrix.data = np.append(matrix.data, [1e9])
     matrix.indices = np.append(matrix.indices, matrix.indices.dtype.type(0))

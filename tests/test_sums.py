@@ -1,6 +1,7 @@
-"""Sums over a batch: as exact as their type allows, however many rows a batch has.
+"""Sums over a batch: as exact as their type allows, for any number of rows.
 
-The first update of a full batch moves weights and intercepts by the sums over all rows.
+The first update of a full batch changes weights and intercepts by the sums over all
+rows.
 Equal rows are the hard case: their rounding errors all have the same sign.
 """
 

@@ -1,8 +1,8 @@
-"""Several threads on one model: what one thread learns, and nothing lost.
+"""Several threads on one model: the model of one thread, and nothing lost.
 
-Rounding apart, the model does not depend on `n_jobs`: the sums over the rows of a batch
-are grouped in another way, and nothing else differs. Most tests here let small data be
-shared, which the estimators would leave to one thread.
+The model does not depend on `n_jobs`, up to rounding errors: only the sums over the
+rows of a batch are grouped differently. Most tests here make threads share small data,
+for which the estimators would use one thread.
 """
 
 import _thread
@@ -39,7 +39,7 @@ TOLERANCE = {np.float64: 1e-12, np.float32: 1e-4}
 
 @pytest.fixture
 def team_sizes(monkeypatch):
-    """Let up to 8 threads share whatever there is; list the teams that are formed."""
+    """Let up to 8 threads share any data; list the teams that are formed."""
     sizes = []
 
     def form_team(n_threads, bytes_of_buffer):
@@ -121,13 +121,13 @@ def test_batches_of_any_size_are_shared(batch_size, team_sizes):
             batch_size=batch_size, n_jobs=n_jobs, max_iter=3, tol=None, random_state=0
         )
         assert_one_thread_learns_the_same(estimator, X, y)
-    # A team is formed anew where training begins anew.
+    # A new team is formed if training restarts.
     assert list(dict.fromkeys(team_sizes)) == [2, 3, 5]
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "hinge", "modified_huber"])
 def test_long_epochs_of_real_size_are_shared(loss, team_sizes):
-    # Piles, blocks and rows to come: as many as an epoch of real data has
+    # As many buckets, blocks and prefetched rows as in an epoch of real data
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60_000, 30))
     y = X @ rng.normal(size=30) > rng.normal(size=len(X))
@@ -233,7 +233,7 @@ def test_threads_are_as_many_as_find_work():
     assert n_useful_threads(X, 1, 51, 2) == 1
     assert n_useful_threads(X, 1, 52, 2) == 2  # 3,000 / (100 + 16) rows each
     assert n_useful_threads(X, 1, 52, 1) == 1
-    assert n_useful_threads(X, 1, 1024, 100) == 8  # each hears of all others
+    assert n_useful_threads(X, 1, 1024, 100) == 8  # each waits for all others
     assert n_useful_threads(single, 1, 90, 2) == 1
     assert n_useful_threads(single, 1, 91, 2) == 2
     assert n_useful_threads(X, 10, 127, 2) == 1
@@ -283,7 +283,7 @@ def test_fits_of_a_parallel_search_have_one_thread_each(team_sizes):
 
 @contextmanager
 def failing_fit(error):
-    """A fitted estimator whose fit is to fail, and to leave nothing behind."""
+    """A fitted estimator whose next fit must fail, and change nothing."""
     X, y = problem(MiniBatchSGDRegressor)
     estimator = MiniBatchSGDRegressor(n_jobs=3, max_iter=5, tol=None, random_state=0)
     learnt = learnt_numbers(estimator.fit(X, y))
@@ -292,7 +292,7 @@ def failing_fit(error):
         yield lambda: estimator.fit(X, y)
     assert learnt_numbers(estimator).tobytes() == learnt.tobytes()
     patience = time.monotonic() + 10.0
-    while _thread._count() > n_threads:  # nobody waits for threads that give up
+    while _thread._count() > n_threads:  # fit does not wait for threads that give up
         assert time.monotonic() < patience
         time.sleep(0.001)
 
@@ -329,7 +329,7 @@ def test_a_thread_that_cannot_be_started_ends_the_fit(n_started, monkeypatch):
 
 @pytest.fixture
 def interrupts():
-    """Let interrupts raise: a process in the background may have to ignore them."""
+    """Make interrupts raise, because background processes may ignore them."""
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, previous)
@@ -347,7 +347,7 @@ def test_an_interrupt_is_heard_while_the_others_are_waited_for(n_epochs, monkeyp
             waited.append(may_go_on.wait(10.0))
         return run_epoch(rows, *arguments)
 
-    # The late thread works on after the fit that it belongs to.
+    # The late thread continues after its fit has ended.
     with failing_fit(KeyboardInterrupt()) as fit:
         monkeypatch.setattr(_threads, "run_epoch", run_late)
         try:

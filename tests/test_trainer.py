@@ -76,7 +76,7 @@ def test_training_keeps_the_weights_of_the_best_epoch():
     state = training.train(
         4, Patience(None, 1), FitWithoutCallbacks(), validation=validation
     )
-    # Of two best epochs the later one
+    # Of two equally good epochs, the later one is kept.
     weights = [1 - 0.75 ** (epoch * N_BATCHES) for epoch in range(1, 5)]
     assert_allclose(state.coef, [weights[3:]], rtol=1e-14)
     assert_allclose(training.history.validation_losses, weights, rtol=1e-14)

@@ -1,4 +1,4 @@
-"""The type hints say what the checks at run time say; mypy looks at their use."""
+"""The type hints agree with the checks at run time; mypy checks their use."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""Validation data: what scores them, and whether they are like the training data."""
+"""Validation data: how they are scored, and whether they are like the training data."""
 
 import warnings
 
@@ -76,7 +76,7 @@ def test_the_validation_loss_has_all_weights_and_no_penalty(loss, pointwise, lay
         y_val=y[60:],
         sample_weight_val=weights[60:],
     )
-    # Of the classes by their weight in the training data
+    # Weights of the classes by their weight in the training data
     totals = {label: weights[:60][y[:60] == label].sum() for label in ("no", "yes")}
     weights_of_loss = weights[60:] / [totals[label] for label in y[60:]]
     decisions = X[60:] @ model.coef_[0] + model.intercept_
@@ -134,7 +134,7 @@ def test_a_scorer_sees_the_data_and_a_model_of_its_own():
         assert_array_equal(estimator.coef_, expected.fit(X, y).coef_)
         assert estimator.n_iter_ == n_epochs
         assert estimator is not model
-    # What a scorer does to its model and to its lists is lost on the training.
+    # Training ignores what a scorer does to its model and to its lists.
     assert len(model.loss_curve_) == len(model.validation_scores_) == 3
 
 
@@ -188,7 +188,7 @@ def fit_pipeline(scaler, X, y, **settings):
 
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer, load_digits])
 @pytest.mark.parametrize("scaler", [StandardScaler(), RobustScaler(), MinMaxScaler()])
-@pytest.mark.filterwarnings("ignore:.*least loss on validation data:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*lowest loss on validation data:UserWarning")
 def test_a_pipeline_that_leaves_validation_data_as_they_are(load, scaler):
     X, y = load(return_X_y=True)
     with pytest.warns(UserWarning, match=UNLIKE) as caught:
@@ -207,7 +207,7 @@ def test_validation_data_on_which_a_constant_is_far_better(seed):
     X_train, X_val, y_train, y_val = train_test_split(X, y, random_state=seed)
     model = MiniBatchSGDClassifier(random_state=0)
     pipeline = Pipeline([("scaler", StandardScaler()), ("model", model)])
-    with pytest.warns(ConvergenceWarning, match="least loss on validation") as caught:
+    with pytest.warns(ConvergenceWarning, match="lowest loss on validation") as caught:
         pipeline.fit(X_train, y_train, model__X_val=X_val, model__y_val=y_val)
     (warning,) = caught
     assert warning.filename == __file__

@@ -1,4 +1,4 @@
-"""Warnings name the line of whoever called, through whatever packages."""
+"""Warnings name the line of the user's call, through other packages."""
 
 import pytest
 from joblib import parallel_config
@@ -16,7 +16,7 @@ MODEL = MiniBatchSGDClassifier(max_iter=2, tol=1e-9, random_state=0)
 
 
 class Subclass(MiniBatchSGDClassifier):
-    """Of a user's, in a file of the user's."""
+    """A class of a user, in a file of the user."""
 
     def fit(self, X, y):
         return super().fit(X, y)
@@ -46,7 +46,7 @@ def test_a_warning_names_the_line_that_calls(way):
 
 
 def test_a_warning_from_a_thread_is_heard():
-    # No line of the user's is left there.
+    # No line of the user is left there.
     search = GridSearchCV(MODEL, {"eta0": [0.01, 0.02]}, cv=2)
     with parallel_config("threading", n_jobs=2):
         with pytest.warns(ConvergenceWarning, match="max_iter=2"):

@@ -1,4 +1,4 @@
-"""What a type checker is to accept and to refuse; checked by mypy, not run.
+"""Calls that a type checker must accept or refuse; checked by mypy, not run.
 
 An error that is expected and does not come is reported as an unused "type: ignore".
 """

@@ -27,7 +27,7 @@ __all__ = [
 
 
 def all_peers():
-    """One of each, ours first."""
+    """One object of each class, ours first."""
     return [
         MiniBatchSGD(),
         ScikitLearnSGD(),

@@ -1,4 +1,4 @@
-"""What the benchmarks ask of everything they compare."""
+"""The interface of everything that the benchmarks compare."""
 
 from abc import ABC, abstractmethod
 from importlib.metadata import version
@@ -19,19 +19,19 @@ class Peer(ABC):
     distribution : str
         The installed package whose version is noted.
     settings : str
-        How it is used, and in what that differs from the rest.
+        How it is used, and how this differs from the others.
     strength : str
-        Why it is faster where it is.
+        Why it is faster in some cases.
     frugality : str
-        Why it needs less memory where it does.
+        Why it needs less memory in some cases.
     dense, sparse : bool
         The input that it is measured on.
     tasks : set of {"regression", "binary", "multiclass", "multioutput"}
         What it can learn here.
     has_batches : bool
-        Whether it heeds the batch size; else it updates after each row.
+        Whether it uses the batch size; if not, it updates after each row.
     largest_input : int
-        The number of values (non-zeros of CSR data) up to which it is fed.
+        The largest number of values (non-zeros of CSR data) that it gets.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Peer(ABC):
     distribution: str
     settings: str
     strength: str
-    frugality = "it keeps less beside the data"
+    frugality = "it keeps less besides the data"
     dense = True
     sparse = False
     tasks = frozenset({"regression", "binary", "multiclass", "multioutput"})
@@ -61,8 +61,8 @@ class Peer(ABC):
 
     @abstractmethod
     def prepare(self, problem):
-        """Do what is done once, and return a function that trains for n epochs.
+        """Do the work that is done once; return a function that trains for n epochs.
 
-        Each call of that function may start anew or train on: only the difference
-        between calls of different length counts.
+        Each call of that function can start again or continue: only the difference
+        between calls of different lengths counts.
         """

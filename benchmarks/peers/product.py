@@ -1,4 +1,4 @@
-"""The product that each pass over the data has to make at least."""
+"""The product that each pass over the data needs at least."""
 
 import numpy as np
 
@@ -12,11 +12,11 @@ class Product(Peer):
     module = "scipy"
     distribution = "scipy"
     settings = "one product of the data with a vector, which reads the data once"
-    strength = "it is no method of training, but the least that one has to do"
+    strength = "it is not a training method, but the minimum that each one has to do"
     sparse = True
 
     def prepare(self, problem):
-        """As many products as epochs."""
+        """One product for each epoch."""
         w = np.ones(problem.X.shape[1], problem.X.dtype)
 
         def run(n_epochs):

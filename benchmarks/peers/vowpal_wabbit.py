@@ -28,14 +28,14 @@ class VowpalWabbit(Peer):
     sparse = True
     tasks = frozenset({"regression", "binary", "multiclass"})
     has_batches = False
-    # Its files are text: many a minute to write and to parse.
+    # Its files are text, which takes many minutes to write and to parse.
     largest_input = 3_000_000
 
     def prepare(self, problem):
-        """Write the data as text, and let it make its cache of them."""
+        """Write the data as text, and let it convert them to its cache."""
         from vowpalwabbit import Workspace
 
-        # Removed with the function that is returned.
+        # The folder is removed with the function that is returned.
         folder = TemporaryDirectory(prefix="vowpal-wabbit-")
         data = Path(folder.name, "data.txt")
         write_text(problem, data)

@@ -1,1 +1,1 @@
-"""The sections of the comparison; each writes one piece of the page."""
+"""The sections of the comparison. Each writes one part of the page."""

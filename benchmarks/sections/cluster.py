@@ -1,4 +1,4 @@
-"""Training on a Dask cluster of this machine, beside one process."""
+"""Training on a Dask cluster on this machine, compared with one process."""
 
 import functools
 import pickle
@@ -22,7 +22,7 @@ N_WORKERS, N_PARTITIONS, N_ROUNDS = 2, 8, 8
 SHARDS = (1, 2, 4)
 N_EPOCHS, EPOCHS_TIMED = 10, 6
 RATES = (0.01, 0.03, 0.1)
-# A cluster on paper
+# A large cluster, which is only calculated
 WORKERS, ROWS = 100, 10**10
 SETTINGS = {"alpha": ALPHA, "tol": None, "random_state": 0}
 
@@ -77,7 +77,7 @@ def run(report, effort):
         ],
     )
     report.table(
-        "What a round costs beside training, of a few rows per shard",
+        "What a round costs in addition to training, with a few rows per shard",
         ["shards", "Seconds of a round"],
         [[n, digits(cost, 2)] for n, cost in costs.items()],
     )
@@ -99,7 +99,7 @@ def run(report, effort):
 
 
 def rows_of_partition(number, n_rows):
-    """X and y of two classes that no plane divides."""
+    """X and y of two classes that are not linearly separable."""
     rng = np.random.default_rng(number)
     X = rng.standard_normal((n_rows, N_COLUMNS))
     scores = X @ np.cos(np.arange(N_COLUMNS)) / 3
@@ -126,13 +126,13 @@ def in_partitions(n_rows):
 
 
 def seconds_of_epoch(make, X, y):
-    """Seconds of an epoch, reading left out."""
+    """Seconds of an epoch, without reading."""
     make = functools.partial(make, alpha=ALPHA, random_state=0)
     return seconds_between_epochs(make, X, y, 0.01, EPOCHS_TIMED)
 
 
 def best_gap(problem, make, X, y):
-    """The share of the way from 0 to the optimum that is missing, by the best rate."""
+    """The missing fraction of the way from 0 to the optimum, with the best rate."""
     lowest = objective(problem, ALPHA, find_optimum(problem, ALPHA))
     reached = [
         objective(
@@ -148,7 +148,7 @@ def best_gap(problem, make, X, y):
 
 
 def seconds_of_round(n_shards):
-    """Seconds of a round of nearly no rows."""
+    """Seconds of a round with very few rows."""
     rows = 2 * N_ROUNDS * n_shards
     X = np.random.default_rng(0).standard_normal((rows, N_COLUMNS))
     y = np.arange(rows) % 2
@@ -164,14 +164,14 @@ def seconds_of_round(n_shards):
 
 
 def bytes_of_state():
-    """What a model of N_COLUMNS columns has when it is sent."""
+    """The size of a model of N_COLUMNS columns when it is sent."""
     model = MiniBatchSGDClassifier(eta0=0.01, max_iter=1, tol=None)
     model.fit(np.eye(N_COLUMNS), np.arange(N_COLUMNS) % 2)
     return len(pickle.dumps(model._resume(1)))
 
 
 def on_paper(rows_per_second, costs, n_bytes):
-    """What follows for a large cluster."""
+    """The expected times and traffic of a large cluster."""
     per_shard, fixed = np.polyfit(list(costs), list(costs.values()), 1)
     round_ = max(0.0, fixed) + WORKERS * max(0.0, per_shard)
     training = ROWS / WORKERS / rows_per_second
@@ -179,11 +179,11 @@ def on_paper(rows_per_second, costs, n_bytes):
     gigabytes = ROWS * N_COLUMNS * 8 / WORKERS / 1e9
     traffic = 2 * WORKERS * n_bytes / 1e6
     return [
-        f"On paper, not measured: {WORKERS} workers of this speed with {ROWS:,} rows "
-        f"of {N_COLUMNS} columns, {gigabytes:,.0f} GB for each, would train "
-        f"{training:,.0f} s of an epoch, and average for {N_ROUNDS * round_:,.1f} s, "
-        f"on a straight line through the costs above: {ROWS / epoch:,.0f} rows per "
-        "second.",
+        f"Calculated, not measured: {WORKERS} workers of this speed with {ROWS:,} rows "
+        f"of {N_COLUMNS} columns ({gigabytes:,.0f} GB per worker) would spend "
+        f"{training:,.0f} s of an epoch on training and {N_ROUNDS * round_:,.1f} s on "
+        "averaging, if the costs above grow linearly with the number of shards. This "
+        f"is {ROWS / epoch:,.0f} rows per second.",
         f"A round would send {traffic:,.2f} MB, an epoch {N_ROUNDS * traffic:,.1f} MB. "
         f"With a million columns a round would send {2 * WORKERS * 16e6 / 1e9:,.1f} "
         "GB, half of it to the worker that averages.",

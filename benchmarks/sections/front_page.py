@@ -1,4 +1,4 @@
-"""The picture of the front page: fits without tuning, on real data."""
+"""The plot of the front page: fits without tuning, on real data."""
 
 import functools
 import time
@@ -18,7 +18,7 @@ from skmbsgd import MiniBatchSGDClassifier
 
 SOURCE = REAL_PROBLEMS["flights_late"]
 ITERATIONS = [1, 2, 4, 8, 16, 32, 64]
-# Each makes an estimator that ends after a number of iterations at the latest.
+# Each function makes an estimator with a maximum number of iterations.
 ESTIMATORS = {
     "skmbsgd": functools.partial(MiniBatchSGDClassifier, random_state=0),
     "SGDClassifier": functools.partial(SGDClassifier, loss="log_loss", random_state=0),
@@ -101,7 +101,7 @@ def picture(rows):
             if name == solver
         }
         default = points.pop("default")
-        # Beyond the end that a fit finds by itself, more iterations are the same fit.
+        # If a fit stops by itself, a larger limit gives the same fit.
         cut_short = [point for point in points.values() if point[0] < 0.95 * default[0]]
         style = {"marker": MARKERS[i], "color": COLOURS[i]}
         axes.plot(*zip(*cut_short, default, strict=True), **style, markersize=4)

@@ -18,7 +18,7 @@ MAKERS = {
     "CSR": lambda n_rows: sparse_problem(n_rows, 2**20),
 }
 ROWS = {"dense": 300_000, "CSR": 100_000}
-# What loads the libraries' code, and leaves no large arrays behind
+# Settings that load the code of the libraries, and leave no large arrays behind
 SMALL = {
     "dense": lambda: dense_problem(1000, 10),
     "CSR": lambda: sparse_problem(1000, 100, 5),
@@ -78,7 +78,7 @@ def cell(results, peer, kind):
 
 
 def victories(results, peers):
-    """Where a peer needs less than we, by more than the noise, for better_peers."""
+    """The cases in which a peer needs less by more than the noise, for better_peers."""
     ours, *others = peers
     return [
         (
@@ -101,7 +101,7 @@ def in_new_process(function, *arguments):
 
 
 def measure(peer, kind, n_rows):
-    """Bytes by which memory rises at most in one epoch."""
+    """The largest rise of memory in one epoch, in bytes."""
     warnings.simplefilter("ignore")
     problem = MAKERS[kind](n_rows)
     problem = problem.head(int(peer.largest_input / (problem.size / n_rows)))
@@ -113,7 +113,7 @@ def measure(peer, kind, n_rows):
 
 
 def start_peak():
-    """Forget the peak so far, if the system can; return what is in use now."""
+    """Reset the peak, if the system can; return the memory in use now."""
     try:
         CLEAR.write_text("5")
     except OSError:

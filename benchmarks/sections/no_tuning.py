@@ -1,4 +1,4 @@
-"""Fits with nothing chosen: how near to the optimum, and how long it takes."""
+"""Fits with default parameters: how close to the optimum, and how long they take."""
 
 import time
 import warnings
@@ -25,7 +25,7 @@ from benchmarks.tables import TABLES
 from benchmarks.timing import one_core
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
-ALPHA = 1e-4  # the default of all of these but LogisticRegression and Ridge
+ALPHA = 1e-4  # the default of all of these except LogisticRegression and Ridge
 SEEDS = range(3)
 KINDS = ("standardised", "raw")
 CLOSE = 0.01
@@ -83,7 +83,7 @@ class VowpalWabbit:
         }[problem.task]()
 
     def labels(self, y):
-        """Labels as it wants them."""
+        """Labels in the form that it takes."""
         return {
             "regression": lambda: y,
             "binary": lambda: np.where(y, 1, -1),
@@ -136,8 +136,8 @@ class Run:
     Attributes
     ----------
     gap : float
-        The share of the way from weights of 0 to the optimum that is missing; inf
-        after an error, NaN for another objective.
+        The missing fraction of the way from weights of 0 to the optimum; inf after an
+        error, NaN for another objective.
     n_epochs : int
     seconds : float
     score : float
@@ -204,7 +204,7 @@ def run_table(table, seed):
 
 
 class Zero:
-    """The model that is 0."""
+    """The model with all weights 0."""
 
     def __init__(self, problem):
         self.coef_ = np.zeros((problem.n_outputs, problem.X.shape[1]))
@@ -287,7 +287,7 @@ def summary(runs, kind, solver):
 
 
 def share(gap):
-    """A gap in per cent, or a power of ten where it is large."""
+    """A gap in per cent, or as a power of ten if it is large."""
     return f"{gap:.2%}" if gap < 10 else f"{gap:.0e}"
 
 
@@ -312,6 +312,6 @@ def picture_of_gaps(runs):
         axes.axvline(CLOSE, color="grey", linewidth=1)
         axes.set(xscale="log", xlabel="gap to the optimum", title=f"{kind} columns")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("% of the fits at most so far off")
+    panels[0].set_ylabel("% of the fits with at most this gap")
     panels[0].legend(fontsize=8, loc="lower right")
     return figure

@@ -13,7 +13,7 @@ from benchmarks.solvers import solvers_for
 from benchmarks.timing import interleaved_times, one_core, seconds
 
 LEVELS = [1e-2, 1e-3, 1e-4]
-# Numbers of iterations, each about the half more than the one before
+# Numbers of iterations, each about half as many again as the one before
 ITERATIONS = sorted({round(2 ** (k / 2)) for k in range(28)})
 # Fits longer than this are not repeated.
 LONGEST_REPEATED = 3.0
@@ -21,7 +21,7 @@ LONGEST_REPEATED = 3.0
 
 @dataclass
 class Curve:
-    """What fits with more and more iterations took and reached."""
+    """The times and objectives of fits with more and more iterations."""
 
     setting: str
     iterations: list = field(default_factory=list)
@@ -37,7 +37,7 @@ class Curve:
         return next((i for i, J in enumerate(self.objectives) if J <= bound), None)
 
     def merit(self, bounds):
-        """What to sort by: levels reached, then the time to the last one, then J."""
+        """The sort key: levels reached, then the time to the last one, then J."""
         reached = [self.first_within(bound) for bound in bounds]
         reached = [i for i in reached if i is not None]
         spent = self.seconds[reached[-1]] if reached else np.inf
@@ -46,7 +46,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Task:
-    """A problem with its objective and the values of it that are to be reached."""
+    """A problem with its objective, and the values of it to reach."""
 
     problem: object
     alpha: float
@@ -70,13 +70,13 @@ class Task:
 
 
 def extend(curve, task, solver, budget):
-    """Fit with more and more iterations, to the end or for as long as there is time.
+    """Fit with more and more iterations, to the end or until the time is up.
 
     Returns the seconds spent.
     """
     spent = 0.0
     for n in ITERATIONS[len(curve.iterations) :]:
-        # The next fit will take about the half more than the last.
+        # The next fit will take about half as long again as the last one.
         if curve.seconds and spent + 1.5 * curve.seconds[-1] > budget:
             break
         start = time.perf_counter()
@@ -95,15 +95,15 @@ def extend(curve, task, solver, budget):
 
 @dataclass
 class Outcome:
-    """How a solver did.
+    """The results of a solver.
 
     Attributes
     ----------
     solver : Solver
     curve : Curve
-        The one of its best setting.
+        The curve of its best setting.
     seconds_of_search : float
-        What the grid cost.
+        The time for the whole grid.
     times : dict of arrays
         Seconds of each repeat until each level that was reached.
     """
@@ -189,7 +189,7 @@ def run(report, effort, names=None):
 
 
 def describe(report, source, task, model):
-    """What is minimised, and how well its minimum is known."""
+    """The problem, its optimum, and how exactly the optimum is known."""
     n_rows, n_columns = task.problem.X.shape
     norm = gradient_norm(task.problem, task.alpha, model)
     report.paragraph(
@@ -200,7 +200,7 @@ def describe(report, source, task, model):
 
 
 def table_row(outcome, task):
-    """Times to the levels, or what was reached instead of the last ones."""
+    """Times to the levels, or the gap that was reached instead."""
     n_settings = len(outcome.solver.settings)
     gap = outcome.curve.best() / task.optimum - 1
     cells = [
@@ -223,7 +223,7 @@ def curves(outcomes, task):
     return {
         outcome.solver.name: (
             outcome.curve.seconds,
-            # Rounding leaves some a little below the optimum.
+            # Rounding errors can put some slightly below the optimum.
             [max(J / task.optimum - 1, 1e-12) for J in outcome.curve.objectives],
         )
         for outcome in outcomes
@@ -231,7 +231,7 @@ def curves(outcomes, task):
 
 
 def victories_on(source, outcomes):
-    """Where another solver took less time than ours, or we did not arrive."""
+    """The cases in which another solver was faster, or ours did not reach the level."""
     ours, *others = outcomes
     victories = []
     for other in others:

@@ -1,4 +1,4 @@
-"""How the time grows with the problem, and what a second thread brings."""
+"""How the time grows with the problem, and how much a second thread helps."""
 
 import functools
 from collections.abc import Callable
@@ -21,12 +21,12 @@ from skmbsgd import MiniBatchSGDClassifier
 
 @dataclass(frozen=True)
 class Axis:
-    """A size that grows while all else stays.
+    """A size that grows while everything else is fixed.
 
     Attributes
     ----------
     name, fixed : str
-        What grows, and what stays.
+        What grows, and what is fixed.
     sizes : tuple of int
     make : callable (size) -> Problem
     """
@@ -154,7 +154,7 @@ def picture(results, peers):
     plots = figure.subplots(n_lines, PLOTS_IN_LINE, squeeze=False).ravel()
     for unused in plots[len(results) :]:
         unused.remove()
-    # Fewer axes than plots, where the last line is not full
+    # The last line can have fewer plots.
     for axes, (axis, by_size) in zip(plots, results.items(), strict=False):
         for i, peer in enumerate(peers):
             sizes = [size for size, row in by_size.items() if peer.name in row.times]

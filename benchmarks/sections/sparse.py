@@ -20,10 +20,10 @@ OURS, THEIRS = MiniBatchSGD.name, ScikitLearnSGD.name
 N_ROWS, NON_ZEROS = 100_000, 40
 # Logarithms of the number of columns, to base 2
 POWERS = [14, 16, 18, 20, 22, 24]
-# A fit with 2^24 columns begins with memory of 0.5 GB that the system has to clear, and
-# the time for it varies by more than a short training takes.
+# A fit with 2^24 columns starts with 0.5 GB of memory that the system has to clear. The
+# time for this varies by more than a short training takes.
 PATIENCE = 3
-# The one where settings are compared, and several classes
+# The number of columns for comparing settings and for several classes
 POWER = 20
 N_CLASSES = 10
 
@@ -98,7 +98,7 @@ def compare_columns(n_rows, peers, effort):
 
 
 def compare_classes(n_rows, peers, effort):
-    """A softmax against passes one-vs-all."""
+    """A softmax compared with one-vs-all passes."""
     problem = sparse_problem(
         n_rows, 2**POWER, NON_ZEROS, "multiclass", n_outputs=N_CLASSES
     )
@@ -106,7 +106,7 @@ def compare_classes(n_rows, peers, effort):
 
 
 def compare_settings(n_rows, effort):
-    """Our settings, beside scikit-learn's SGD."""
+    """Our settings, compared with scikit-learn's SGD."""
     ours = [MiniBatchSGD(name, name, **setting) for name, setting in SETTINGS.items()]
     problem = sparse_problem(n_rows, 2**POWER, NON_ZEROS)
     return compare(

@@ -25,7 +25,7 @@ LEARNERS = [
 THEIRS = ScikitLearnStream.name
 CHUNK_SIZES = [1, 32, 256, 1000, 2048, 10_000]
 N_CHUNKS = 16
-# The largest problem has so many rows.
+# The number of rows of the largest problem
 N_ROWS = 2 * max(CHUNK_SIZES)
 
 

@@ -1,29 +1,29 @@
 """The compiled training engine: everything that a batch touches.
 
-Begin with ``epoch.pyx``, the loop over batches. Each part below uses parts of the lines
-after its own, and none before.
+Start reading with ``epoch.pyx``, the loop over batches. Each part below uses only parts
+that are listed after it.
 
 =================  ==================================================================
 epoch              the loop over the batches of an epoch
 rows, csr_rows     blocks of rows of X with targets and weights: decisions, gradients
 targets            the targets of rows: numbers, or classes as -1 and +1
 row_kernels        products of scattered rows with one vector
-csr_stream         the weights of a stream of CSR chunks, of which each moves a few
+csr_stream         the weights of a stream of CSR chunks; each chunk changes a few
 csr_model          weights, velocities, means and gradients in a record per coordinate
-models             the same in arrays as X has columns, which may be standardised; what
-                   all models have
+models             the same in arrays with an entry per column, which can be
+                   standardised; the base class of all models
 steps              updates of all the weights of a dense model
 catch_up           many updates at once, for a coordinate that no row has touched
 losses             value and derivative of a loss at a block of decisions
 penalties          value of a penalty, its gradient, its map from positions to weights
-rules              how a number and its velocity move by a gradient
-row_order          permutations of the rows, which know no X
+rules              how a gradient changes a number and its velocity
+row_order          permutations of the rows, independent of X
 team               threads that add up their buffers of numbers
 prefetch           what is requested from the memory ahead of time, with all thresholds
 blas, signals      products of matrices; checks for Ctrl-C
 =================  ==================================================================
 
-What is C has a header of its own: ``row_kernels.h`` and what goes with it, ``steps.h``
+C code is in headers: ``row_kernels.h`` and the files it includes, ``steps.h``
 ``elementary_functions.h`` for losses, ``threads.h`` for team, and ``penalties.h``,
 ``rules.h``, ``prefetch.h``.
 """

@@ -1,7 +1,7 @@
-/* For modules whose functions have to become part of their callers.
+/* For modules whose functions must be inlined into their callers.
 
-   "inline" is advice, which compilers do not follow into nests of functions, and a
-   number of outputs that is known to the caller is of use only if they do. */
+   "inline" is only advice, which compilers ignore for deeply nested functions. But a
+   number of outputs that the caller knows helps only if the functions are inlined. */
 
 #ifndef SKMBSGD_ALWAYS_INLINE_H
 #define SKMBSGD_ALWAYS_INLINE_H

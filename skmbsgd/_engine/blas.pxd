@@ -1,10 +1,10 @@
-"""BLAS for row-major blocks of either precision, the same bits for any thread count.
+"""BLAS for row-major blocks of either precision, bit for bit for any thread count.
 
-OpenBLAS hands a product to its threads once the product is large enough, and the
-sums, hence the last bits, then depend on the number of threads. Each call made here
-stays below the size at which it does so: 2 ** 18 multiplications
-(``interface/gemm.c`` of OpenBLAS). Threads would not pay at this size, and they would
-fight with those of joblib.
+OpenBLAS divides a product among its threads if the product is large enough. The sums,
+and so the last bits, then depend on the number of threads. Each call made here stays
+below the size at which it does so: 2 ** 18 multiplications (``interface/gemm.c`` of
+OpenBLAS). Threads would not pay off at this size, and would compete with those of
+joblib.
 """
 
 from scipy.linalg.cython_blas cimport dgemm, sgemm
@@ -17,9 +17,9 @@ ctypedef fused floating:
 
 
 cdef enum:
-    # A block of rows of X holds at most so many elements ...
+    # The largest number of elements in a block of rows of X ...
     MAX_BLOCK_ELEMENTS = 8192
-    # ... and meets at most so many outputs in one product.
+    # ... and of outputs in one product
     MAX_BLOCK_OUTPUTS = 32
 
 

@@ -1,26 +1,26 @@
 """Catching up: many updates at once for a coordinate that no row has touched.
 
 Between two batches that touch a coordinate, the rules of rules.pxd see only its own
-penalty and velocity. They are linear, so that any number of such updates is a linear
-map of position z, velocity v and gradient g. At a constant rate the map depends on the
-number of updates alone, and EqualUpdates has it. Otherwise DifferingUpdates has it in
+penalty and velocity. They are linear, so any number of such updates is a linear map of
+position z, velocity v and gradient g. At a constant rate the map depends only on the
+number of updates, and EqualUpdates stores it. Otherwise DifferingUpdates stores it in
 two parts: up to the end of a block of updates, and from there to the present.
 
-Under L1 a weight is w = S(z, u), and only its own L2 penalty can tell the difference:
+Under L1 a weight is w = S(z, u), which differs from z only for its own L2 penalty:
 
-- With L1 alone, the position moves by its velocity, and nothing else. The maps above do
-  it, with lam2 = 0, and w is read off with the threshold u of the moment.
+- With L1 alone, the position moves only by its velocity. The maps above describe this
+  with lam2 = 0, and w is computed with the present threshold u.
 - With L2 as well, or if the weights are averaged, it matters how long w keeps its sign
-  sigma. As long as it does, w and s = v - sigma * r obey the rule with the constant
-  gradient sigma * lam1 beside that of L2; while it is 0, z moves by its velocity alone.
-  SignedUpdates finds out.
+  sigma. While it does, w and s = v - sigma * r obey the rule with the constant gradient
+  sigma * lam1 in addition to that of L2. While w is 0, z moves only by its velocity.
+  SignedUpdates determines which of these applies.
 
-That a weight has kept its sign is known from its end. Take w > 0: once it falls it goes
-on falling until it is no longer positive, since lam2 * w and lam1 pull the same way. So
-it is smallest at one of its ends, unless it has crossed 0 and come back. Coming back
-takes half a turn of the map, if its eigenvalues are complex (and for ever if they are
-real); a smaller rate turns more slowly. While w is 0, z goes one way, and u never
-falls: if the last z is within the first u, w stays 0.
+The end shows whether a weight has kept its sign. Take w > 0: once it falls, it falls
+until it is no longer positive, because lam2 * w and lam1 pull in the same direction. So
+it is smallest at the beginning or the end, unless it has crossed 0 and come back. To
+come back takes half a turn of the map if its eigenvalues are complex, and never happens
+if they are real. A smaller rate turns more slowly. While w is 0, z moves in one
+direction, and u never falls. So if the last z is within the first u, w stays 0.
 """
 
 cimport cython
@@ -66,7 +66,7 @@ cdef class Updates:
 
 @cython.final
 cdef class EqualUpdates(Updates):
-    # maps and sums are those of so many updates.
+    # maps and sums, by the number of updates
 
     cdef void build(
         self, double eta, Py_ssize_t n_updates, bint averaged) noexcept nogil
@@ -75,12 +75,17 @@ cdef class EqualUpdates(Updates):
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
         double* total, Py_ssize_t K,
     ) noexcept nogil:
-        """Let K coordinates make the updates from t to before now.
+        """Apply the updates from t to before now to K coordinates.
 
+<<<<<<< HEAD
         z, v and g are their positions, velocities, and gradients, which belong to the
         first update; total are their sums of positions.
+=======
+        z points to their positions, followed by their velocities, their gradients
+        (those of the first update) and the sums of positions.
+>>>>>>> helper-words
         """
-        # A copy, which the compiler knows to stay the same
+        # A copy, which the compiler knows to be constant
         cdef Map map = self.maps[now - t]
         cdef Py_ssize_t k
         if self.averaged:
@@ -94,8 +99,8 @@ cdef class EqualUpdates(Updates):
 cdef class DifferingUpdates(Updates):
     cdef object block_maps_array, block_sums_array
     cdef Py_ssize_t now, shift
-    # maps and sums are those from an update to the end of its block, these those from
-    # there to the present.
+    # maps and sums go from an update to the end of its block, these from there to the
+    # present.
     cdef Map* block_maps
     cdef Sum* block_sums
 
@@ -118,7 +123,7 @@ cdef class DifferingUpdates(Updates):
     cdef inline void catch_up_in_block(
         self, Py_ssize_t t, double* z, double* v, double* g, double* total
     ) noexcept nogil:
-        """Make the updates from t to the end of its block."""
+        """Apply the updates from t to the end of its block."""
         if self.averaged:
             total[0] += sum_of_positions(self.sums + t, z[0], v[0], g[0])
         apply(self.maps + t, z, v, g)
@@ -126,7 +131,7 @@ cdef class DifferingUpdates(Updates):
     cdef inline void catch_up_from_block(
         self, Py_ssize_t t, double* z, double* v, double* g, double* total
     ) noexcept nogil:
-        """Make the updates from the end of the block of t, where g stays."""
+        """Apply the updates from the end of the block of t on, with g at each."""
         cdef Py_ssize_t block = t >> self.shift
         if self.averaged:
             total[0] += sum_of_positions(self.block_sums + block, z[0], v[0], g[0])
@@ -139,7 +144,7 @@ cdef class SignedUpdates(Updates):
     # those of a weight that is 0, on which no penalty acts
     cdef EqualUpdates equal_once, equal, standing
     cdef DifferingUpdates differing
-    # Names of their own for what most weights need
+    # Separate names for what most weights need
     cdef const Map* once
     cdef const Map* always
     cdef const Map* at_zero
@@ -185,7 +190,7 @@ cdef class SignedUpdates(Updates):
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* g,
         double* total,
     ) noexcept nogil:
-        """Make equal updates at once, the first with g, if the sign is kept."""
+        """Apply equal updates in one step, the first with g, if the sign is kept."""
         cdef Py_ssize_t n = now - t
         cdef double u = self.moments[t].u, l1 = self.l1
         cdef double sigma, w, s, gradient, after_first, end
@@ -224,7 +229,7 @@ cdef class SignedUpdates(Updates):
     cdef inline void step(
         self, Py_ssize_t t, double* z, double* v, double g, double* total
     ) noexcept nogil:
-        """Make one update."""
+        """Apply one update."""
         cdef const Moment* moment = self.moments + t
         g += moment.l2 * soft_threshold(z[0], moment.u)
         z[0] += moment.zv * v[0] + moment.zg * g
@@ -236,7 +241,7 @@ cdef class SignedUpdates(Updates):
         self, Py_ssize_t t, Py_ssize_t stop, bint in_block, double* z, double* v,
         double* total,
     ) noexcept nogil:
-        """Make the updates if the weight is certain to keep its sign, or to stay 0.
+        """Apply the updates if the weight is certain to keep its sign, or to stay 0.
 
         They go up to the present, or to the end of a block.
         """

@@ -1,4 +1,4 @@
-"""The tables of catch_up.pxd, which explains them."""
+"""The tables for catching up; see catch_up.pxd."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ cdef inline void add_positions(const Map* map, Sum* sums) noexcept nogil:
 
 
 cdef Py_ssize_t half_a_turn(const Map* update) noexcept nogil:
-    """How many updates turn a position by less than half a circle."""
+    """The number of updates that turn a position by less than half a circle."""
     cdef double trace = update.zz + update.vv
     cdef double determinant = update.zz * update.vv - update.zv * update.vz
     cdef double cosine
@@ -44,7 +44,7 @@ cdef size_t aligned(size_t address):
 
 
 cdef object array_of(Py_ssize_t n, size_t size):
-    """Memory for n structures of float64 numbers and for a cache line more."""
+    """Memory for n structures of float64 numbers and one more cache line."""
     return np.zeros((n * size + CACHE_LINE) // sizeof(double))
 
 
@@ -55,7 +55,7 @@ cdef class Updates:
     ----------
     rule : Rule
     penalty : Penalty
-        Of which the gradient is part of the maps.
+        The maps include its gradient.
     size : int
         Largest number of updates in a window.
     averaged : bool
@@ -78,7 +78,7 @@ cdef class Updates:
         self.sums = <Sum*><size_t>self.sums_array.ctypes.data
 
     cdef Map map_of_update(self, double eta) noexcept nogil:
-        """What the rule makes of a position, a velocity and a gradient of 1 each."""
+        """The result of the rule for a position, velocity and gradient of 1 each."""
         cdef Map one
         one.zz, one.vz = 1.0, 0.0
         one.zv, one.vv = 0.0, 1.0
@@ -92,7 +92,7 @@ cdef class Updates:
     cdef inline void follow(
         self, const Map* update, bint averaged, Map* map, Sum* sums
     ) noexcept nogil:
-        """Let one more update follow what the map does."""
+        """Append one more update to the map."""
         apply_without_gradient(update, &map.zz, &map.vz)
         apply_without_gradient(update, &map.zv, &map.vv)
         apply_without_gradient(update, &map.zg, &map.vg)
@@ -110,7 +110,7 @@ cdef class EqualUpdates(Updates):
     cdef void build(
         self, double eta, Py_ssize_t n_updates, bint averaged
     ) noexcept nogil:
-        """Fill the table for a window of so many updates at one rate."""
+        """Fill the table for a window of updates at one rate."""
         cdef Map update = self.map_of_update(eta), map = no_update()
         cdef Sum sums
         cdef Py_ssize_t n
@@ -132,10 +132,10 @@ cdef class EqualUpdates(Updates):
 
 @cython.final
 cdef class DifferingUpdates(Updates):
-    """From any update to the present.
+    """Maps from any update to the present.
 
-    Each update moves the present, and with it the maps of its own block and those of
-    all blocks before: about the square root of the window's size in all.
+    Each update moves the present, and changes the maps of its own block and of all
+    blocks before: in total about the square root of the window's size.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ cdef class DifferingUpdates(Updates):
         self.open_update()
 
     cdef void open_update(self) noexcept nogil:
-        """Let no update be made since the present one began, or its block."""
+        """Reset the maps since the beginning of the present update, or of its block."""
         cdef Sum* sums = self.block_sums + (self.now >> self.shift)
         sums.sum_z, sums.sum_v, sums.sum_g = 0.0, 0.0, 0.0
         self.block_maps[self.now >> self.shift] = no_update()
@@ -167,7 +167,7 @@ cdef class DifferingUpdates(Updates):
             self.sums[self.now] = sums[0]
 
     cdef void append(self, double eta, bint averaged) noexcept nogil:
-        """Let the present update be made."""
+        """Append the present update to the maps."""
         cdef Map update = self.map_of_update(eta)
         cdef Py_ssize_t t, block = self.now >> self.shift
         for t in range(block << self.shift, self.now):
@@ -183,7 +183,7 @@ cdef class DifferingUpdates(Updates):
 
 @cython.final
 cdef class SignedUpdates(Updates):
-    """The updates of a window under L1, where the sign of a weight matters."""
+    """The updates of a window under L1, if the sign of a weight matters."""
 
     def __init__(
         self, Rule rule, Penalty penalty, Py_ssize_t size, bint averaged
@@ -203,7 +203,7 @@ cdef class SignedUpdates(Updates):
         self, double rate, Py_ssize_t n_updates, Py_ssize_t first_averaged,
         bint are_equal, const double* threshold,
     ) noexcept nogil:
-        """Begin a window of at most so many updates, at this rate if they are equal."""
+        """Begin a window of at most n_updates, at this rate if they are equal."""
         self.are_equal = are_equal
         self.first_averaged = first_averaged
         self.longest_stride = PY_SSIZE_T_MAX
@@ -226,7 +226,7 @@ cdef class SignedUpdates(Updates):
         if self.now == 0 or not self.are_equal:
             update = self.map_of_update(eta)
             self.longest_stride = min(self.longest_stride, half_a_turn(&update))
-        # After so steep a fall of the rate a falling weight can rise once more.
+        # After such a steep fall of the rate, a falling weight can rise once more.
         if self.now > 0 and eta < 0.5 * self.last_rate:
             self.longest_stride = 0
         self.last_rate = eta
@@ -235,14 +235,14 @@ cdef class SignedUpdates(Updates):
     cdef void walk(
         self, Py_ssize_t t, Py_ssize_t now, double* z, double* v, double* total
     ) noexcept nogil:
-        """Make the updates up to before the present where the sign is lost.
+        """Apply the updates up to before the present, if the sign is lost.
 
-        Equal updates are halved until it is found when; others go by blocks, and one by
-        one where it happens.
+        Equal updates are halved until the place is found. Others are applied block by
+        block, and one by one in the block where the sign is lost.
         """
         cdef Py_ssize_t stop, n = now - t, shift = self.differing.shift
         cdef bint at_zero
-        # No update changes a NaN.
+        # A NaN remains NaN.
         while t < now and z[0] == z[0]:
             at_zero = fabs(z[0]) <= self.moments[t].u
             if at_zero:
@@ -262,7 +262,7 @@ cdef class SignedUpdates(Updates):
 
 @cython.final
 cdef class Window:
-    """The updates of a window, by which coordinates catch up.
+    """The updates of a window, with which coordinates catch up.
 
     Parameters
     ----------
@@ -298,7 +298,7 @@ cdef class Window:
     cdef void begin_open(
         self, Py_ssize_t first_averaged, const double* threshold
     ) noexcept nogil:
-        """The same, while nobody knows the rates yet."""
+        """The same if the rates are not known yet."""
         self.begin_tables(1.0, self.size, first_averaged, False, threshold)
 
     cdef void begin_tables(
@@ -316,7 +316,7 @@ cdef class Window:
             self.signed.begin(rate, n_updates, first_averaged, are_equal, threshold)
 
     cdef void average_from(self, Py_ssize_t first_averaged) noexcept nogil:
-        """Let weights be added up from an update to come."""
+        """Add up the weights from a later update on."""
         self.first_averaged = first_averaged
         if self.signed is not None:
             self.signed.first_averaged = first_averaged
@@ -333,10 +333,10 @@ cdef class Window:
         self, const double[::1] rates, Py_ssize_t t, double z, double v, double g,
         threshold=(0.0, 0.0), first_averaged=None,
     ):
-        """Position and velocity of a coordinate when all updates have been made.
+        """Position and velocity of a coordinate after all updates.
 
-        Before update t they were z and v, and g is its gradient; u and r began with the
-        threshold. The third number is the sum of the averaged weights since.
+        z and v are those before update t, and g is its gradient. u and r start at the
+        threshold. The third number is the sum of the averaged weights since then.
         """
         cdef Py_ssize_t i, n = rates.shape[0]
         cdef double[2] u_and_r = threshold

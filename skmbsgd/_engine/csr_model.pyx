@@ -1,18 +1,18 @@
 """Models of CSR input: exact updates at the cost of the non-zeros.
 
-Momentum and penalty move every coordinate at every update. A coordinate is moved late:
-when a row that holds it comes up, or when all have to be up to date. It then makes the
-update that its last gradient g belongs to, and all the updates since, which have not
-touched it, by the maps of catch_up.pxd.
+Momentum and penalty change every coordinate at every update. These updates are delayed
+until a row that holds the coordinate is processed, or until all coordinates must be up
+to date. Then the update with its last gradient g is applied, and all updates since,
+which have not touched it, with the maps of catch_up.pxd.
 
-What belongs to a coordinate stands together in memory, in a record of float64 numbers:
+The numbers of a coordinate are together in memory, in a record of float64 numbers:
 
     clock, z (n_outputs), v (n_outputs), g (n_outputs), [sum of w (n_outputs)]
 
-z is the weight, or its position under an L1 penalty. z and v are those before the
-update, counted from the window's first, that the clock shows plus 1; g is its gradient
-so far. A clock of 0 means that the coordinate has never been touched, and that all its
-numbers are 0.
+z is the weight, or its position under an L1 penalty. The clock is 1 plus the number of
+an update, counted from the first of the window. z and v are those before this update,
+and g is its gradient so far. A clock of 0 means that the coordinate has never been
+touched, and that all its numbers are 0.
 
 Many outputs take much memory. If the arrays of the state are in float64 and have the
 numbers of a coordinate side by side, then z and v are these arrays, not copies. Without
@@ -41,8 +41,8 @@ from skmbsgd._engine.signals cimport check_signals
 cdef extern from "always_inline.h":
     pass
 
-# Updates in a window: many, since all coordinates touched so far are brought up to date
-# at its end, and few enough for its table to stay small (1 MB).
+# Updates in a window: many, because all coordinates touched so far are brought up to
+# date at its end, but few enough that its table stays small (1 MB)
 MAX_WINDOW = 16384
 
 # From so many outputs on, memory counts for more than time, of which records of all
@@ -159,7 +159,7 @@ cdef class CSRModel(Model):
             self.v_stride = self.g_stride = K
 
     def read(self):
-        """Make a record of each coordinate that is not at rest at 0."""
+        """Create a record for each coordinate that is not at rest at 0."""
         parts = self.parts_of_state()
         if self.has_batch_gradients:
             del parts[VELOCITY]
@@ -191,7 +191,7 @@ cdef class CSRModel(Model):
         return self.v if part == VELOCITY else self.sums
 
     def read_part(self, const floating[:, :] values, Py_ssize_t part, double factor):
-        """Let the records have a part of the state, times a factor."""
+        """Copy a part of the state to the records, multiplied by a factor."""
         cdef Py_ssize_t first = 0, stop, i, k
         cdef double* numbers = self.first_of(part)
         while first < self.n_active:
@@ -216,7 +216,7 @@ cdef class CSRModel(Model):
         self.intercept_velocity[:] = self.b_array[1]
 
     def store_part(self, floating[:, :] values, Py_ssize_t part, double divisor):
-        """Let the state have a part of the records, divided by a number."""
+        """Copy a part of the records to the state, divided by a number."""
         cdef Py_ssize_t first = 0, stop, i, k
         cdef const double* numbers = self.first_of(part)
         while first < self.n_active:
@@ -228,7 +228,7 @@ cdef class CSRModel(Model):
             first = stop
 
     def store_weights(self, floating[:, :] coef):
-        """Let the state have what the penalty makes of the positions."""
+        """Compute the weights of the state from the positions."""
         cdef Py_ssize_t first = 0, stop, i, k
         cdef double u = self.threshold[0]
         while first < self.n_active:
@@ -270,7 +270,7 @@ cdef class CSRModel(Model):
             "intercepts": self.b_array,
         })
         if not np.all(np.diff(columns, prepend=-1, append=self.n_features) > 0):
-            raise ValueError("lost_by_store is damaged: columns do not rise.")
+            raise ValueError("lost_by_store is damaged: columns do not increase.")
         records = self.view_of_records()
         records[self.active_array[: self.n_active]] = 0.0
         records[columns, CLOCK] = 1.0
@@ -282,7 +282,7 @@ cdef class CSRModel(Model):
         self.b_array[:] = arrays["intercepts"]
 
     def is_finite(self):
-        # What is added up is finite in the precision of the state if the sums are.
+        # If the sums are finite, so are their terms in the precision of the state.
         dtype = self.coef.dtype
         largest = float(np.finfo(dtype).max)
         if self.absolute_sum <= largest and self.absolute_rest <= largest:
@@ -307,7 +307,7 @@ cdef class CSRModel(Model):
         self, const double[:] learning_rates, Py_ssize_t n_batches,
         Py_ssize_t first_averaged_batch,
     ):
-        # In the order of memory they are faster to pass over.
+        # They are faster to visit in memory order.
         if not self.active_sorted:
             self.active_array[: self.n_active].sort()
             self.active_sorted = True
@@ -323,12 +323,12 @@ cdef class CSRModel(Model):
         self, const double[:] learning_rates, Py_ssize_t n_batches,
         Py_ssize_t first_averaged_batch,
     ):
-        """Foresee so many batches from now on."""
+        """Prepare the next batches."""
         self.first_batch = self.batch
         self.n_batches = n_batches
         self.first_averaged_batch = first_averaged_batch
         self.rate_stays = learning_rates.shape[0] == 1
-        # Rates that stay are given for a window, whichever it is.
+        # Constant rates are given for a window, whichever it is.
         n_rates = min(n_batches, self.window.size) if self.rate_stays else n_batches
         self.rates_array = np.array(np.broadcast_to(learning_rates, n_rates))
         self.rates = <const double*><size_t>self.rates_array.ctypes.data
@@ -343,7 +343,7 @@ cdef class CSRModel(Model):
             0, min(self.first_averaged_batch - batch, n_batches))
         if lasts and averages_alike and self.has_rates(learning_rates, n_batches):
             return 0
-        # Some windows are made of all that was foreseen when they began.
+        # Some windows consist of all batches that were foreseen when they began.
         ends = (self.window.are_equal or self.window.signed is not None
                 or not averages_alike)
         if ends:
@@ -354,7 +354,7 @@ cdef class CSRModel(Model):
         return 0
 
     cdef bint has_rates(self, const double[:] learning_rates, Py_ssize_t n_batches):
-        """Whether these are the rates foreseen for so many batches from now on."""
+        """Whether these are the rates foreseen for the next batches."""
         cdef Py_ssize_t i, batch = self.batch - self.first_batch
         cdef bint differ = learning_rates.shape[0] > 1
         for i in range(n_batches if differ or not self.rate_stays else 1):
@@ -393,7 +393,7 @@ cdef class CSRModel(Model):
 
     cdef int add_to_average(self) except -1 nogil:
         cdef Py_ssize_t k
-        # Those of the weights are part of their records.
+        # The means of the weights are in their records.
         self.n_averaged += 1
         for k in range(self.n_outputs):
             self.b_average[k] += (self.b[k] - self.b_average[k]) / self.n_averaged
@@ -524,7 +524,7 @@ cdef class CSRModel(Model):
         self.active_sorted = False
 
     cdef int bring_all_up_to_date(self) except -1 nogil:
-        """Bring all coordinates to the next window's beginning, and sum up."""
+        """Bring all coordinates to the beginning of the next window, and sum up."""
         cdef Py_ssize_t first = 0, stop
         cdef Py_ssize_t n_together = max(1, WEIGHTS_OF_PART // self.n_outputs)
         self.squared_norm, self.absolute_sum, self.absolute_rest = 0.0, 0.0, 0.0
@@ -580,7 +580,7 @@ cdef inline void add_row(
     cdef double u = model.threshold[0], first_z = z[0]
     cdef Coordinate coordinate
     for i in range(n):
-        # One by one: many requests at once have to wait.
+        # Request them one by one, because many requests at once have to wait.
         if i < n_ahead:
             prefetch_coordinate(model, columns_ahead[i], K, in_place)
         coordinate = coordinate_at(model, columns[i], K, in_place)
@@ -626,7 +626,7 @@ cdef inline void catch_up_and_sum(
 
 
 cdef inline double weight(double position, double u) noexcept nogil:
-    # Without L1 a position is its weight: to know that takes less time than to compute.
+    # Without L1 a position is its weight. Checking this is faster than computing it.
     return position if u == 0.0 else soft_threshold(position, u)
 
 
@@ -671,15 +671,15 @@ cdef inline void catch_up_record(
 ) noexcept nogil:
     cdef Py_ssize_t t = <Py_ssize_t>record[0] - 1
     cdef double* z = record + 1
-    # Over no update at all, several outputs take longer than a wrong guess.
+    # For several outputs, applying no update takes longer than a misprediction.
     if K > 1 and t == now:
         return
     record[0] = now + 1
     updates.catch_up(t, now, z, z + K, z + 2 * K, z + 3 * K, K)
 
 
-# Several outputs outweigh a call: these are no part of their callers, of which there
-# are many to compile.
+# With several outputs the cost of a call is small. So these are not inlined into their
+# callers, of which there are many to compile.
 
 cdef void catch_up_outputs(
     AnyUpdates updates, double* record, Py_ssize_t now, Py_ssize_t K
@@ -704,7 +704,7 @@ cdef void add_multiple(
     """z += x * w"""
     cdef Py_ssize_t k
     if u == 0.0:
-        # Without L1, so simple a loop that the compiler takes several at once
+        # Without L1 the loop is so simple that the compiler vectorises it.
         for k in range(K):
             z[k] += x * positions[k]
     else:
@@ -715,13 +715,13 @@ cdef void add_multiple(
 cdef object rows_of_records(
     array, const double* records, Py_ssize_t n, Py_ssize_t stride
 ):
-    """Records that begin somewhere in an array, as an array of shape (n, stride)."""
+    """Records inside an array, as an array of shape (n, stride)."""
     start = (<size_t>records - <size_t>array.ctypes.data) // 8
     return array[start : start + n * stride].reshape(n, stride)
 
 
 cdef Py_ssize_t record_stride(Py_ssize_t n_numbers) noexcept:
-    """Size of a record: one that crosses as few cache lines as can be."""
+    """Size of a record, chosen so that records cross as few cache lines as possible."""
     cdef Py_ssize_t stride = 4
     while stride < n_numbers and stride < NUMBERS_PER_LINE:
         stride *= 2

@@ -18,7 +18,7 @@ cdef class CSRRows(Rows):
     cdef const void* indices
     cdef const int64_t* indptr
     cdef Py_ssize_t first
-    # Of a row, between two checks for signals
+    # Non-zeros of a row between two checks for signals
     cdef int64_t max_nonzeros
 
     cdef int decide(

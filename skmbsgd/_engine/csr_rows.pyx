@@ -23,13 +23,13 @@ cdef enum:
 
 @cython.final
 cdef class CSRRows(Rows):
-    """Rows of a CSR matrix; duplicates and any order of the indices are fine.
+    """Rows of a CSR matrix, with indices in any order and possibly repeated.
 
     Parameters
     ----------
     X : CSR matrix or array of shape (n_samples, n_features), float32 or float64
-        Its indices within range: they are trusted here. Never written, and values and
-        indices are copied only if they are misaligned.
+        Its indices must be within range, which is not checked here. It is never
+        written. Values and indices are copied only if they are misaligned.
     order, targets, sample_weight
         As for Rows.
     model : CSRModel
@@ -41,7 +41,7 @@ cdef class CSRRows(Rows):
         super().__init__(order, targets, sample_weight, model)
         self.csr_model = model
         if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= X.shape[0]:
-            raise ValueError("X, the targets and the order of rows do not fit.")
+            raise ValueError("X, the targets and the order of rows do not match.")
         if model.n_features != X.shape[1]:
             raise ValueError("X and the model differ in features.")
         self.X = X
@@ -96,7 +96,7 @@ cdef class CSRRows(Rows):
     cdef int decide(
         self, const floating* data, const index* indices
     ) except -1 nogil:
-        """z = X W^T + b, the records of the rows' columns brought up to date"""
+        """Bring the records of the rows' columns up to date; z = X W^T + b."""
         cdef Py_ssize_t i, k, n_outputs = self.csr_model.n_outputs
         cdef int64_t start, stop, end, start_ahead, n_ahead
         cdef uint32_t ahead
@@ -146,7 +146,7 @@ cdef class CSRRows(Rows):
         return 0
 
     cdef inline uint32_t row_ahead(self, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
-        """The row to come n positions after the block's i-th, or the last."""
+        """The row n positions after the block's i-th, or the last one."""
         return self.order.rows[min(self.first + i + n, self.order.n_rows - 1)]
 
     cdef inline void prefetch_rows(

@@ -20,7 +20,7 @@ cdef class CSRStream:
     cdef readonly Py_ssize_t n_outputs, n_features, n_averaged
     cdef readonly object dtype, intercept
     cdef readonly bint averaged, has_velocity
-    # All weights, if somebody has read them since the last chunk
+    # All weights, if they have been read since the last chunk
     cdef public object shown
     cdef bint has_begun_to_average
 
@@ -37,7 +37,7 @@ cdef class CSRStream:
     cdef object rates_array
     cdef double* rates
     cdef double[2] first_threshold, threshold
-    # Of all coordinates; and zz + vv when it was largest since all were summed up
+    # The sums over all coordinates; the largest zz + vv since they were last computed
     cdef Squares squares
     cdef double largest_squares
 

@@ -1,22 +1,22 @@
-"""The weights of a stream of CSR chunks, of which each chunk moves a few.
+"""The weights of a stream of CSR chunks, each of which changes a few of them.
 
-What a chunk costs depends on its non-zeros, and with L1 on the number of coordinates
-that have been changed so far, which are passed over for the value of the penalty. Its
-columns are numbered from 0, and their weights copied into a model of that many
-features, which is trained on the chunk. All other coordinates make its updates later, when another chunk holds them, or when
-somebody reads all of the weights: by the maps of catch_up.pxd, as within an epoch.
+The work of a chunk depends on its non-zeros. With L1 it also depends on the number of
+coordinates that have been changed so far, which are all visited to compute the penalty.
+The columns of a chunk are numbered from 0, and their weights are copied into a model of
+that many features, which is trained on the chunk. The updates of all other coordinates
+are applied later, with the maps of catch_up.pxd as within an epoch: when another chunk
+holds them, or when all weights are read.
 
-The coordinates stand in records of float64 numbers:
+The coordinates are in records of float64 numbers:
 
     clock, mark, z (n_outputs), [v (n_outputs)], [sum of w (n_outputs)]
 
 z, v and the clock are as in csr_model.pyx. Without momentum there is no velocity. The
-mark holds two integers: the last numbering of columns that came upon this one, and its
+mark holds two integers: the last numbering of columns that included this one, and its
 number there.
 
-What a chunk has changed appears at once: ``stream += change`` runs without letting go
-of the GIL, or of the stream's own lock where Python has none, and without a look at
-signals.
+The changes of a chunk become visible all at once: ``stream += change`` does not release
+the GIL (or the stream's own lock if Python has none), and does not check for signals.
 """
 
 import numpy as np
@@ -40,36 +40,36 @@ DAMAGED = "What was stored of a stream is damaged."
 # Updates in a window. All coordinates are brought up to date at its end.
 WINDOW = 1024
 
-# All squares are summed up anew when so small a share of them is left.
+# All squares are summed again when only this fraction of them is left.
 cdef double LITTLE_LEFT = 1e-4
 
 cdef enum:
-    # Where a record has its numbers
+    # The places of the numbers in a record
     CLOCK, MARK, NUMBERS
 cdef enum:
-    # Records are requested so many coordinates ahead.
+    # Records are requested this many coordinates ahead.
     COLUMNS_AHEAD = 32
 cdef enum:
     NUMBERS_PER_LINE = 8
 
 
 class CSRChange:
-    """What a chunk has made of the weights of a stream.
+    """The changes that a chunk has made to the weights of a stream.
 
     Parameters
     ----------
     columns : ndarray of int64 of shape (n_columns,)
-        Those that the chunk holds.
+        The columns that the chunk has.
     parts : ndarray of float64 of shape (n_parts, n_columns, n_outputs)
-        What `CSRStream.gather` gave, as it is after the chunk.
+        The result of `CSRStream.gather`, as it is after the chunk.
     before : tuple of three floats
-        What `CSRStream.squares_of` gave for these columns before the chunk.
+        The result of `CSRStream.squares_of` for these columns before the chunk.
     rates : ndarray of float64 of shape (n_updates,)
         The learning rates of the updates.
     first_averaged : int
         The update from which on weights are added up; -1 for none.
     intercept : ndarray of shape (n_outputs,)
-        Those to predict with.
+        The intercepts to predict with.
     n_averaged : int
         Number of updates in the sums of the weights.
     """
@@ -97,7 +97,7 @@ cdef class CSRStream:
     shape : tuple of two ints
         n_outputs, n_features
     dtype : dtype
-        Of the weights that are shown, float32 or float64.
+        Type of the public weights, float32 or float64.
     averaged : bool
         Whether the weights are added up.
     threshold : sequence of two floats
@@ -125,7 +125,7 @@ cdef class CSRStream:
         self.records = <double*>aligned(<size_t>self.records_array.ctypes.data)
         self.active_array = np.empty(self.n_features, dtype=np.int64)
         self.active = <int64_t*><size_t>self.active_array.ctypes.data
-        # As catch_up takes them, gradients and sums included
+        # In the form that catch_up takes, including gradients and sums
         self.numbers_array = np.zeros(4 * self.n_outputs)
         self.numbers = <double*><size_t>self.numbers_array.ctypes.data
         self.window = Window(rule, penalty, window_size, averaged)
@@ -143,7 +143,7 @@ cdef class CSRStream:
 
     @cython.critical_section
     def number(self, indices):
-        """Number the columns in the order in which the indices come upon them.
+        """Number the columns in the order of their first index.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ cdef class CSRStream:
         numbers : ndarray of int32 of shape (n_nonzeros,)
         """
         n = len(indices)
-        # Users may have set others than SciPy makes.
+        # Users may have set other types than SciPy creates.
         dtype = np.int32 if indices.dtype == np.int32 else np.int64
         indices = np.require(indices, dtype, ["C", "ALIGNED"])
         columns = np.empty(min(n, self.n_features), dtype=np.int64)
@@ -198,7 +198,7 @@ cdef class CSRStream:
 
     @cython.critical_section
     def gather(self, const int64_t[::1] columns):
-        """What the coordinates of some columns are by now.
+        """The coordinates of some columns, up to date.
 
         Returns
         -------
@@ -234,7 +234,7 @@ cdef class CSRStream:
 
     @cython.critical_section
     def penalty_of_rest(self, const int64_t[::1] columns, before, rates):
-        """The penalty of all other weights, once they make the chunk's updates.
+        """The penalty of all other weights after the chunk's updates.
 
         Parameters
         ----------
@@ -252,7 +252,7 @@ cdef class CSRStream:
         return self.penalty.value(max(0.0, rest.zz), 0.0)
 
     cdef l1_penalty_of_rest(self, const int64_t[::1] columns, rates):
-        # No sum tells which weights become 0: all of them are passed over.
+        # No sum shows which weights become 0, so all of them are visited.
         cdef Window ahead = Window(
             self.rule, self.penalty, max(1, len(rates)), averaged=False)
         cdef double[2] threshold = self.threshold
@@ -282,7 +282,7 @@ cdef class CSRStream:
 
     @cython.critical_section
     def __iadd__(self, change):
-        """Let all updates of a chunk be made."""
+        """Apply all updates of a chunk."""
         cdef const int64_t[::1] columns = change.columns
         cdef const double[:, :, ::1] parts = change.parts
         cdef const double[::1] rates = change.rates
@@ -314,7 +314,7 @@ cdef class CSRStream:
         self.shown = None
         return self
 
-    # What somebody reads
+    # Reading
 
     # These see the model before or after a chunk: no other thread runs in between.
 
@@ -344,7 +344,7 @@ cdef class CSRStream:
 
     @cython.critical_section
     def shows_what_it_is(self):
-        """Whether nobody has changed the array that was shown."""
+        """Whether the array that was shown is unchanged."""
         return self.has_weights(self.shown)
 
     def fill(self, floating[:, :] coef):
@@ -378,14 +378,14 @@ cdef class CSRStream:
 
     @cython.critical_section
     def active_columns(self):
-        """Those that have ever been changed, in no order."""
+        """The coordinates that have ever been changed, in no particular order."""
         return self.active_array[: self.n_active].copy()
 
     # What is stored
 
     @cython.critical_section
     def arrays(self):
-        """All that the stream is, in arrays and numbers."""
+        """The whole stream as arrays and numbers."""
         columns = self.active_columns()
         records = self.view_of_records()[columns]
         end = NUMBERS + self.n_parts * self.n_outputs
@@ -417,7 +417,7 @@ cdef class CSRStream:
 
     @classmethod
     def of_arrays(cls, arrays):
-        """A stream by what `arrays` gave."""
+        """A stream from the result of `arrays`."""
         rest = dict(arrays)
         if min(*rest["shape"], rest["window_size"]) < 1:
             raise ValueError(DAMAGED)
@@ -469,7 +469,7 @@ cdef class CSRStream:
         return self.records + column * self.stride
 
     cdef void bring_up_to_date(self, const double* record) noexcept nogil:
-        """Let `numbers` be what a coordinate is by now."""
+        """Set `numbers` to a coordinate, up to date."""
         cdef Py_ssize_t k, K = self.n_outputs, t = <Py_ssize_t>record[CLOCK] - 1
         cdef double* z = self.numbers
         record += NUMBERS
@@ -485,7 +485,7 @@ cdef class CSRStream:
     cdef void write(
         self, int64_t column, Py_ssize_t i, const double[:, :, ::1] parts
     ) noexcept nogil:
-        """Let a coordinate be the i-th of these, up to date."""
+        """Set a coordinate to the i-th of these, up to date."""
         cdef double* record = self.record_of(column)
         cdef Py_ssize_t part, k
         if record[CLOCK] == 0.0:
@@ -498,8 +498,8 @@ cdef class CSRStream:
                 record[k] = parts[part, i, k]
             record += self.n_outputs
 
-    # Part of what appears at once: without Python objects, which could let signals or
-    # other threads in.
+    # This is part of a change that becomes visible all at once. So it uses no Python
+    # objects, which could let signals or other threads in.
 
     cdef void begin_window(self) noexcept nogil:
         self.first_threshold[0] = self.threshold[0]
@@ -532,7 +532,7 @@ cdef class CSRStream:
     # Squares
 
     cdef void sum_anew_if_little_is_left(self) noexcept nogil:
-        # What has gone was subtracted. Beside much smaller sums its rounding counts.
+        # Old values were subtracted. Their rounding errors matter if sums are small.
         cdef double now = self.squares.zz + self.squares.vv
         self.largest_squares = max(self.largest_squares, now)
         if self.penalty.l1 == 0.0 < self.penalty.l2 and (
@@ -541,13 +541,13 @@ cdef class CSRStream:
             self.begin_anew()
 
     cdef Squares squares_but(self, before):
-        """The sums over all coordinates but some that had these."""
+        """The sums over all coordinates except some that had these."""
         return Squares(
             self.squares.zz - <double>before[0], self.squares.zv - <double>before[1],
             self.squares.vv - <double>before[2])
 
     cdef void move_squares(self, Squares* sums, double rate) noexcept nogil:
-        """What one update without a gradient makes of the sums."""
+        """The sums after one update without a gradient."""
         cdef Map update = self.window.differing.map_of_update(rate)
         cdef Squares old = sums[0]
         sums.zz = (update.zz * update.zz * old.zz + 2.0 * update.zz * update.zv * old.zv
@@ -567,7 +567,7 @@ def are_within(numbers, least, most):
 cdef inline void catch_up(
     Window window, Py_ssize_t t, double* numbers, Py_ssize_t K
 ) noexcept nogil:
-    """Let a coordinate make the updates of a window from t on."""
+    """Apply the updates of a window from t on to a coordinate."""
     if t == window.now:
         return
     cdef double* z = numbers

@@ -1,8 +1,8 @@
 /* exp and log1p of arrays, on the ranges that the losses need.
 
    The C library's functions take one number at a time. These are written so that the
-   compiler can take as many as fit into a SIMD register, and without fused
-   multiply-adds (the module is compiled so), so that the bits are the same for every
+   compiler can take as many as fit into a SIMD register. The module is compiled without
+   fused multiply-adds, so that the results are the same bit for bit for every
    instruction set. Both are within 2 units in the last place. */
 
 #ifndef SKMBSGD_ELEMENTARY_FUNCTIONS_H
@@ -22,9 +22,9 @@
 /* y[i] = exp(x[i]) for x[i] <= 0; 0 below about 3e-308.
 
    x = n log(2) + r with an integer n and |r| <= log(2) / 2, so that
-   exp(x) = 2^n exp(r). The product n log(2) is exact but for its last digits, since
-   LOG_2_HIGH has zeros at its end (W. J. Cody and W. Waite, Software Manual for the
-   Elementary Functions, 1980). The Taylor polynomial of exp(r) leaves out less than
+   exp(x) = 2^n exp(r). The product n log(2) is exact except for its last digits,
+   because LOG_2_HIGH has zeros at its end (W. J. Cody and W. Waite, Software Manual for
+   the Elementary Functions, 1980). The Taylor polynomial of exp(r) leaves out less than
    r^14 / 14! < 5e-18. */
 SKMBSGD_MULTIVERSIONED
 void skmbsgd_exp(const double *x, double *y, ptrdiff_t n)
@@ -64,8 +64,8 @@ void skmbsgd_exp(const double *x, double *y, ptrdiff_t n)
 /* y[i] = log(1 + x[i]) for 0 <= x[i] <= 1.
 
    With s = x / (2 + x) it is 2 artanh(s) = 2 (s + s^3 / 3 + s^5 / 5 + ...), a series
-   of positive terms, which loses no digits near x = 0. What is left out is less than
-   s^34 / 35 < 2e-18 of the whole. */
+   of positive terms, which loses no digits near x = 0. The omitted terms are less than
+   s^34 / 35 < 2e-18 of the sum. */
 SKMBSGD_MULTIVERSIONED
 void skmbsgd_log1p(const double *x, double *y, ptrdiff_t n)
 {

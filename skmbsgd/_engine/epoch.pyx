@@ -19,28 +19,28 @@ def run_epoch(
     Py_ssize_t batch_size,
     Py_ssize_t first_averaged_batch=-1,
 ):
-    """Go through all rows once, in batches, and move the model after each batch.
+    """Go through all rows once, in batches, and update the model after each batch.
 
-    Without the GIL; signals are heard all the while. If several threads train
-    together, each of them calls this with rows of its own, and works on its share.
+    This runs without the GIL and checks for signals. If several threads train together,
+    each of them calls it with its own rows, and works on its share.
 
     Parameters
     ----------
     rows : Rows
-        Its model is moved in place.
+        Its model is updated in place.
     loss : Loss
     learning_rates : ndarray of shape (n_batches,) or (1,), float64
         A rate for each batch, or one for all.
     batch_size : int
-        At least 1; the last batch takes the rows that are left.
+        At least 1; the last batch has the remaining rows.
     first_averaged_batch : int, default=-1
         The batch from which on updates join the running means; -1 for none.
 
     Returns
     -------
     loss : float
-        The sum over the rows of the thread of weight * loss, each at the weights its
-        batch met, divided by the number of all rows.
+        The sum over the rows of the thread of weight * loss, divided by the number of
+        all rows. Each loss is computed before the update of its batch.
     """
     cdef Py_ssize_t n_rows = rows.order.n_rows
     cdef Py_ssize_t n_batches = (n_rows + batch_size - 1) // batch_size
@@ -53,7 +53,7 @@ def run_epoch(
     return total_loss / n_rows
 
 
-# An epoch in several parts, each with rows of its own
+# An epoch in several parts, each with its own rows
 
 
 def begin_epoch(
@@ -62,16 +62,16 @@ def begin_epoch(
     Py_ssize_t n_batches=-1,
     Py_ssize_t first_averaged_batch=-1,
 ):
-    """Begin an epoch in parts, with what is known of it.
+    """Begin an epoch in parts, with what is known about it.
 
-    If the parts turn out otherwise, a model may take longer.
+    If the parts differ from this, a model may take longer.
 
     Parameters
     ----------
     model : Model
     learning_rates : ndarray of shape (n_batches,) or (1,), float64
     n_batches : int, default=-1
-        Of the whole epoch; -1 if that is unknown.
+        Batches of the whole epoch; -1 if unknown.
     first_averaged_batch : int, default=-1
     """
     if n_batches < 0:
@@ -89,12 +89,12 @@ def run_part(
     Py_ssize_t first_averaged_batch=-1,
     double total_loss=0.0,
 ):
-    """Go through the rows of a part of an epoch as `run_epoch` does.
+    """Go through the rows of a part of an epoch, like `run_epoch`.
 
     Returns
     -------
     total_loss : float
-        What is given, plus the sum over the rows of weight * loss.
+        The argument of this name plus the sum over the rows of weight * loss.
     """
     cdef Py_ssize_t n_rows = rows.order.n_rows
     cdef Py_ssize_t n_batches = (n_rows + batch_size - 1) // batch_size
@@ -114,7 +114,7 @@ cdef double run_batches(
     Rows rows, Loss loss, const double[:] learning_rates, Py_ssize_t batch_size,
     Py_ssize_t first_averaged_batch, double total_loss,
 ) except? -1.0:
-    """Work off all batches of the rows; add their losses to a total."""
+    """Process all batches of the rows, and add their losses to a total."""
     cdef Model model = rows.model
     cdef Member member = rows.member
     cdef Py_ssize_t n_rows = rows.order.n_rows
@@ -130,7 +130,7 @@ cdef double run_batches(
     member.take_share(
         batch_size, rows.cost_of_row, rows.order.cost_of_position())
     rows.begin_epoch(member.share_rows)
-    # The leader hears signals, and reckons with the share of the others.
+    # The leader checks for signals, and counts the shares of the others as well.
     cdef double work_of_row = rows.cost_of_row * batch_size / member.share_rows
     with nogil:
         if not (member.is_alone or synchronise_start(rows)):
@@ -166,17 +166,17 @@ cdef double run_batches(
 
 
 cdef bint synchronise_start(Rows rows) except -1 nogil:
-    """Wait for the other threads; tell whether nobody has given up."""
+    """Wait for the other threads; return whether none has given up."""
     if rows.member.leads:
         rows.order.decide(positions_needed(rows, 0))
     return synchronise(rows, -1)
 
 
 cdef bint synchronise(Rows rows, Py_ssize_t batch) except -1 nogil:
-    """Add up the gradients of all threads; tell whether nobody has given up.
+    """Add up the gradients of all threads; return whether none has given up.
 
-    While they are on their way, one thread decides the order of the rows that all need
-    to know for the batch after the next.
+    While the gradients are in transit, one thread decides the order of the rows that
+    all threads need for the batch after the next.
     """
     rows.member.send()
     if rows.member.leads:
@@ -185,7 +185,7 @@ cdef bint synchronise(Rows rows, Py_ssize_t batch) except -1 nogil:
 
 
 cdef inline Py_ssize_t positions_needed(Rows rows, Py_ssize_t batch) noexcept nogil:
-    """How many positions of the order must be decided to work on a batch."""
+    """The number of positions of the order that must be decided to process a batch."""
     cdef Py_ssize_t n_ahead = 2 + rows.lookahead // rows.member.least_share
     return (batch + 1 + n_ahead) * rows.member.batch_size + rows.max_rows
 
@@ -193,7 +193,7 @@ cdef inline Py_ssize_t positions_needed(Rows rows, Py_ssize_t batch) noexcept no
 def compute_loss(Rows rows, Loss loss):
     """The mean over the rows of weight * loss, at the weights of their model.
 
-    For rows of a single thread, after an epoch or before the first.
+    It is for rows of a single thread, after an epoch or before the first one.
     """
     cdef Py_ssize_t n_rows = rows.order.n_rows
     cdef Py_ssize_t row = 0, n_loaded
@@ -218,8 +218,8 @@ def compute_loss(Rows rows, Loss loss):
 def compute_decisions(Rows rows, double[:, ::1] out):
     """Write X W^T + b for the rows in their order.
 
-    By the products of the training loop, so that the bits do not depend on the
-    number of threads either.
+    This uses the products of the training loop, so that the result does not depend on
+    the number of threads either, bit for bit.
     """
     cdef Py_ssize_t n_rows = rows.order.n_rows
     cdef Py_ssize_t n_outputs = rows.model.n_outputs

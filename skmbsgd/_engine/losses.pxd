@@ -1,4 +1,4 @@
-"""Declarations of the losses; their formulas stand in losses.pyx."""
+"""Declarations of the losses; their formulas are in losses.pyx."""
 
 
 cdef class Loss:

@@ -26,8 +26,8 @@ cdef class Loss:
     Attributes
     ----------
     max_curvature : float or None
-        The largest second derivative with respect to the decisions; None where the
-        slope is bounded and the curvature is not, or only in a small range.
+        The largest second derivative with respect to the decisions. None if the slope
+        is bounded, and the curvature is unbounded or confined to a small range.
     """
 
     max_curvature = None
@@ -38,12 +38,12 @@ cdef class Loss:
     ) noexcept nogil:
         """Write d = scale * dloss/dz for each row; return the sum of scale * loss.
 
-        All are row-major of shape (n_rows, n_outputs), but scale, which is (n_rows,).
-        losses is room to work in.
+        All are row-major of shape (n_rows, n_outputs), except scale, which has shape
+        (n_rows,). losses is working memory.
         """
         self.evaluate(y, z, losses, d, n_rows, n_outputs)
         if n_outputs == 1:
-            # With a number known here the compiler makes one loop of two.
+            # With this constant the compiler merges two loops into one.
             return weigh(scale, losses, d, n_rows, 1)
         return weigh(scale, losses, d, n_rows, n_outputs)
 
@@ -61,7 +61,7 @@ cdef class Loss:
         cdef double[:, ::1] losses = np.empty((n_rows, n_outputs))
         cdef double[:, ::1] d = np.empty((n_rows, n_outputs))
         if (z.shape[0], z.shape[1], scale.shape[0]) != (n_rows, n_outputs, n_rows):
-            raise ValueError("y, z and scale do not fit each other.")
+            raise ValueError("y, z and scale have shapes that do not match.")
         if n_rows == 0:
             return 0.0
         return self.gradient(
@@ -69,12 +69,12 @@ cdef class Loss:
         )
 
     def derivatives(self, const double[:, ::1] y, const double[:, ::1] z):
-        """Those with respect to the decisions, all of shape (n_rows, n_outputs)."""
+        """The derivatives by the decisions, all of shape (n_rows, n_outputs)."""
         cdef Py_ssize_t n_rows = y.shape[0], n_outputs = y.shape[1]
         cdef double[:, ::1] losses = np.empty((n_rows, n_outputs))
         cdef double[:, ::1] d = np.empty((n_rows, n_outputs))
         if (z.shape[0], z.shape[1]) != (n_rows, n_outputs):
-            raise ValueError("y and z do not fit each other.")
+            raise ValueError("y and z have shapes that do not match.")
         if n_rows > 0:
             self.evaluate(
                 &y[0, 0], &z[0, 0], &losses[0, 0], &d[0, 0], n_rows, n_outputs
@@ -90,13 +90,13 @@ cdef inline double weigh(
     cdef Py_ssize_t i, k
     for i in range(n_rows):
         for k in range(i * n_outputs, (i + 1) * n_outputs):
-            # A row of weight 0 is absent, even if its decision is infinite.
+            # A row of weight 0 is ignored, even if its decision is infinite.
             losses[k] = scale[i] * losses[k] if scale[i] != 0.0 else 0.0
             d[k] = scale[i] * d[k] if scale[i] != 0.0 else 0.0
     return sum_of(losses, n_rows * n_outputs)
 
 
-# Four numbers at a time, which need not wait for each other
+# Four sums at a time, which do not wait for each other
 
 cdef inline double sum_of(const double* x, Py_ssize_t n) noexcept nogil:
     cdef double a = 0.0, b = 0.0, c = 0.0, d = 0.0

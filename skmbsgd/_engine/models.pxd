@@ -19,7 +19,8 @@ cdef class Model:
     # u and r of penalties.pxd
     cdef double* threshold
     cdef readonly double squared_norm, absolute_sum
-    # That of all that is not a weight: velocities, intercepts, means of a CSRModel
+    # The sum of everything that is not a weight: velocities, intercepts, means of a
+    # CSRModel
     cdef double absolute_rest
 
     cdef void begin_epoch(

@@ -1,6 +1,6 @@
-"""Models in training: what they consist of, and dense ones.
+"""Models in training: their base class, and the dense models.
 
-The rules that move them are explained in rules.pxd, the penalties in penalties.pxd.
+rules.pxd explains the update rules, and penalties.pxd the penalties.
 """
 
 import numpy as np
@@ -25,19 +25,19 @@ cdef class Model:
     Parameters
     ----------
     state : TrainingState
-        Its arrays are moved in place, at each step or by `store`.
+        Its arrays are updated in place, at each step or by `store`.
     rule : Rule
     penalty : Penalty
     fit_intercept : bool
-        Whether the intercepts move.
+        Whether the intercepts are trained.
 
     Attributes
     ----------
     n_averaged : int
         Number of updates in the running means.
     squared_norm, absolute_sum : float
-        Sums of the squares and of the absolute values of the weights when the last
-        epoch ended.
+        Sums of the squares and of the absolute values of the weights at the end of the
+        last epoch.
     """
 
     def __init__(self, state, Rule rule, Penalty penalty, bint fit_intercept):
@@ -64,7 +64,7 @@ cdef class Model:
         """Prepare for an epoch.
 
         There is a rate for each batch, or one for all. Updates from the first averaged
-        batch on will join the running means, none if that is n_batches.
+        batch on will join the running means; if it is n_batches, none will.
         """
 
     # All of these may take long, and check for signals.
@@ -73,34 +73,34 @@ cdef class Model:
         self, const double[:] learning_rates, Py_ssize_t n_batches,
         Py_ssize_t first_averaged_batch,
     ) except -1:
-        """Prepare for a part of an epoch, of which now all is known for certain."""
+        """Prepare for a part of an epoch, about which everything is now known."""
 
     cdef int begin_batch(self) except -1 nogil:
-        """Prepare for a batch: all gradients are 0."""
+        """Prepare for a batch by setting all gradients to 0."""
 
     cdef int step(self, double learning_rate) except -1 nogil:
-        """Move weights and velocities by the gradients of the batch."""
+        """Update weights and velocities with the gradients of the batch."""
 
     cdef int add_to_average(self) except -1 nogil:
-        """Let the weights join the running means."""
+        """Add the weights to the running means."""
 
     cdef int end_epoch(self) except -1 nogil:
-        """Bring all weights up to date, and take the sums."""
+        """Bring all weights up to date, and compute the sums."""
 
     @property
     def penalty_value(self):
-        """The penalty at the weights when the last epoch ended."""
+        """The penalty at the end of the last epoch."""
         return self.penalty.value(self.squared_norm, self.absolute_sum)
 
     def is_finite(self):
-        """Whether no number of the model was infinite or NaN when the epoch ended."""
+        """Whether all numbers of the model were finite at the end of the epoch."""
         return bool(isfinite(self.absolute_sum) and isfinite(self.absolute_rest))
 
     def store(self):
         """Write weights, velocities and means into the arrays of the state."""
 
     def lost_by_store(self):
-        """Copies of what the arrays of the state do not hold to the last bit.
+        """Copies of what the arrays of the state do not hold exactly.
 
         Returns
         -------
@@ -109,15 +109,15 @@ cdef class Model:
         return {}
 
     def restore(self, arrays):
-        """Take up what `lost_by_store` has told of a model with the same state.
+        """Restore what `lost_by_store` returned for a model with the same state.
 
-        Without it, the arrays of the state have to do.
+        Without it, the arrays of the state are used.
         """
         check_arrays(arrays, {})
 
 
 cdef class DenseModel(Model):
-    """Weights, velocities and gradients in arrays as X has columns.
+    """Weights, velocities and gradients in arrays with an entry per column of X.
 
     The arrays of the state are C-contiguous, those of weights and velocities in the
     precision of X, means and positions in float64.
@@ -168,11 +168,11 @@ cdef class DenseModel(Model):
                 b, NULL, self.b_v, self.b_g, self.n_outputs,
                 learning_rate, self.rule.momentum, 0.0, 0.0)
         else:
-            # Nobody needs it, but threads would go on adding it up.
+            # It is not needed, but threads would continue to add it up.
             memset(self.b_g, 0, self.n_outputs * (4 if self.single_precision else 8))
 
     cdef Py_ssize_t next_part(self, Py_ssize_t first) except -1 nogil:
-        """The first weight of the part after this one, once signals are checked."""
+        """Check for signals, and return the first weight of the next part."""
         if first + WEIGHTS_OF_PART < self.n_weights:
             check_signals()
         return first + WEIGHTS_OF_PART
@@ -211,7 +211,7 @@ cdef class DenseModel(Model):
             self.sum_up_intercepts(<double*>self.b, <double*>self.b_v)
         return 0
 
-    # Not by NumPy, whose code would have to come back from the memory each time
+    # This does not use NumPy, whose code would not be in the cache.
 
     cdef void sum_up(
         self, const floating* w, const floating* v, Py_ssize_t first, Py_ssize_t stop
@@ -237,23 +237,23 @@ cdef class DenseModel(Model):
 cdef class StandardizedModel(DenseModel):
     """A dense model that is trained as if the columns of X had been standardised.
 
-    With the means m, and the inverses p of the variances, of the columns, the weight of
-    a standardised column is w / sqrt(p), and its gradient sqrt(p) * (g - m * b_g). In
-    terms of w, the weight of the column as given, the update rules become those with
-    the gradient below. The penalty is that of w; L2 acts at the end of the step, since
-    lam2 * p may be of any size. The threshold of L1 is p * u.
+    m are the means of the columns, and p the inverses of their variances. The weight of
+    a standardised column is w / sqrt(p), and its gradient sqrt(p) * (g - m * b_g). For
+    w, the weight of the original column, this gives the update rules with the gradient
+    below. The penalty is that of w. L2 acts implicitly, at the end of the step, because
+    lam2 * p can have any size. The threshold of L1 is p * u.
 
         g <- p * (g - m * b_g + lam2 * w) / (1 + eta * lam2 * p)
 
-    The intercept of the centred columns moves as always; that of the columns as given
-    follows from it: b = b_centred - w m.
+    The intercept of the centred columns is updated as usual. That of the original
+    columns follows from it: b = b_centred - w m.
 
     Parameters
     ----------
     state, rule, penalty, fit_intercept
         As for Model.
     mean, precision : ndarray of float64 of shape (n_features,)
-        m and p; 0 where a column is not to be centred, or its weight not to be moved.
+        m and p; 0 if a column is not centred, or if its weight is not trained.
     """
 
     def __init__(
@@ -297,7 +297,7 @@ cdef class StandardizedModel(DenseModel):
     cdef int step_output(
         self, Py_ssize_t output, double learning_rate
     ) except -1 nogil:
-        """Move the weights of an output."""
+        """Update the weights of an output."""
         cdef Py_ssize_t itemsize = 4 if self.single_precision else 8
         cdef Py_ssize_t first = 0, n, place
         cdef double b_g
@@ -319,7 +319,7 @@ cdef class StandardizedModel(DenseModel):
         return 0
 
     cdef double shift(self, Py_ssize_t output) noexcept nogil:
-        """w m, what the means of the columns add to a decision."""
+        """w m, the part of a decision that comes from the means of the columns."""
         cdef Py_ssize_t place = output * self.n_features
         return self.dot(
             <char*>self.w + place * (4 if self.single_precision else 8),
@@ -335,7 +335,7 @@ cdef void average_each(
 
 
 cdef void* writable_memory(array, shape, dtype) except NULL:
-    """Address of the array's data, checked: the engine trusts it from here on."""
+    """Address of the array's data, after a check: the engine relies on it."""
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(
             f"The engine needs an array of shape {shape} and type {dtype}, "
@@ -347,7 +347,7 @@ cdef void* writable_memory(array, shape, dtype) except NULL:
 
 
 def check_arrays(arrays, like):
-    """Refuse arrays, by name, that are not of the same shapes and types as others."""
+    """Refuse named arrays with other shapes or types than those expected."""
     if arrays.keys() != like.keys():
         raise ValueError(f"lost_by_store is damaged: it has the entries {[*arrays]}.")
     for name, expected in like.items():

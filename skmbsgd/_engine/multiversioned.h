@@ -1,5 +1,5 @@
-/* SKMBSGD_MULTIVERSIONED before a function has it compiled for several instruction
-   sets, where the tools can do so; the processor's own is chosen when the module is
+/* With SKMBSGD_MULTIVERSIONED, a function is compiled for several instruction sets if
+   the tools can do so. The version for the processor is chosen when the module is
    loaded. */
 
 #ifndef SKMBSGD_MULTIVERSIONED_H

@@ -1,21 +1,21 @@
-"""Penalties: what they add to the gradient, and what they make of a weight.
+"""Penalties: their gradient, and their map from positions to weights.
 
-The gradient of an L2 penalty joins that of the data. A model moves a factor of
-1 - eta * lam2 > 0 of a weight towards 0; where eta * lam2 exceeds 1 it moves the weight
-to 0 and no further, as scikit-learn's SGD does:
+The gradient of an L2 penalty is added to that of the data. It multiplies a weight by
+1 - eta * lam2 > 0. If eta * lam2 exceeds 1, the weight moves to 0 and no further, as in
+scikit-learn's SGD:
 
     g <- g + min(lam2, 1 / eta) * w
 
-L1 acts in the dual. Beside the positions Z, the sums of all gradient steps, runs the
-threshold u, the sum of all L1 steps. Both follow the update rule, u with the velocity r
-and the gradient -lam1, and the weight is what soft-thresholding S leaves of Z:
+L1 acts in the dual. The positions Z are the sums of all gradient steps, and the
+threshold u is the sum of all L1 steps. Both follow the update rule, u with the velocity
+r and the gradient -lam1. The weights are the soft-thresholded positions:
 
     w = S(Z, u)
 
-While a weight is 0 its unused penalty adds up, and the noise of the batches cannot wake
-it. Without momentum this is dual averaging (L. Xiao, JMLR 11, 2010) in the form of the
-cumulative penalty of Y. Tsuruoka, J. Tsujii and S. Ananiadou (ACL 2009), which
-scikit-learn's SGD has. Without an L1 penalty, Z is w.
+While a weight is 0 its unused penalty accumulates, so the noise of the batches does not
+make it non-zero. Without momentum this is dual averaging (L. Xiao, JMLR 11, 2010) in
+the form of the cumulative penalty of Y. Tsuruoka, J. Tsujii and S. Ananiadou (ACL
+2009), which scikit-learn's SGD uses. Without an L1 penalty, Z is w.
 """
 
 from skmbsgd._engine.rules cimport Rule
@@ -26,7 +26,7 @@ cdef extern from "penalties.h":
 
 cdef class Penalty:
     cdef readonly double l2, l1
-    # The place in the table of steps.h of the map from positions to weights
+    # The index of the map from positions to weights in the table of steps.h
     cdef Py_ssize_t map_number
 
     cdef inline double l2_at(self, double eta) noexcept nogil:
@@ -36,5 +36,5 @@ cdef class Penalty:
     cdef inline void move_threshold(
         self, Rule rule, double* threshold, double eta
     ) noexcept nogil:
-        """Move u and r, which stand one after the other, by one update."""
+        """Apply one update to u and r, which are adjacent in memory."""
         rule.move(threshold, threshold + 1, -self.l1, eta)

@@ -1,7 +1,7 @@
 """Penalties by their names; see penalties.pxd.
 
-To add a penalty, write the map from positions to weights in penalties.h, if it has one,
-then a class here, and name it in PENALTIES.
+To add a penalty, write its map from positions to weights in penalties.h, if it has one,
+then write a class here, and name it in PENALTIES.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ cdef class Penalty:
     Attributes
     ----------
     l1 : float
-        lam1, the gradient of the threshold u but for its sign.
+        lam1, minus the gradient of the threshold u.
     """
 
     def __init__(self, double l2=0.0):
@@ -31,7 +31,7 @@ cdef class Penalty:
 
     @property
     def has_positions(self):
-        """Whether weights are maps of positions, and not these themselves."""
+        """Whether weights differ from the positions."""
         return self.map_number != NO_MAP
 
     def value(self, double squared_norm, double absolute_sum):

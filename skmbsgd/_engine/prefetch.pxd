@@ -1,4 +1,4 @@
-"""Asking for memory before it is needed: instructions, distances and thresholds.
+"""Prefetching memory before it is needed: instructions, distances and thresholds.
 
 See prefetch.pyx for the rows of a dense array, and prefetch.h for the instructions.
 """
@@ -19,16 +19,16 @@ cdef extern from "prefetch.h":
 
 
 cdef enum:
-    # Rows of a CSR matrix: so many positions ahead their beginning is looked up, then
-    # their non-zeros are prefetched, and then the records of these ...
+    # Rows of a CSR matrix: the number of positions ahead at which their beginning is
+    # looked up, then their non-zeros are prefetched, and then the records of these ...
     CSR_BEGINNINGS_AHEAD = 24
     CSR_NONZEROS_AHEAD = 16
     CSR_RECORDS_AHEAD = 2
-    # ... but of a very long row only so many.
+    # ... and the largest number of these for a very long row
     MAX_CSR_NONZEROS = 256
-    # Records that are brought up to date one after the other: so many numbers ahead
+    # Records that are brought up to date one after the other: how many numbers ahead
     CSR_NUMBERS_AHEAD = 512
-    # Packets between threads: so many ahead, when they are written and when read
+    # Packets between threads: how many ahead, when they are written and when read
     PACKETS_AHEAD = 16
 
 
@@ -51,9 +51,9 @@ cdef class RowPrefetch:
 
 
 cdef inline void prefetch_bytes(const void* start, size_t n_bytes) noexcept nogil:
-    """Prefetch so many bytes, at least 1."""
+    """Prefetch n_bytes, at least 1."""
     cdef size_t line
     for line in range((n_bytes + CACHE_LINE - 1) // CACHE_LINE):
         prefetch(<const char*>start + line * CACHE_LINE)
-    # They need not begin with a cache line: their end may lie in one more.
+    # They can begin within a cache line, so their end can be in one more line.
     prefetch(<const char*>start + n_bytes - 1)

@@ -1,39 +1,40 @@
-"""Asking for the rows of a dense array before they are needed."""
+"""Prefetching the rows of a dense array before they are needed."""
 
 cimport cython
 from libc.stdint cimport uint32_t
 
 
 cdef enum:
-    # Rows are prefetched so many positions ahead: early enough to arrive in time, late
-    # enough not to be evicted again.
+    # Rows are prefetched this many positions ahead: early enough to arrive in time, and
+    # late enough not to be evicted again.
     ROWS_AHEAD = 64
     MAX_BYTES_AHEAD = 98304
-    # If two products share the rest, the first bytes are prefetched so many positions
-    # before that: once the address of a page has been translated, its other lines need
-    # not wait for that.
+    # If two products share the rest, the first bytes are prefetched this many positions
+    # earlier. Then the address of the page is already translated when the other lines
+    # are requested.
     ROWS_EARLIER = 16
     MAX_EARLY_BYTES = 512
-    # Of a very long row only the start is prefetched; the processor's own prefetcher
+    # Only the start of a very long row is prefetched. The processor's own prefetcher
     # does the rest.
     MAX_PREFETCHED_BYTES = 16384
-    # With fewer rows between two updates the first product cannot prefetch all of a row
-    # while it reads: there is too little to read.
+    # With fewer rows between two updates, the first product reads too little to
+    # prefetch whole rows meanwhile.
     LEAST_ROWS_OF_READING = 4
-    # What the second product has to prefetch of a row it does at once if it is little:
-    # the next block's first product waits for it. Otherwise it does so step by step.
+    # The second product prefetches its part of a row at once if the part is small,
+    # because the next block's first product waits for it. Otherwise it does so step by
+    # step.
     BYTES_AT_ONCE = 576
     BYTES_OF_STEP = 192
 
 
 @cython.final
 cdef class RowPrefetch:
-    """What is prefetched of the rows of a dense array, how far ahead, and when.
+    """The plan for prefetching rows of a dense array: which parts, how early, and when.
 
-    A block of rows meets two products. The first one reads the rows, the second one
-    finds them in the cache. One of them, or both, prefetch rows to come, line by line
-    in between their arithmetic. If both do, the first bytes of rows that come still
-    later are prefetched before the first product.
+    A block of rows takes part in two products. The first one reads the rows, the second
+    one finds them in the cache. One or both of them prefetch later rows, line by line
+    between their arithmetic. If both do, the first bytes of still later rows are
+    prefetched before the first product.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ cdef class RowPrefetch:
     cdef void begin_epoch(self, Py_ssize_t rows_at_once) noexcept nogil:
         """Choose what each product prefetches.
 
-        rows_at_once is how many rows there are between two updates.
+        rows_at_once is the number of rows between two updates.
         """
         if prefetch_while_reading() and rows_at_once >= LEAST_ROWS_OF_READING:
             self.by_first_product()
@@ -64,20 +65,20 @@ cdef class RowPrefetch:
             self.by_both_products()
 
     cdef void by_first_product(self) noexcept nogil:
-        """Leave all to the first product, but for a line that only some rows need.
+        """Leave all to the first product, except a line that only some rows need.
 
-        To others that is one on its way, and to prefetch it at once takes longer than
-        one would think.
+        For the other rows this line is already requested, and requesting it again at
+        once is slow.
         """
         self.early_bytes = self.by_first.first = 0
         self.by_first.stop = self.by_second.first = (
             (self.by_first.last // CACHE_LINE + 1) * CACHE_LINE)
 
     cdef void by_both_products(self) noexcept nogil:
-        """Have half of a row prefetched before the second product.
+        """Prefetch half of a row before the second product.
 
-        All of that half early if it is short, since the first product's reads wait
-        behind its own prefetches.
+        If the half is short, prefetch all of it early, because the reads of the first
+        product wait for its own prefetches.
         """
         cdef Py_ssize_t half = (self.by_second.stop // CACHE_LINE + 1) // 2 * CACHE_LINE
         self.early_bytes = min(half, <Py_ssize_t>MAX_EARLY_BYTES)
@@ -90,7 +91,7 @@ cdef class RowPrefetch:
     cdef void begin_block(
         self, const uint32_t* rows_ahead, const uint32_t* rows_early, Py_ssize_t n_rows
     ) noexcept nogil:
-        """Prefetch the first bytes of rows to come, and leave others to the products.
+        """Prefetch the first bytes of later rows, and leave the rest to the products.
 
         rows_ahead are n_ahead positions after the block's n_rows, and rows_early
         n_early positions.
@@ -103,7 +104,7 @@ cdef class RowPrefetch:
                          + line * CACHE_LINE)
 
     cdef void prefetch_row(self, uint32_t row) noexcept nogil:
-        """Prefetch a row at once, for one that is copied before the products."""
+        """Prefetch a whole row at once, if rows are copied before the products."""
         cdef const char* start = self.first_row + row * self.bytes_of_row
         cdef Py_ssize_t byte = 0
         while byte < self.by_second.stop:
@@ -112,7 +113,7 @@ cdef class RowPrefetch:
 
 
 cdef Py_ssize_t most_lines(size_t address, Py_ssize_t stride, Py_ssize_t n_bytes):
-    """The number of cache lines that the first bytes of a row lie in, at most."""
+    """The largest number of cache lines that the first bytes of a row can occupy."""
     cdef Py_ssize_t step = min(stride & -stride, <Py_ssize_t>CACHE_LINE)
     # The last place in a cache line at which a row can begin
     cdef Py_ssize_t place = CACHE_LINE - step + <Py_ssize_t>(address % step)

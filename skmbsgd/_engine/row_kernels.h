@@ -1,8 +1,8 @@
 /* Products of scattered rows with one vector, in either precision.
 
-   BLAS wants the rows of a matrix evenly spaced, and does not prefetch those to come.
-   Here they are any rows of an array, in any order, read where they lie, and the wait
-   for the memory is spent on arithmetic. benchmarks/NOTES.md has the figures. */
+   BLAS needs evenly spaced rows of a matrix, and does not prefetch later ones. These
+   products take any rows of an array, in any order, without a copy, and use the wait
+   for the memory for arithmetic. benchmarks/NOTES.md has the figures. */
 
 #ifndef SKMBSGD_ROW_KERNELS_H
 #define SKMBSGD_ROW_KERNELS_H
@@ -12,7 +12,7 @@
 
 #include "prefetch.h"
 
-/* Both products prefetch rows to come as well. */
+/* Both products also prefetch later rows. */
 typedef struct {
     /* z[i] = x[rows[i]] . w + b */
     void (*dot_rows)(

@@ -1,4 +1,4 @@
-"""The products of row_kernels.h, which take long to compile, in their own module."""
+"""The products of row_kernels.h. They take long to compile, so they have a module."""
 
 cdef extern from "row_kernels_functions.h":
     const RowKernels* row_kernels_double "skmbsgd_row_kernels_double" () noexcept nogil
@@ -6,5 +6,5 @@ cdef extern from "row_kernels_functions.h":
 
 
 cdef const RowKernels* row_kernels(bint single_precision):
-    """Those for rows of float32 or float64, and for this processor."""
+    """The products for rows of float32 or float64, and for this processor."""
     return row_kernels_float() if single_precision else row_kernels_double()

@@ -1,7 +1,8 @@
 /* The functions that row_kernels.h declares.
 
-   They are compiled for each width of SIMD registers, not left to the compiler's versions
-   of one function: a vector wider than the registers would be kept in memory. */
+   They are compiled separately for each width of SIMD registers. If the compiler made
+   the versions of one function, a vector wider than the registers would stay in memory.
+   */
 
 #ifndef SKMBSGD_ROW_KERNELS_FUNCTIONS_H
 #define SKMBSGD_ROW_KERNELS_FUNCTIONS_H

@@ -26,8 +26,8 @@ typedef REAL VARIANT(quarter_t) TYPE_OF(16);
 #define LINE ((ptrdiff_t)SKMBSGD_CACHE_LINE)
 #define LESSER(a, b) ((a) < (b) ? (a) : (b))
 
-/* A cache line of a row to come, and one of each of four rows: the memory can deliver
-   only so many lines at a time, so that they are prefetched step by step. */
+/* A cache line of a later row, and one of each of four rows. The memory can deliver
+   only a limited number of lines at a time, so they are prefetched step by step. */
 #define PREFETCH_ROW(row, byte) SKMBSGD_PREFETCH((const char *)ROW(row) + (byte))
 #define PREFETCH_FOUR_ROWS(rows, byte) \
     do { \
@@ -151,8 +151,8 @@ static TARGET void VARIANT(dot_rows)(
 }
 
 /* g += d^T X in the next columns, N of a TYPE, whose sums stay in registers from the
-   first row to the last. A step of the lines to come is prefetched meanwhile: after the
-   rows at hand are read, which would have to wait otherwise; and line after line of the
+   first row to the last. Some of the next lines are prefetched meanwhile: after the
+   present rows are read, which would have to wait otherwise, and line by line of the
    same rows, which the memory delivers faster. */
 #define ADD_TO_COLUMNS(TYPE, N) \
     do { \

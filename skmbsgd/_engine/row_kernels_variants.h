@@ -1,5 +1,5 @@
-/* Included by row_kernels_functions.h once for each type REAL: the functions for each instruction
-   set, and the choice between them. */
+/* Included by row_kernels_functions.h once for each type REAL: the functions for each
+   instruction set, and the choice between them. */
 
 #define VARIANT(function) NAME(function##_baseline)
 #define TARGET

@@ -8,21 +8,21 @@ cdef class RowOrder:
     cdef readonly object given_rows, given_values
     cdef uint32_t* unshuffled_rows
     cdef double* unshuffled_values
-    # The order at hand: the given one, or one that is decided up to n_decided
+    # The present order: the given one, or one that is decided up to n_decided
     cdef uint32_t* rows
     cdef double* values
     cdef readonly Py_ssize_t n_rows
-    # Whether each row number is the one after that before it
+    # Whether the row numbers are consecutive
     cdef readonly bint consecutive
     cdef Py_ssize_t n_decided
 
     cdef object rows_array, values_array, ends_array
     cdef Py_ssize_t* ends
-    # Each bucket has bucket_room places, and the one at hand begins room_before places
+    # Each bucket has bucket_room places. The present one begins room_before places
     # after the positions that its rows will have in the order.
     cdef readonly Py_ssize_t bucket_room
     cdef Py_ssize_t n_buckets, bucket, room_before
-    # Distributions so far, those that had to be begun anew included
+    # Distributions so far, including those that had to be repeated
     cdef readonly Py_ssize_t n_distributions
     cdef uint64_t random_state
 

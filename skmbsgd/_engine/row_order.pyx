@@ -13,21 +13,20 @@ from skmbsgd._engine.prefetch cimport CACHE_LINE, prefetch, prefetch_to_write
 
 cdef enum:
     # Rows of a bucket: few enough to stay in the second-level cache while they are
-    # shuffled, and so many that the ends of all buckets stay in the first-level cache
-    # while rows are distributed. At most as many buckets as a byte can tell apart
+    # shuffled, and enough that the ends of all buckets stay in the first-level cache
+    # while rows are distributed. A byte must be able to number the buckets.
     ROWS_OF_BUCKET = 8192
     MAX_BUCKETS = 256
-    # A block of neighbours, long enough for the memory to deliver it at speed; a bucket
-    # of blocks, which stays in the second-level cache; and what the number of a row and
-    # the value that goes with it take there
+    # Bytes of a block of neighbours, long enough to be read fast; of a bucket of
+    # blocks, which stays in the second-level cache; and of a row's number and value
     BYTES_OF_NEIGHBOURS = 16384
     BUCKET_BYTES = 524288
     BYTES_OF_PLACE = 12
-    # Rows that are shuffled at once
+    # Number of rows that are shuffled at a time
     ROWS_OF_PART = 128
-    # What it takes to decide a position, in the unit of the cost of a row
+    # The cost of deciding a position, in the unit of the cost of a row
     COST_OF_POSITION = 8
-    # Rows distributed, and blocks placed, between two checks of the signals
+    # Rows distributed, and blocks placed, between two checks for signals
     ROWS_BETWEEN_SIGNALS = 1048576
     BLOCKS_BETWEEN_SIGNALS = 65536
     # Row numbers and values of a cache line
@@ -36,7 +35,7 @@ cdef enum:
 
 
 cdef void* address_of(array, dtype) except NULL:
-    """Where the data of an array of this type begin."""
+    """The address of the data of an array of this type."""
     usable = array.flags.c_contiguous and array.flags.aligned and len(array) > 0
     if array.dtype != dtype or not usable:
         raise ValueError(
@@ -54,13 +53,13 @@ cdef bint is_consecutive(const uint32_t[::1] rows):
 
 
 cdef class RowOrder:
-    """The order in which an epoch goes through rows, and a value that goes with each.
+    """The order in which an epoch goes through the rows, with a value for each row.
 
-    Row numbers and values are shuffled together: to look the values up where they came
-    from would take a cache miss each, as would the swaps of a plain Fisher-Yates
+    Row numbers and values are shuffled together, because looking up a value in its
+    original place would be a cache miss. So would each swap of a plain Fisher-Yates
     shuffle. So rows are distributed at random into buckets that fit into the cache, and
-    each bucket is shuffled when the epoch comes to it (C. R. Rao, Sankhya A 23, 1961;
-    M. Sandelius, J. R. Stat. Soc. B 24, 1962): all orders are equally likely.
+    each bucket is shuffled when the epoch reaches it (C. R. Rao, Sankhya A 23, 1961;
+    M. Sandelius, J. R. Stat. Soc. B 24, 1962). All orders are equally likely.
 
     Parameters
     ----------
@@ -87,7 +86,7 @@ cdef class RowOrder:
         self.bucket_room = room_of_bucket(self.n_rows / <double>self.n_buckets)
 
     def shuffle(self, uint64_t seed):
-        """Distribute the given rows anew, and check the signals meanwhile.
+        """Distribute the given rows again, and check for signals meanwhile.
 
         The buckets are shuffled later, by `decide`.
         """
@@ -98,23 +97,23 @@ cdef class RowOrder:
         self.make_buckets()
 
     def row_numbers(self):
-        """All rows in their order, in an array of its own."""
+        """All rows in their order, in a new array."""
         self.decide(self.n_rows)
         return np.array(<uint32_t[: self.n_rows]>self.rows)
 
     cdef double cost_of_position(self) noexcept nogil:
-        """The work of deciding a position: none in the given order.
+        """The work of deciding a position; 0 in the given order.
 
-        All threads of a team get the same answer at any time of an epoch.
+        All threads of a team get the same answer at any time in an epoch.
         """
         return 0.0 if self.rows == self.unshuffled_rows else COST_OF_POSITION
 
     def make_buckets(self):
-        """Distribute the rows, and all of them anew if a bucket has no room left.
+        """Distribute the rows; start again if a bucket is full.
 
-        That depends on the sizes of the buckets alone, so that all orders remain
-        equally likely. To count their rows first, and give each bucket just the room it
-        needs, takes longer.
+        Whether it starts again depends only on the sizes of the buckets, so all orders
+        remain equally likely. Counting the rows first, and giving each bucket exactly
+        the space it needs, takes longer.
         """
         cdef Py_ssize_t n_distributed = 0
         while n_distributed < self.n_rows:
@@ -144,16 +143,16 @@ cdef class RowOrder:
             self.ends[bucket] = bucket * self.bucket_room
 
     cdef Py_ssize_t least_room(self) noexcept nogil:
-        """The number of rows for which there is room whatever buckets they go on."""
+        """The number of rows that fit whatever buckets are drawn for them."""
         cdef Py_ssize_t bucket, room = self.bucket_room
         for bucket in range(self.n_buckets):
             room = min(room, (bucket + 1) * self.bucket_room - self.ends[bucket])
         return room
 
     cdef Py_ssize_t distribute(self, Py_ssize_t first) noexcept nogil:
-        """Distribute rows from first on; return the first one that is left.
+        """Distribute rows from first on; return the first one that remains.
 
-        It is left because there is no room for it, or to check the signals.
+        It remains because its bucket is full, or because signals must be checked.
         """
         cdef Py_ssize_t stop, room = self.least_room()
         cdef Py_ssize_t last = min(first + ROWS_BETWEEN_SIGNALS, self.n_rows)
@@ -181,7 +180,7 @@ cdef class RowOrder:
                 bucket = next_bucket(&bits, n_buckets)
                 place = ends[bucket]
                 ends[bucket] = place + 1
-                # A store that has to wait for its cache line holds up all after it.
+                # A store that waits for its cache line delays all stores after it.
                 rows[place] = unshuffled_rows[i + k]
                 prefetch_to_write(rows + place + ROWS_OF_LINE)
                 if values != NULL:
@@ -190,7 +189,7 @@ cdef class RowOrder:
         self.random_state = random_state
 
     cdef void decide(self, Py_ssize_t stop) noexcept nogil:
-        """Decide the order of the rows before stop, and perhaps of some more."""
+        """Decide the order of the rows before stop, and possibly of some more."""
         cdef Py_ssize_t end
         stop = min(stop, self.n_rows)
         while self.n_decided < stop:
@@ -220,7 +219,7 @@ cdef class RowOrder:
         self.prefetch_next_bucket(first, stop)
         self.prefetch_next_positions(stop)
         for position in range(first, stop):
-            # A draw is good for two positions.
+            # One draw is enough for two positions.
             if (position - first) & 1:
                 draws >>= 32
             else:
@@ -240,9 +239,9 @@ cdef class RowOrder:
     cdef inline void prefetch_next_bucket(
         self, Py_ssize_t first, Py_ssize_t stop
     ) noexcept nogil:
-        """Prefetch the part of the next bucket that corresponds to this one's.
+        """Prefetch the part of the next bucket that corresponds to that of this one.
 
-        The swaps go all over a bucket, so that all of it must be at hand by then.
+        The swaps access all of a bucket, so all of it must be in the cache by then.
         """
         cdef Py_ssize_t distance = self.room_before + self.bucket_room
         cdef Py_ssize_t n_places = self.n_buckets * self.bucket_room
@@ -257,8 +256,8 @@ cdef class RowOrder:
     cdef inline void prefetch_next_positions(self, Py_ssize_t first) noexcept nogil:
         """Prefetch the positions that the next part of the order fills.
 
-        They were places of an earlier bucket, and no cache may have them any more,
-        unless that is the bucket at hand.
+        They were places of an earlier bucket, so they may no longer be in any cache,
+        unless they belong to the present bucket.
         """
         cdef Py_ssize_t stop = min(first + ROWS_OF_PART, self.n_rows)
         if self.room_before == 0:
@@ -273,19 +272,19 @@ cdef class RowOrder:
 
 @cython.final
 cdef class BlockOrder(RowOrder):
-    """An order in which neighbours stay near each other.
+    """An order in which neighbours stay close to each other.
 
-    Blocks of neighbours come in random order, and a bucket is made of as many blocks as
-    fit into the cache; so the memory is read in larger portions. Not all orders are
-    equally likely unless the rows make up one bucket. The idea is that of CorgiPile
-    (L. Xu et al., SIGMOD 2022), which reads a disk that way.
+    Blocks of neighbours come in random order, and a bucket consists of as many blocks
+    as fit into the cache. So the memory is read in larger portions. All orders are
+    equally likely only if the rows fit into one bucket. The idea is that of CorgiPile
+    (L. Xu et al., SIGMOD 2022), which reads a disk in this way.
 
     Parameters
     ----------
     rows, values
         As for RowOrder.
     bytes_of_row : int
-        How much there is to read for a row, at least 1.
+        Number of bytes to read for a row, at least 1.
     """
 
     def __init__(self, rows, values, Py_ssize_t bytes_of_row):
@@ -296,7 +295,7 @@ cdef class BlockOrder(RowOrder):
             self.block_rows, BUCKET_BYTES // (bytes_of_row + BYTES_OF_PLACE))
         n_buckets = (self.n_rows + bucket_rows - 1) // bucket_rows
         self.bucket_room = (self.n_rows + n_buckets - 1) // n_buckets
-        # A small last bucket would consist of a block or two.
+        # Otherwise a small last bucket would consist of only one or two blocks.
         while 0 < self.n_rows % self.bucket_room < self.bucket_room // 2:
             self.bucket_room -= 1
         self.n_buckets = (self.n_rows + self.bucket_room - 1) // self.bucket_room
@@ -307,7 +306,7 @@ cdef class BlockOrder(RowOrder):
         self.blocks = <uint32_t*>address_of(self.blocks_array, np.uint32)
 
     def make_buckets(self):
-        """Lay out the blocks, and cut them into buckets, which may divide a block."""
+        """Lay out the blocks, and divide them into buckets, which can split a block."""
         cdef Py_ssize_t first, stop, n_placed = 0
         self.blocks_array[:] = np.arange(self.n_blocks, dtype=np.uint32)
         ends = np.arange(1, self.n_buckets + 1) * self.bucket_room
@@ -325,7 +324,7 @@ cdef class BlockOrder(RowOrder):
     ) noexcept nogil:
         """Choose the blocks from first to before stop (Fisher-Yates) and copy them.
 
-        n_placed rows stand in their places before, and as many as are returned after.
+        n_placed is the number of rows in place before, the result is that afterwards.
         """
         cdef Py_ssize_t i, partner, row, n
         cdef uint32_t block, draw
@@ -349,11 +348,12 @@ cdef class BlockOrder(RowOrder):
 
 
 cdef Py_ssize_t room_of_bucket(double expected_rows):
-    """The number of places for a bucket of which so many rows are expected.
+    """The number of places for a bucket with this expected number of rows.
 
-    A bucket that is more than four standard deviations larger is rare: less than one
-    epoch in a hundred has to distribute its rows twice. An odd multiple of half a cache
-    line spreads the ends of the buckets evenly over the sets of the cache.
+    Buckets that are more than four standard deviations larger are rare: less than one
+    epoch in a hundred has to distribute its rows twice. The number is an odd multiple
+    of half a cache line, which spreads the ends of the buckets evenly over the sets of
+    the cache.
     """
     cdef Py_ssize_t places = <Py_ssize_t>(expected_rows + 4.0 * sqrt(expected_rows))
     return (places // ROWS_OF_LINE + 1) * ROWS_OF_LINE + VALUES_OF_LINE
@@ -371,7 +371,7 @@ cdef inline uint64_t next_uint64(uint64_t* state) noexcept nogil:
     """A uniform integer of 64 bits by SplitMix64.
 
     G. L. Steele, D. Lea and C. H. Flood, OOPSLA 2014. NumPy's generators cannot be
-    inlined, and a call takes longer than what it has to do for a row.
+    inlined, and a call takes longer than the rest of the work for a row.
     """
     cdef uint64_t z
     state[0] += 0x9E3779B97F4A7C15ULL
@@ -386,7 +386,7 @@ cdef inline uint32_t random_below(
 ) noexcept nogil:
     """A uniform integer in [0, bound), without bias (Lemire, arXiv:1805.10941).
 
-    It is made of a random draw, and hardly ever of some more.
+    It needs one random draw, and very rarely more.
     """
     cdef uint64_t product = <uint64_t>draw * bound
     cdef uint32_t threshold

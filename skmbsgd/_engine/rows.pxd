@@ -22,13 +22,13 @@ cdef class Rows:
     cdef bint weighted
     cdef object block_array
     cdef Py_ssize_t max_rows
-    # How many positions ahead of a block the order must be decided
+    # Number of positions after a block for which the order must be decided
     cdef Py_ssize_t lookahead
     cdef double cost_of_row
-    # What all of scale are if rows have no weights; 0 if nothing yet
+    # The common value of scale if rows have no weights; 0 before it is set
     cdef double share_in_scale
 
-    # The block of rows at hand, at most max_rows of them
+    # The present block of at most max_rows rows
     cdef Py_ssize_t n_rows
     cdef const uint32_t* rows
     cdef double* y

@@ -1,8 +1,8 @@
 """Rows of X, with their targets and weights, in a given order, block by block.
 
-A batch is worked off in blocks of rows that fit into the fastest cache, so that a
-batch may be as large as the data without any copy of it. Rows to come are prefetched
-while those at hand are worked on.
+A batch is processed in blocks of rows that fit into the fastest cache. So a batch can
+be as large as the data, without a copy of them. Later rows are prefetched while a block
+is processed.
 
 To add a layout of X, write one class with ``fetch_rows``, ``decisions`` and
 ``accumulate``, which sets ``lookahead`` if it reads the order beyond its block.
@@ -30,8 +30,8 @@ cdef enum:
     # stay in the first-level cache from the first product to the second.
     MAX_BLOCK_ROWS = 32
     MAX_BLOCK_BYTES = 16384
-    # Numbers of float32 are added up in parts of at most so many rows: the rounding
-    # errors of equal numbers add up, and reach 3e-7 of their sum by then.
+    # Numbers of float32 are added up in parts of at most this many rows, because the
+    # rounding errors of equal numbers add up. They reach 3e-7 of the sum by then.
     MAX_PART_ROWS = 256
 
 
@@ -43,12 +43,12 @@ cdef class Rows:
     order : RowOrder
     targets : Targets
     sample_weight : ndarray of shape (n_samples,), float64, or None
-        None stands for 1 throughout.
+        None means 1 for all rows.
     model : Model
         The model in training.
     member : Member, default=None
-        The thread that goes through them with others, which share the order; None if
-        there are no others.
+        The thread that processes the rows together with others that share the order;
+        None if there are no others.
     """
 
     def __init__(
@@ -84,9 +84,9 @@ cdef class Rows:
     cdef Py_ssize_t load(
         self, Py_ssize_t first, Py_ssize_t stop, double batch_share
     ) noexcept nogil:
-        """Make ready the rows from first on, at most up to stop; return how many.
+        """Prepare the rows from first on, at most up to stop; return how many.
 
-        batch_share is what a row of weight 1 adds to its batch's mean.
+        batch_share is the share of a row of weight 1 in the mean over its batch.
         """
         self.n_rows = min(stop - first, self.max_rows)
         if self.member.is_alone:
@@ -112,10 +112,10 @@ cdef class Rows:
                 scale[i] = batch_share
 
     cdef int begin_epoch(self, Py_ssize_t share_rows) except -1:
-        """Prepare for batches of which this thread has so many rows."""
+        """Prepare for batches of which this thread has share_rows."""
 
     cdef void fetch_rows(self, Py_ssize_t first) noexcept nogil:
-        """Bring the block's rows of X to hand, and prefetch those to come."""
+        """Get the block's rows of X, and prefetch later ones."""
 
     cdef int decisions(self) except -1 nogil:
         """Write z = X W^T + b for the block."""
@@ -124,14 +124,14 @@ cdef class Rows:
         """Add d^T X and the sum of d to the gradients of the batch."""
 
     cdef void complete_gradients(self) noexcept nogil:
-        """Have the model hold the gradients of the batch: all blocks are added."""
+        """Finish the gradients of the batch in the model, after the last block."""
 
 
 cdef class DenseRows(Rows):
-    """Rows of a dense array; use `dense_rows` to make them.
+    """Rows of a dense array; use `dense_rows` to create them.
 
-    Numbers of float32 are added up in parts of a batch, and the parts in float64, so
-    that sums are as exact as their type allows however many rows a batch has.
+    Numbers of float32 are added up in parts of a batch, and the parts in float64. So
+    sums are as exact as their type allows for any number of rows in a batch.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ cdef class DenseRows(Rows):
     order, targets, sample_weight, member
         As for Rows.
     model : DenseModel
-        Of the precision of X.
+        It has the precision of X.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ cdef class DenseRows(Rows):
     cdef const uint32_t* rows_ahead(
         self, Py_ssize_t first, Py_ssize_t n_positions
     ) noexcept nogil:
-        """The rows so many positions after those of the block, or the last ones."""
+        """The rows n_positions after those of the block, or the last ones."""
         cdef Py_ssize_t position = self.member.position_ahead(first, n_positions)
         return self.order.rows + min(position, self.order.n_rows - self.n_rows)
 
@@ -193,7 +193,7 @@ cdef class DenseRows(Rows):
         """g += d^T X, and b_g += the sum of d"""
 
     cdef void end_part(self) noexcept nogil:
-        """Move the gradients of a part of the batch into the sums of float64."""
+        """Add the gradients of a part of the batch to the sums of float64."""
         cdef float* g = <float*>self.g
         cdef Py_ssize_t j
         for j in range(self.n_gradients):
@@ -216,7 +216,7 @@ cdef class DenseRows(Rows):
 
 @cython.final
 cdef class ScatteredRows(DenseRows):
-    """Rows that meet one output, where they lie."""
+    """Rows for one output, used in place."""
 
     cdef const RowKernels* kernels
 
@@ -245,7 +245,7 @@ cdef class ScatteredRows(DenseRows):
 
 
 cdef class GatheredRows(DenseRows):
-    """Rows that meet several outputs: a block of them is gathered for BLAS."""
+    """Rows for several outputs, gathered block by block for BLAS."""
 
     cdef object gathered_array, converted_array, column_sums_array
     cdef char* gathered
@@ -271,7 +271,7 @@ cdef class GatheredRows(DenseRows):
             self.block = self.gathered
 
     cdef void gather(self, const uint32_t* rows_ahead) noexcept nogil:
-        """Copy the block's rows, and prefetch those to come and their targets."""
+        """Copy the block's rows, and prefetch later ones and their targets."""
         cdef Py_ssize_t i
         for i in range(self.n_rows):
             self.targets.prefetch(rows_ahead[i])
@@ -328,7 +328,7 @@ cdef void convert_and_sum(
     const double* d, floating* converted, double* column_sums,
     Py_ssize_t n_rows, Py_ssize_t n_outputs,
 ) noexcept nogil:
-    """Copy d in the precision of X, and take the sums of its columns."""
+    """Copy d in the precision of X, and compute the sums of its columns."""
     cdef Py_ssize_t i, k
     memset(column_sums, 0, n_outputs * sizeof(double))
     for i in range(n_rows):
@@ -338,7 +338,7 @@ cdef void convert_and_sum(
 
 
 def dense_rows(X, order, targets, *args):
-    """Rows of a dense array, of the class for their type and number of outputs."""
+    """Rows of a dense array, in the class for their type and number of outputs."""
     if targets.n_outputs == 1:
         return ScatteredRows(X, order, targets, *args)
     if X.dtype == np.float32:
@@ -347,13 +347,13 @@ def dense_rows(X, order, targets, *args):
 
 
 def check_dense_rows(X, RowOrder order, Targets targets, DenseModel model, member):
-    """Raise an error unless these belong together: the engine trusts them."""
+    """Raise an error unless these match, because the engine relies on it."""
     if X.dtype not in (np.float32, np.float64):
         raise ValueError("X must be float32 or float64.")
     if not (X.flags.c_contiguous and X.flags.aligned):
         raise ValueError("X must be C-contiguous and aligned.")
     if X.shape[0] != targets.n_samples or int(order.given_rows.max()) >= len(X):
-        raise ValueError("X, the targets and the order of rows do not fit.")
+        raise ValueError("X, the targets and the order of rows do not match.")
     if model.coef.dtype != X.dtype or model.n_features != X.shape[1]:
         raise ValueError("X and the model differ in type or features.")
     if not (member.is_alone or member.buffer is model.gradients):
@@ -370,9 +370,9 @@ cpdef double cost_of_dense_row(
 cdef Py_ssize_t rows_of_block(
     Py_ssize_t bytes_of_row, Py_ssize_t n_outputs, bint single_precision
 ):
-    """How many rows are worked on at a time."""
+    """The number of rows in a block."""
     # A matrix product gains more from a larger block than it loses in the cache. But
-    # the larger it is, the larger are the rounding errors of float32.
+    # larger blocks have larger rounding errors of float32.
     factor = 1 if n_outputs == 1 else 2 if single_precision else 4
     rows = factor * min(MAX_BLOCK_BYTES // bytes_of_row, MAX_BLOCK_ROWS)
     # The products take four rows at a time.

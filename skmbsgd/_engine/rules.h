@@ -1,7 +1,7 @@
 /* The update rules; rules.pxd explains them.
 
-   They are macros, so that one formula serves numbers of either precision. To add a
-   rule, write its macro, and name it in SKMBSGD_RULES. */
+   They are macros, so that one formula works for both precisions. To add a rule, write
+   its macro, and name it in SKMBSGD_RULES. */
 
 #ifndef SKMBSGD_RULES_H
 #define SKMBSGD_RULES_H

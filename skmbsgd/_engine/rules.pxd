@@ -1,4 +1,4 @@
-"""Update rules: how a number w and its velocity v move by a gradient g.
+"""Update rules: how a gradient g changes a number w and its velocity v.
 
 eta is the learning rate, mu the momentum. These are the rules of Keras's SGD
 (https://keras.io/api/optimizers/sgd/):
@@ -8,7 +8,7 @@ eta is the learning rate, mu the momentum. These are the rules of Keras's SGD
     nesterov     v' = mu * v - eta * g
                  w' = w + mu * v' - eta * g
 
-Whatever is trained follows one of them: weights, or positions under an L1 penalty (see
+All trained numbers follow one of them: weights (or positions under an L1 penalty, see
 penalties.pxd), intercepts, and the threshold of L1. They are written once, in rules.h.
 """
 
@@ -23,12 +23,12 @@ cdef extern from "rules.h":
 
 cdef class Rule:
     cdef readonly double momentum
-    # The rule's place in the tables of rules.h and steps.h
+    # The index of the rule in the tables of rules.h and steps.h
     cdef Py_ssize_t number
     cdef MoveNumber function
 
     cdef inline void move(
         self, double* w, double* v, double g, double eta
     ) noexcept nogil:
-        """Move one number and its velocity."""
+        """Update one number and its velocity."""
         self.function(w, v, g, eta, self.momentum)

@@ -22,6 +22,6 @@ cdef class Rule:
         return RULE_NAMES[self.number].decode()
 
     def moved(self, double w, double v, double g, double eta):
-        """What one update by a gradient makes of a number and its velocity."""
+        """A number and its velocity after one update with a gradient."""
         self.move(&w, &v, g, eta)
         return w, v

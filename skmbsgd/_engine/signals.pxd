@@ -3,8 +3,8 @@
 from cpython.exc cimport PyErr_CheckSignals
 
 cdef enum:
-    # Work between two checks, in nanoseconds on a slow machine: far below what a person
-    # notices, far above what a check costs
+    # Work between two checks, in nanoseconds on a slow machine: far less than a person
+    # notices, and far more than a check costs
     WORK_BETWEEN_SIGNALS = 4_000_000
 
 

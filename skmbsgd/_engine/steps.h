@@ -1,8 +1,8 @@
 /* One update of all weights of a dense model: each rule with each penalty, in either
    precision, for columns as given and for standardised ones.
 
-   They are C for the sake of SKMBSGD_MULTIVERSIONED. Each function moves n weights and
-   velocities by their gradients, and leaves the gradients at 0 for the next batch. */
+   They are C because of SKMBSGD_MULTIVERSIONED. Each function updates n weights and
+   velocities with their gradients, and sets the gradients to 0 for the next batch. */
 
 #ifndef SKMBSGD_STEPS_H
 #define SKMBSGD_STEPS_H

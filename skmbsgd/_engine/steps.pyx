@@ -1,4 +1,4 @@
-"""The functions of steps.h, which take long to compile, in a module of their own."""
+"""The functions of steps.h. They take long to compile, so they have a module."""
 
 cdef extern from "steps.h":
     Step c_step_for "skmbsgd_step_for" (
@@ -9,14 +9,14 @@ cdef extern from "steps.h":
 
 
 cdef Step step_for(Py_ssize_t rule, Py_ssize_t map, bint single_precision):
-    """The step by a rule and a map of penalties.h, by their numbers."""
+    """The step for a rule and a map of penalties.h, given by their numbers."""
     return c_step_for(rule, map, single_precision)
 
 
 cdef StandardizedStep standardized_step_for(
     Py_ssize_t rule, Py_ssize_t map, bint single_precision
 ):
-    """The same for standardised columns."""
+    """The step for standardised columns."""
     return c_standardized_step_for(rule, map, single_precision)
 
 

@@ -22,7 +22,7 @@ cdef class Targets:
         """Write the several targets of these rows, shape (n_rows, n_outputs)."""
 
     cdef void prefetch(self, uint32_t row) noexcept nogil:  # no-cython-lint
-        """Prefetch the several targets of a row to come."""
+        """Prefetch the several targets of a later row."""
 
 
 cdef class RealTargets(Targets):
@@ -62,7 +62,7 @@ cdef class ClassTargets(Targets):
         cdef Py_ssize_t i
         for i in range(labels.shape[0]):
             if not 0 <= labels[i] < n_classes:
-                raise ValueError("The labels do not fit classes_: was it changed?")
+                raise ValueError("The labels do not match classes_. Was it changed?")
         self.labels = labels
         self.n_samples = labels.shape[0]
         self.n_outputs = 1 if n_classes == 2 else n_classes

@@ -28,7 +28,7 @@ cdef class Member:
     cdef bint single_precision
     cdef char* numbers
     cdef int64_t round
-    # Of each batch_size rows it works on share_rows, from share_first on.
+    # In each batch of batch_size rows it processes share_rows, from share_first on.
     cdef Py_ssize_t batch_size
     cdef readonly Py_ssize_t share_first, share_rows
     # The smallest share of a thread

@@ -1,4 +1,4 @@
-"""Threads that add up a buffer of numbers, as the gradients of one model."""
+"""Threads that add up a buffer of numbers, such as the gradients of one model."""
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from skmbsgd._engine.threads cimport (
 cdef enum:
     # Processors may fetch cache lines in pairs.
     ALIGNMENT = 2 * CACHE_LINE
-    # Checks of a packet before they become less frequent, which leaves more of a core
-    # to the other thread on it, and before the core is left to others: microseconds
+    # Number of checks for a packet before they become less frequent, which leaves more
+    # of a core to its other thread, and before the core is yielded: microseconds
     CHECKS_BEFORE_PAUSE = 256
     CHECKS_BEFORE_YIELD = 1024
 
@@ -30,17 +30,17 @@ cdef enum:
 cdef class Team:
     """Threads that train one model, each on its share of every batch.
 
-    Each thread moves a model of its own. When it has worked on its share, it sends its
-    gradients to the others and adds up those of all threads, all in the same order. So
-    they make the same step, and the models stay equal to the last bit. One round of
-    this in a batch is enough: gradients are sent in two slots by turns, and nobody can
-    be two rounds ahead of another.
+    Each thread updates its own model. After processing its share, it sends its
+    gradients to the others, and adds up those of all threads in the same order as they
+    do. So all threads make the same step, and the models stay equal bit for bit. One
+    round of this per batch is enough: gradients alternate between two slots, and no
+    thread can be two rounds ahead of another.
 
     Parameters
     ----------
     n_threads : int
     bytes_of_buffer : int, default=0
-        What the numbers to be added up take in memory.
+        Size of the numbers to be added up.
     """
 
     def __init__(self, Py_ssize_t n_threads, Py_ssize_t bytes_of_buffer=0):
@@ -55,12 +55,12 @@ cdef class Team:
         self.packets = <Packet*>(address + ALIGNMENT)
 
     cdef inline Packet* slot(self, Py_ssize_t thread, int64_t round) noexcept nogil:
-        """Where a thread puts its numbers in a round."""
+        """The slot for the numbers of a thread in a round."""
         return <Packet*>(
             <char*>self.packets + (2 * thread + (round & 1)) * self.bytes_of_slot)
 
     def give_up(self):
-        """Have all threads leave the epoch, since one of them cannot go on."""
+        """Make all threads leave the epoch, because one of them cannot continue."""
         publish(self.given_up, 1)
 
 
@@ -78,7 +78,7 @@ cdef class Member:
     thread : int
         Its number. Thread 0 leads: it decides the order of the rows.
     buffer : ndarray of float32 or float64, default=None
-        Its numbers, contiguous and writable; None if it is alone.
+        Its numbers, contiguous and writable; None if there is only one thread.
     """
 
     def __init__(self, Team team, Py_ssize_t thread, buffer=None):
@@ -94,10 +94,10 @@ cdef class Member:
     cdef void take_share(
         self, Py_ssize_t batch_size, double cost_of_row, double cost_of_position
     ):
-        """Divide batches into shares that take as long as each other.
+        """Divide batches into shares that take the same time.
 
-        Each row costs the thread that works on it cost_of_row, and the leader, who
-        decides the order, cost_of_position.
+        Each row costs its thread cost_of_row, and costs the leader, which decides the
+        order, cost_of_position.
         """
         cdef Py_ssize_t n = self.team.n_threads
         self.batch_size = batch_size
@@ -116,7 +116,7 @@ cdef class Member:
     cdef Py_ssize_t position_ahead(
         self, Py_ssize_t position, Py_ssize_t n_positions
     ) noexcept nogil:
-        """The position in the order to which this thread comes so many rows later."""
+        """The position in the order that this thread reaches n_positions later."""
         cdef Py_ssize_t first_of_share
         if self.is_alone:
             return position + n_positions
@@ -141,7 +141,7 @@ cdef class Member:
                     self.team.bytes_of_rest, self.round)
 
     cdef bint receive(self) except -1 nogil:
-        """Set the numbers to the sums over the team; tell whether nobody gave up."""
+        """Set the numbers to the sums over the team; return whether none gave up."""
         if self.single_precision:
             return self.add_up(<float*>self.numbers)
         return self.add_up(<double*>self.numbers)
@@ -153,7 +153,7 @@ cdef class Member:
         for thread in range(self.team.n_threads):
             if not self.add_numbers_of(thread, sums):
                 return False
-        # All have read what lies in the other slot.
+        # All threads have read the other slot.
         packets = self.team.slot(self.thread, self.round + 1)
         for i in range(min(n + 1, <Py_ssize_t>PACKETS_AHEAD)):
             prefetch_to_write(packets + i)
@@ -162,7 +162,7 @@ cdef class Member:
     cdef bint add_numbers_of(
         self, Py_ssize_t thread, floating* sums
     ) except -1 nogil:
-        """Add the numbers of a thread; tell whether nobody gave up."""
+        """Add the numbers of a thread; return whether none gave up."""
         cdef const Packet* packets = self.team.slot(thread, self.round)
         cdef Py_ssize_t i, n = self.team.n_full_packets
         for i in range(n):
@@ -178,7 +178,7 @@ cdef class Member:
         return True
 
     cdef inline bint wait_for(self, const Packet* packet) except -1 nogil:
-        """Wait until a packet is here; tell whether it will be."""
+        """Wait for a packet; return whether it has arrived."""
         return published(&packet.round) == self.round or self.wait_long_for(packet)
 
     cdef bint wait_long_for(self, const Packet* packet) except -1 nogil:
@@ -210,5 +210,5 @@ cdef inline void add_packet(
 
 
 cdef Py_ssize_t in_fours(double n_rows):
-    """At least so many rows, of which the products take four at a time."""
+    """n_rows, rounded up for products that take four at a time; at least 4."""
     return max(1, <Py_ssize_t>ceil(n_rows / 4.0)) * 4

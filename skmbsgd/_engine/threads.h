@@ -1,4 +1,4 @@
-/* How threads hand numbers to each other, and wait for them. */
+/* How threads pass numbers to each other, and wait for them. */
 
 #ifndef SKMBSGD_THREADS_H
 #define SKMBSGD_THREADS_H
@@ -19,7 +19,7 @@
 #define SKMBSGD_YIELD() ((void)sched_yield())
 #endif
 
-/* Of a clock that only goes forward: by 10 at a time or more on Windows */
+/* Milliseconds of a monotonic clock; on Windows in steps of 10 or more */
 static inline int64_t skmbsgd_milliseconds(void)
 {
 #if defined(_WIN32)
@@ -54,9 +54,9 @@ static inline int64_t skmbsgd_milliseconds(void)
 
 enum { SKMBSGD_BYTES_OF_PACKET = SKMBSGD_CACHE_LINE - sizeof(int64_t) };
 
-/* A cache line of numbers, and the round that they are for: whoever finds the round
-   finds the numbers with it, and need not wait for another line to know that they are
-   there. */
+/* A cache line of numbers and the number of their round. A reader that finds the round
+   also has the numbers, and does not wait for another line to know that they have
+   arrived. */
 typedef struct {
     char bytes[SKMBSGD_BYTES_OF_PACKET];
     int64_t round;

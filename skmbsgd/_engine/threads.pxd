@@ -1,4 +1,4 @@
-"""How threads hand numbers to each other; see threads.h."""
+"""How threads pass numbers to each other; see threads.h."""
 
 from libc.stdint cimport int64_t
 

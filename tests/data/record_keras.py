@@ -1,8 +1,8 @@
 """Record the weights of small Keras models after every epoch of training by SGD.
 
-``keras_trajectories.json``, beside this file, is what ``test_keras.py`` compares the
-estimators with. It holds the data too, so that running the tests needs no Keras; this
-script is run by hand, when a case is added or Keras's update rule is in doubt::
+``test_keras.py`` compares the estimators with ``keras_trajectories.json`` in this
+folder. The file includes the data, so the tests do not need Keras. Run this script by
+hand if you add a case or if Keras's update rule is in doubt::
 
     python -m venv keras-env
     keras-env/bin/pip install keras jax
@@ -47,9 +47,9 @@ def step(drop, epochs_drop):
     return {"kind": "step", "drop": drop, "epochs_drop": epochs_drop}
 
 
-# One row a case. The rate is Keras's learning_rate, l2 the factor of the layer's
-# regularizers.L2 (0: none). A case starting from zeros can also be replayed by an
-# estimator that is not given its first weights.
+# One row per case. The rate is Keras's learning_rate, and l2 the factor of the layer's
+# regularizers.L2 (0: none). A case that starts from zeros can also be replayed by an
+# estimator without initial weights.
 COLUMNS = ["task", "start", "batch_size", "rate", "schedule"]
 COLUMNS += ["momentum", "nesterov", "l2", "epochs"]
 CASES = [

@@ -1,8 +1,8 @@
 """Try random cases for a time: python tests/fuzz SECONDS [--seed N] [--case N]
 
-The cases run in another process, which may crash or hang: the next one goes on behind
-the case that did it. Each case is a function of the seed and its number alone; --case
-runs a single one, in this process. The exit status is 1 if anything was found.
+The cases run in another process, which can crash or hang. Then a new process continues
+after the case that caused it. Each case depends only on the seed and its number. --case
+runs a single case in this process. The exit status is 1 if anything was found.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def run_case(seed, number):
 
 
 def run_cases(seed, first):
-    """Run cases without end; tell after each its number and whether it was well."""
+    """Run cases without end; print after each its number and whether it passed."""
     faulthandler.enable()
     number = first
     while True:
@@ -53,7 +53,7 @@ def run_cases(seed, first):
 
 
 def lines_of(stream, until):
-    """Lines as they come, until the end, a time, or a silence: a case hangs."""
+    """Lines as they come, until the end, a deadline, or a silence (a case hangs)."""
     rest = b""
     while time.monotonic() < until:
         if not select.select([stream], [], [], LONGEST_CASE)[0]:
@@ -67,7 +67,7 @@ def lines_of(stream, until):
 
 
 def watch(seed, first, until):
-    """Have cases run until a time or a crash; return the next one and the findings."""
+    """Run cases until a deadline or a crash; return the next case and the findings."""
     command = [sys.executable, __file__.removesuffix("/__main__.py")]
     command += ["0", "--seed", str(seed), "--first", str(first)]
     number, n_found, words = first, 0, []
@@ -75,7 +75,7 @@ def watch(seed, first, until):
         for line in lines_of(process.stderr, until):
             try:
                 last, is_well = map(int, line.split())
-            except ValueError:  # the words of a crash
+            except ValueError:  # the output of a crash
                 words.append(line)
                 continue
             number, n_found = last + 1, n_found + (1 - is_well)

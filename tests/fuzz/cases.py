@@ -1,4 +1,4 @@
-"""Random cases: settings, data and their damages, each a function of its number."""
+"""Random cases: settings, data and damages, each determined by its number."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +8,8 @@ from scipy.sparse import csr_array, csr_matrix
 
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 
-# What one of these does is continuous in the weights, so that rounding errors stay
-# small: of the others the least difference can take another turn.
+# The updates of these losses are continuous in the weights, so rounding errors stay
+# small. With the other losses, a tiny difference can change the path.
 SMOOTH_LOSSES = {
     "squared_error",
     "huber",
@@ -87,18 +87,18 @@ class Case:
     sample_weight: np.ndarray | None
 
     def make(self, **settings):
-        """A new estimator with these settings, some of them changed."""
+        """A new estimator with these settings and some changes."""
         return self.kind(**{**self.settings, **settings})
 
     def arguments(self, X=None):
-        """What fit takes; X may be given in another layout."""
+        """The arguments of fit; X can be given in another layout."""
         arguments = {"X": self.X if X is None else X, "y": self.y}
         if self.sample_weight is not None:
             arguments["sample_weight"] = self.sample_weight
         return arguments
 
     def chunk_arguments(self, rows=slice(None), X=None):
-        """What partial_fit takes of some rows."""
+        """The arguments of partial_fit for some rows."""
         arguments = {name: array[rows] for name, array in self.arguments(X).items()}
         if self.kind is MiniBatchSGDClassifier:
             arguments["classes"] = np.unique(self.y)
@@ -198,7 +198,7 @@ NONSENSE: list[Any] = [
 
 
 def damaged(rng, arguments):
-    """Arguments of which one has been damaged, and which."""
+    """Arguments of which one is damaged, and the name of that one."""
     name = choose(rng, [name for name in arguments if name != "classes"])
     value = arguments[name]
     if rng.random() < 0.05:
@@ -235,7 +235,7 @@ def damaged_array(rng, array):
 
 
 def damaged_csr(rng, X):
-    """The matrix with one of its arrays changed behind its back."""
+    """The matrix with one of its arrays changed in place."""
     X = X.copy()
     name = choose(rng, ["data", "indices", "indptr"])
     array = getattr(X, name).copy()
@@ -260,7 +260,7 @@ def damaged_csr(rng, X):
 
 
 def damaged_settings(rng):
-    """A parameter, and what it must not be."""
+    """A parameter and an invalid value for it."""
     return {
         choose(rng, [*VALUES, "loss", "n_jobs", "random_state"]): choose(rng, NONSENSE)
     }

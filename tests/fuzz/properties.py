@@ -1,4 +1,4 @@
-"""What must hold of any case; each property draws what it needs besides."""
+"""Properties that must hold for any case. Each draws the other data that it needs."""
 
 import pickle
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ TOLERANCE = {"float64": 1e-6, "float32": 1e-3}
 
 
 def bits_of(estimator):
-    """All that an estimator is, in bytes."""
+    """All attributes of an estimator, as bytes."""
     return pickle.dumps(vars(estimator))
 
 
@@ -83,7 +83,7 @@ def assert_near(case, estimator, other):
 
 @contextmanager
 def teams_of_any_size():
-    """Let threads share what the estimators would leave to one."""
+    """Let threads share work that the estimators would give to one thread."""
     names = ("LEAST_SHARE_OF_EPOCH", "LEAST_SHARE_OF_BATCH", "LEAST_ROWS", "cpu_count")
     usual = {name: getattr(_threads, name) for name in names}
     try:
@@ -165,7 +165,7 @@ def a_stored_stream_goes_on_in_the_same_bits(rng, case):
 
 def damages_are_refused_and_leave_no_trace(rng, case):
     if rng.random() < 0.1:
-        # The number of threads too may be nonsense; it must not become large.
+        # The number of threads can be invalid too, but must not become large.
         attempt(case.make(**damaged_settings(rng)), "fit", case.arguments())
         return
     X = as_csr(rng, case.X) if rng.random() < 0.7 else case.X
@@ -195,7 +195,7 @@ def damages_are_refused_and_leave_no_trace(rng, case):
 
 
 def predict_on(estimator, X):
-    """Predict on what may be damaged: numbers, or an error that says why not."""
+    """Predict on data that can be damaged: get numbers, or an error with a message."""
     try:
         estimator.predict(X)
     except (ValueError, TypeError) as error:
