@@ -189,7 +189,7 @@ def whole_state(stream, stored):
         return np.zeros(shape, dtype, order_of_weights(stream.n_outputs))
 
     dtype = stream.dtype
-    state = TrainingState(
+    state: Any = TrainingState(
         coef=zeros(dtype), velocity=zeros(dtype), **arrays_copied(stored)
     )
     if stream.penalty.has_positions:
