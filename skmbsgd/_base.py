@@ -374,7 +374,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 # A stream of CSR chunks starts without arrays of all columns.
                 n_columns=0 if issparse(data.X) else None,
             )
-        state = self._resume(data.n_outputs)
+        state = self._resume(data.n_outputs, data.is_sparse)
         self._start_from_constants(state, data)
         return state
 
@@ -743,7 +743,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 coef_init, name = self._dense_coef(), "{}_ (because of warm_start=True)"
             if intercept_init is None:
                 intercept_init = self.intercept_
-        order = order_of_weights(data.n_outputs) if issparse(data.X) else "C"
+        order = order_of_weights(data.n_outputs, data.is_sparse)
         coef = read_initial(coef_init, name.format("coef"), shape, dtype, order)
         intercept = read_initial(
             intercept_init, name.format("intercept"), shape[:1], dtype
@@ -803,7 +803,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                     f"got {curve!r}. Set it to a list, which may be empty."
                 )
 
-    def _resume(self, n_outputs):
+    def _resume(self, n_outputs, is_sparse):
         """The state to continue from, in arrays of its own."""
         stored = self._resumption
         stream, _ = self._streamed
@@ -812,13 +812,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         # Users may have changed them.
         dtype = stored["intercept_velocity"].dtype
         shape = len(stored["intercept_velocity"]), self.n_features_in_
+        order = order_of_weights(shape[0], is_sparse)
         public = {
-            "coef": read_weights(self.coef_, "coef_", shape, dtype),
+            "coef": read_weights(self.coef_, "coef_", shape, dtype, order),
             "intercept": read_weights(self.intercept_, "intercept_", shape[:1], dtype),
         }
         if "velocity" not in stored:
-            stored = {**stored, "velocity": np.zeros(shape, dtype)}
-        state = TrainingState(**{**public, **arrays_copied(stored)})
+            stored = {**stored, "velocity": np.zeros(shape, dtype, order)}
+        state = TrainingState(**{**public, **arrays_copied(stored, order)})
         if not state.shows(**public):
             if state.n_averaged > 0:
                 # Training continues from the means, whatever the positions are.
@@ -1055,14 +1056,14 @@ def read_initial(values, name, shape, dtype, order="C"):
     """A copy of user-given initial weights, checked; zeros for None."""
     if values is None:
         return np.zeros(shape, dtype, order)
-    return np.asarray(read_weights(values, name, shape, dtype), order=order)
+    return read_weights(values, name, shape, dtype, order)
 
 
-def read_weights(values, name, shape, dtype):
+def read_weights(values, name, shape, dtype, order="C"):
     """A copy of user-given weights, checked."""
     is_valid = is_array_of_finite(values) and values.dtype == dtype
     if is_valid and values.shape in (shape, shape[1:] if shape[0] == 1 else shape):
-        return np.array(values, order="C").reshape(shape)
+        return np.array(values.reshape(shape), order=order)
     try:
         values = check_array(
             np.atleast_1d(values),
@@ -1076,4 +1077,4 @@ def read_weights(values, name, shape, dtype):
     single = shape[0] == 1 and values.shape == shape[1:]
     if values.shape != shape and not single:
         raise ValueError(f"{name} must have shape {shape}, got {values.shape}.")
-    return values.reshape(shape).copy()
+    return values.reshape(shape).copy(order)

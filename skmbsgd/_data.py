@@ -182,6 +182,11 @@ class TrainingData:
             return BlockOrder(rows, values, self.bytes_of_row)
         return RowOrder(rows, values)
 
+    @property
+    def is_sparse(self):
+        """Whether X is a CSR matrix."""
+        return issparse(self.X)
+
     def rows_for(self, model, order=None, member=None):
         """The rows in an order, for a model and a member of a team of threads."""
         order = self.order() if order is None else order

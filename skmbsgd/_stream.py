@@ -186,7 +186,7 @@ def whole_state(stream, stored):
 
     def zeros(dtype):
         shape = stream.n_outputs, stream.n_features
-        return np.zeros(shape, dtype, order_of_weights(stream.n_outputs))
+        return np.zeros(shape, dtype, order_of_weights(stream.n_outputs, True))
 
     dtype = stream.dtype
     state: Any = TrainingState(
@@ -214,9 +214,9 @@ def blocks_of(columns, stream):
     return np.array_split(columns, max(1, n_blocks))
 
 
-def arrays_copied(stored):
+def arrays_copied(stored, order="C"):
     """A dict whose arrays are copies."""
     return {
-        name: value.copy() if isinstance(value, np.ndarray) else value
+        name: value.copy(order) if isinstance(value, np.ndarray) else value
         for name, value in stored.items()
     }

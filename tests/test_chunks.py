@@ -26,6 +26,7 @@ from skmbsgd import (
     row_chunks,
 )
 from skmbsgd._at_once import IN_TRAINING
+from skmbsgd._engine.csr_model import MANY_OUTPUTS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -845,6 +846,23 @@ def test_a_resumed_training_ends_in_the_bits_of_a_straight_one(schedule, sparse,
         failing.repair()
         again.fit_chunks(failing, resume=True, **apart)
         assert_same_model(again, expected)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("validated", [False, True])
+def test_a_resumed_training_of_many_outputs_is_the_straight_one(validated, momentum):
+    # Their weights lie in memory in another order, in which they are trained.
+    data = matrix(True, np.float64)
+    targets = np.outer(Y, np.linspace(-1.0, 2.0, MANY_OUTPUTS))
+    apart = {"X_val": data[:60], "y_val": targets[:60]} if validated else {}
+    settings = SCHEDULES["constant"] | {"tol": None, "max_iter": 6}
+    model = estimator_for("number", momentum=momentum, **settings)
+    chunks = cut(data, targets)
+    expected = clone(model).fit_chunks(chunks, **apart)
+    again, chunks = interrupted(model, chunks, 3, **apart)
+    again = pickle.loads(pickle.dumps(again))
+    again.fit_chunks(chunks, resume=True, **apart)
+    assert_same_model(again, expected, and_next=False)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -1186,3 +1186,63 @@ def test_the_process_does_not_grow_by_a_copy_of_the_data():
     measured = json.loads(printed)
     for task, growth in measured["growth"].items():
         assert growth < measured["size"] / 3, task
+
+
+# Largest peak of a call, in units of coef_: weights, velocities and gradients of a fit;
+# in a stream the weights and velocities, and those of a chunk once more.
+WIDE = {
+    ("fit", 0.9): 3.5,
+    ("fit", 0.0): 1.9,
+    ("partial_fit", 0.9): 3.5,
+    ("partial_fit", 0.0): 1.9,
+}
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/clear_refs"), reason="needs Linux's peak of memory"
+)
+@pytest.mark.parametrize(("method", "momentum"), WIDE)
+def test_wide_models_of_csr_input_are_hardly_copied(method, momentum):
+    printed = run_apart(
+        f"""
+        import re
+        import numpy as np
+        from scipy.sparse import csr_array
+        from skmbsgd import MiniBatchSGDClassifier
+
+        N_COLUMNS, N_CLASSES, N_NONZEROS = 2**17, 50, 100
+
+        def memory(name):
+            with open("/proc/self/status") as status:
+                return 1024 * int(re.search(name + "[^0-9]*([0-9]+)", status.read())[1])
+
+        def rows(n):
+            rng = np.random.default_rng(n)
+            columns = rng.integers(0, N_COLUMNS, n * N_NONZEROS, np.int32)
+            starts = np.arange(0, n * N_NONZEROS + 1, N_NONZEROS, np.int32)
+            X = csr_array(
+                (rng.random(len(columns)), columns, starts), (n, N_COLUMNS))
+            return X, rng.integers(0, N_CLASSES, n)
+
+        def train(model, X, y):
+            if {method!r} == "fit":
+                model.fit(X, y)
+            else:
+                model.partial_fit(X, y, classes=np.arange(N_CLASSES))
+
+        settings = dict(eta0=0.1, momentum={momentum}, nesterov=False, max_iter=2,
+                        tol=None)
+        n = 5000 if {method!r} == "fit" else 500  # all columns, or a third of them
+        chunks = [rows(n + i) for i in range(1 if {method!r} == "fit" else 10)]
+        train(MiniBatchSGDClassifier(**settings), *rows(60))  # loads all code
+        model = MiniBatchSGDClassifier(**settings)
+        with open("/proc/self/clear_refs", "w") as peak:
+            peak.write("5")
+        before = memory("VmRSS")
+        for X, y in chunks:
+            train(model, X, y)
+        grown = memory("VmHWM") - before
+        print(grown / model.coef_.nbytes)
+        """
+    )
+    assert float(printed) < WIDE[method, momentum]

@@ -34,7 +34,7 @@ from skmbsgd import (
     _stream,
 )
 from skmbsgd._data import TrainingData
-from skmbsgd._engine.csr_model import MAX_WINDOW, CSRModel
+from skmbsgd._engine.csr_model import MANY_OUTPUTS, MAX_WINDOW, CSRModel
 from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.losses import SquaredError
@@ -80,10 +80,12 @@ def make_problem():
 
 X, Z = make_problem()
 LABELS = Z.argmax(axis=1)
+MANY_TARGETS = Z @ np.random.default_rng(2).normal(size=(3, MANY_OUTPUTS))
 WEIGHTS = np.random.default_rng(1).uniform(0.5, 2.0, N_ROWS)
 TASKS = {
     "one target": (MiniBatchSGDRegressor, Z[:, 0]),
     "two targets": (MiniBatchSGDRegressor, Z[:, :2]),
+    "many targets": (MiniBatchSGDRegressor, MANY_TARGETS),
     "softmax": (MiniBatchSGDClassifier, LABELS),
 }
 each_task = pytest.mark.parametrize("task", TASKS)

@@ -18,7 +18,7 @@ cdef class CSRModel(Model):
     cdef object records_array
     cdef double* records
     cdef Py_ssize_t stride
-    # Where the first coordinate has its numbers, in its record or elsewhere, and how far
+    # Where the first coordinate has its numbers, in its record or elsewhere; distance
     # the next one's are from there
     cdef bint is_in_place
     cdef double* z

@@ -71,9 +71,9 @@ cdef struct Coordinate:
     double* total
 
 
-def order_of_weights(n_outputs):
-    """The order in which arrays of the state, (n_outputs, n_features), should be."""
-    return "F" if n_outputs >= MANY_OUTPUTS else "C"
+def order_of_weights(n_outputs, is_sparse):
+    """The order of arrays of shape (n_outputs, n_features) of a state."""
+    return "F" if is_sparse and n_outputs >= MANY_OUTPUTS else "C"
 
 
 @cython.final

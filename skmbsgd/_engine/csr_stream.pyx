@@ -337,7 +337,7 @@ cdef class CSRStream:
         """
         if self.shown is None:
             shape = self.n_outputs, self.n_features
-            coef = np.zeros(shape, self.dtype, order_of_weights(self.n_outputs))
+            coef = np.zeros(shape, self.dtype, order_of_weights(self.n_outputs, True))
             self.fill(coef)
             self.shown = coef
         return self.shown, self.intercept
