@@ -18,8 +18,8 @@ cdef class CSRModel(Model):
     cdef object records_array
     cdef double* records
     cdef Py_ssize_t stride
-    # Where the first coordinate has its numbers, in its record or elsewhere; distance
-    # the next one's are from there
+    # The numbers of the first coordinate, in its record or elsewhere, and the distances
+    # to those of the next one
     cdef bint is_in_place
     cdef double* z
     cdef double* v
@@ -28,8 +28,8 @@ cdef class CSRModel(Model):
     cdef Py_ssize_t z_stride, v_stride, g_stride
     cdef object gradients_array, shared_array
 
-    # Where there are gradients of the batch alone: its coordinates, whose gradients
-    # stand in this order
+    # With gradients for the batch alone: its coordinates, and in the same order their
+    # gradients
     cdef bint has_batch_gradients
     cdef object touched_array, batch_gradients_array
     cdef int64_t* touched
