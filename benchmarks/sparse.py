@@ -29,7 +29,8 @@ SETTINGS = [
         {**NESTEROV, "decay": 1e-4, "decay_unit": "update"},
         1.6,
     ),
-    ("Nesterov 0.9, elastic net", {**NESTEROV, "penalty": "elasticnet"}, 3.0),
+    ("Nesterov 0.9, L1", {**NESTEROV, "penalty": "l1"}, 1.0),
+    ("Nesterov 0.9, elastic net", {**NESTEROV, "penalty": "elasticnet"}, 1.3),
     ("Nesterov 0.9, L2, averaged", {**NESTEROV, "average": True}, 2.0),
 ]
 
