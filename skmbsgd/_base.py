@@ -20,13 +20,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmbsgd._at_once import appears_at_once
 from skmbsgd._automatic import (
-    RECENCY_IN_STREAMS,
     Cycles,
     Standardized,
     StreamSchedule,
     depends_on_targets,
     highest_peak,
-    initial_direction,
     initial_intercepts,
     initial_rate,
     learn_smoothness,
@@ -62,17 +60,12 @@ from skmbsgd._sklearn import (
     with_checked_parameters,
     without_callbacks_of_fit,
 )
-from skmbsgd._state import TrainingState, rule_name
+from skmbsgd._state import TrainingState
 from skmbsgd._stored import fault_of_stored
 from skmbsgd._stream import (
-    CSRChunk,
-    WholeModel,
     arrays_copied,
-    begin_csr_stream,
     compressed,
-    intercept_shown,
     whole_state,
-    without_columns,
 )
 from skmbsgd._trainer import Patience, Trainer
 from skmbsgd._typing import MatrixLike
@@ -293,97 +286,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         self._publish(state, trainer.history)
         task.end()
         return self
-
-    def _partial_fit(self, X, y, sample_weight, classes=None):
-        """Train for one epoch on a chunk, from the present state."""
-        self._check_parameters()
-        if self.early_stopping:
-            raise ValueError(
-                "early_stopping=True needs all the data: use it with fit, and "
-                "early_stopping=False with partial_fit."
-            )
-        resumed = self._is_trained()
-        X, y, weights = self._read(X, y, sample_weight, classes, reset=not resumed)
-        data = self._weigh_classes(self._make_data(X, y, weights), streaming=True)
-        if not resumed:
-            self._forget_validation()
-            self.loss_curve_, self.learning_rate_curve_ = [], []
-        chunk = (self._csr_chunk if issparse(X) else self._dense_chunk)(data)
-        trainer = self._make_trainer(chunk.state, chunk.data, streaming=True)
-        weighted = data.sample_weight is None or data.sample_weight.any()
-        objective = trainer.run_chunk() if weighted else trainer.skip_epoch()
-        objective += chunk.penalty_of_rest(trainer)
-        trainer.store()
-        self._publish_chunk(chunk, trainer, objective)
-
-    def _dense_chunk(self, data):
-        """A chunk that changes all weights."""
-        state = self._state_to_go_on_from(data)
-        self._average_stream(state, data.X)
-        return WholeModel(state, data)
-
-    def _csr_chunk(self, data):
-        """A chunk that changes only the weights of its own columns."""
-        stream, _ = self._streamed
-        penalty = self._make_penalty()
-        if not self._goes_on(stream, penalty, data):
-            state = self._state_to_go_on_from(data)
-            self._average_stream(state, data.X)
-            state.continue_under(penalty)
-            if self._finds_rate:
-                self._seek_rate(state, data.X, is_standardized=False)
-            stream = begin_csr_stream(
-                state, data.X.shape[1], penalty, self.momentum, self.nesterov
-            )
-            chunk = CSRChunk(stream, without_columns(state), data)
-        else:
-            chunk = CSRChunk(stream, self._resumption, data)
-            self._start_from_constants(chunk.state, data)
-        if self._finds_rate:
-            # It must not depend on the column numbers within the chunk.
-            chunk.state.direction = initial_direction(chunk.columns)
-        return chunk
-
-    def _goes_on(self, stream, penalty, data):
-        """Whether the stream agrees with the settings and attributes."""
-        return (
-            stream is not None
-            and "coef_" not in vars(self)
-            and (stream.shown is None or stream.shows_what_it_is())
-            and np.array_equal(self.intercept_, intercept_shown(self._resumption))
-            and stream.n_outputs == data.n_outputs
-            and (stream.penalty.l1, stream.penalty.l2) == (penalty.l1, penalty.l2)
-            and stream.rule.momentum == self.momentum
-            and stream.rule.name == rule_name(self.nesterov)
-            and stream.averaged == bool(self.average)
-            # All velocities end where the rate was found for standardised columns.
-            and not (self._finds_rate and is_for_standardized(self._resumption))
-            # Means that have begun too early for `average` begin again.
-            and (
-                stream.n_averaged == 0 or self._resumption["n_samples"] >= self.average
-            )
-        )
-
-    def _state_to_go_on_from(self, data):
-        """The state after the last chunk, or the state before the first one."""
-        if not self._is_trained():
-            return self._initial_state(
-                data,
-                check_random_state(self.random_state),
-                intercept_init=self._constants_to_start_from(data),
-                # A stream of CSR chunks starts without arrays of all columns.
-                n_columns=0 if issparse(data.X) else None,
-            )
-        state = self._resume(data.n_outputs, data.is_sparse)
-        self._start_from_constants(state, data)
-        return state
-
-    def _start_from_constants(self, state, data):
-        """Start the intercepts as in a first chunk if no row has had a weight yet."""
-        if state.n_samples == 0:
-            constants = self._constants_to_start_from(data)
-            if constants is not None:
-                state.intercept[:] = constants
 
     def _make_patience(self, trainer, validation):
         """The Patience that ends a training."""
@@ -833,21 +735,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             )
         return state
 
-    def _average_stream(self, state, X):
-        """Begin or end the running means of a stream, as the parameters say."""
-        automatic = (
-            self._finds_rate and self.learning_rate == "auto" and not issparse(X)
-        )
-        recency = 0.0 if self.average else RECENCY_IN_STREAMS
-        if not (self.average or automatic):
-            state.end_average()
-        elif (
-            state.average_coef is None
-            or state.recency != recency
-            or state.n_samples < int(self.average)
-        ):
-            state.begin_average(recency)
-
     def _is_trained(self):
         """Whether there are weights."""
         return "coef_" in vars(self) or self._streamed is not NOT_STREAMED
@@ -858,24 +745,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         self.__dict__.update(self._attributes_of(state, history))
         self.__dict__.pop("_streamed", None)
 
-    def _publish_chunk(self, chunk, trainer, objective):
-        """Set the learnt attributes after a chunk of a stream."""
-        state = chunk.state
-        if isinstance(chunk, WholeModel):
-            self._publish(state)
-        else:
-            intercept = state.weights()[1]
-            self.__dict__.update(self._clocks_of(state))
-            self.__dict__.pop("coef_", None)
-            self.__dict__.pop("_unfinished", None)
-            self.intercept_ = intercept
-            self._resumption = chunk.stored_after()
-            self._streamed = chunk.stream, intercept
-            self._change = chunk.stream, chunk.change(trainer, intercept)
-        self._growth = (
-            (self.loss_curve_, [objective]),
-            (self.learning_rate_curve_, [state.last_rate]),
-        )
+    def _publish_stream(self, stream, intercept, state):
+        """Set the learnt attributes if the weights are those of a stream."""
+        self.__dict__.update(self._clocks_of(state))
+        self.__dict__.pop("coef_", None)
+        self.__dict__.pop("_unfinished", None)
+        self.intercept_ = intercept
+        self._streamed = stream, intercept
 
     def _attributes_of(self, state, history=None):
         """The learnt attributes that show a state and a history."""
@@ -1033,12 +909,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 f"intercept_ has the shape {intercept.shape}, and coef_ {coef.shape}."
             )
         return coef, intercept
-
-
-def is_for_standardized(stored):
-    """Whether the rate of a stored state was found for standardised columns."""
-    settings = stored.get("rate_settings")
-    return settings is not None and bool(settings[3])
 
 
 def is_array_of_finite(values):

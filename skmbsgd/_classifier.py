@@ -32,6 +32,7 @@ from skmbsgd._engine.losses import (
     SquaredHinge,
 )
 from skmbsgd._fit_chunks import fit_chunks
+from skmbsgd._partial_fit import partial_fit
 from skmbsgd._sklearn import (
     StrOptions,
     check_partial_fit_first_call,
@@ -305,7 +306,7 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
         if classes is None or not self._has_classes(classes):
             with refused_as_labels("classes"):
                 check_partial_fit_first_call(self, classes)
-        self._partial_fit(X, y, sample_weight, classes)
+        partial_fit(self, X, y, sample_weight, classes)
         return self
 
     @appears_at_once

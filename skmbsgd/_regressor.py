@@ -20,6 +20,7 @@ from skmbsgd._engine.losses import (
     SquaredError,
 )
 from skmbsgd._fit_chunks import fit_chunks
+from skmbsgd._partial_fit import partial_fit
 from skmbsgd._sklearn import StrOptions, with_checked_parameters
 from skmbsgd._typing import (
     Chunks,
@@ -226,7 +227,7 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
         """
         if self._is_trained():
             self._check_learnt()
-        self._partial_fit(X, y, sample_weight)
+        partial_fit(self, X, y, sample_weight)
         return self
 
     @appears_at_once

@@ -37,6 +37,10 @@ class WholeModel:
         """The penalty of the weights that are no part of the chunk's model."""
         return 0.0
 
+    def publish(self, estimator, trainer):
+        """Set the learnt attributes of the estimator."""
+        estimator._publish(self.state)
+
 
 class CSRChunk:
     """A CSR chunk with a model of only its columns.
@@ -111,6 +115,13 @@ class CSRChunk:
             intercept,
             state.n_averaged,
         )
+
+    def publish(self, estimator, trainer):
+        """Set the learnt attributes, and the change of the stream that is to come."""
+        intercept = self.state.weights()[1]
+        estimator._publish_stream(self.stream, intercept, self.state)
+        estimator._resumption = self.stored_after()
+        estimator._change = self.stream, self.change(trainer, intercept)
 
     def stored_after(self):
         """The rest of the state after the chunk."""
