@@ -19,7 +19,10 @@ import numpy as np
 from cases import choose, draw_case
 from properties import PROPERTIES
 
+from skmbsgd._engine import csr_model
+
 LONGEST_CASE = 120.0  # seconds
+MANY_OUTPUTS = csr_model.MANY_OUTPUTS
 
 
 def run_case(seed, number):
@@ -28,6 +31,8 @@ def run_case(seed, number):
     with np.errstate(all="ignore"):
         case = draw_case(rng)
     check = choose(rng, PROPERTIES)
+    # Models of CSR input have two layouts, of which few outputs usually get one.
+    csr_model.MANY_OUTPUTS = choose(rng, [2, MANY_OUTPUTS])
     settings = dict(case.settings)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
