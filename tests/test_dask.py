@@ -1050,11 +1050,12 @@ def test_short_rounds_are_warned_of(client, monkeypatch):
     assert len(caught) == 1
 
 
-@pytest.mark.parametrize(
-    ("n_batches", "n_rounds"), [(5, 1), (24, 2), (95, 7), (1000, 8)]
-)
-def test_the_number_of_rounds_follows_from_the_batches(n_batches, n_rounds):
-    model = DaskMiniBatchSGDClassifier(rounds_per_epoch="auto")
-    assert model._n_rounds(n_batches) == n_rounds
-    model.rounds_per_epoch = 50
-    assert model._n_rounds(n_batches) == min(50, n_batches)
+def test_there_are_no_more_rounds_than_batches(client):
+    X, y = map(in_blocks, problem("binary"))
+    settings = {**SETTINGS, "n_shards": 2}
+    n_batches = 20  # of the shard with 85 and 70 rows
+    models = [
+        DaskMiniBatchSGDClassifier(rounds_per_epoch=n, **settings).fit(X, y)
+        for n in (n_batches, 50)
+    ]
+    assert_same_bits(*models)
