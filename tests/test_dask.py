@@ -56,6 +56,8 @@ SETTINGS = {
     "tol": None,
     "random_state": 0,
 }
+# Few rounds, for tests that are about something else
+TWO_SHARDS = {**SETTINGS, "n_shards": 2, "rounds_per_epoch": 2}
 
 
 def start_cluster(n_workers):
@@ -404,7 +406,7 @@ def test_balanced_classes_are_weighed_by_all_partitions(client):
     X, y = X[order], y[order]
     counts = {label: (y == label).sum() for label in ("no", "yes")}
     weights = {label: N_ROWS / 2 / n for label, n in counts.items()}
-    settings = {**SETTINGS, "n_shards": 2}
+    settings = TWO_SHARDS
     with pytest.warns(UserWarning, match="Shard . of 2 has no row of the class"):
         model = DaskMiniBatchSGDClassifier(class_weight="balanced", **settings).fit(
             in_blocks(X, (150, 150)), in_blocks(y, (150, 150))
@@ -710,7 +712,7 @@ def test_weights_that_are_of_no_use_are_refused(client, fitted):
 def test_sparse_blocks_of_any_format_are_read(client):
     X, y = problem("binary")
     X = in_blocks(csr_array(X))
-    model = DaskMiniBatchSGDClassifier(n_shards=2, **SETTINGS).fit(X, in_blocks(y))
+    model = DaskMiniBatchSGDClassifier(**TWO_SHARDS).fit(X, in_blocks(y))
     for format in ("coo", "csc"):
         blocks = [delayed(block.asformat)(format) for block in X.to_delayed().ravel()]
         other = da.concatenate(
@@ -725,7 +727,7 @@ def test_sparse_blocks_of_any_format_are_read(client):
 @pytest.mark.parametrize("task", ["binary", "regression"])
 def test_empty_partitions_are_passed_over(client, task):
     X, y = problem(task)
-    settings = {**SETTINGS, "shuffle": False, "n_shards": 2}
+    settings = {**TWO_SHARDS, "shuffle": False}
     ours, _ = estimators(task)
     model = ours(**settings).fit(in_blocks(X), in_blocks(y))
     lengths = (0, 70, 45, 0, 0, 100, 85, 0)
@@ -879,7 +881,7 @@ def test_dataframes_keep_the_names_of_their_columns(client):
     pandas_X = pd.DataFrame(X, columns=list("abcd"))
     frame = dd.from_pandas(pandas_X, npartitions=4)
     targets = dd.from_pandas(pd.Series(y, name="y"), npartitions=4)
-    model = DaskMiniBatchSGDRegressor(n_shards=2, **SETTINGS).fit(frame, targets)
+    model = DaskMiniBatchSGDRegressor(**TWO_SHARDS).fit(frame, targets)
     assert model.feature_names_in_.tolist() == list("abcd")
     predictions = model.predict(frame)
     assert isinstance(predictions, da.Array)
@@ -904,7 +906,7 @@ def test_dataframes_keep_the_names_of_their_columns(client):
 def test_predictions_are_lazy(client, task):
     X, y = problem(task)
     blocks = in_blocks(X)
-    model = DaskMiniBatchSGDClassifier(n_shards=2, **SETTINGS)
+    model = DaskMiniBatchSGDClassifier(**TWO_SHARDS)
     model.fit(blocks, in_blocks(y))
     local = model.to_local()
     methods = ("predict", "decision_function", "predict_proba", "predict_log_proba")
@@ -927,7 +929,7 @@ def test_score_is_that_of_the_local_model(client, task, weighted):
     X, y = problem(task)
     weights = [np.random.default_rng(1).random(N_ROWS)] if weighted else []
     ours, _ = estimators(task)
-    model = ours(n_shards=2, **SETTINGS).fit(in_blocks(X), in_blocks(y))
+    model = ours(**TWO_SHARDS).fit(in_blocks(X), in_blocks(y))
     expected = model.to_local().score(X, y, *weights)
     score = model.score(in_blocks(X), in_blocks(y), *map(in_blocks, weights))
     assert score == pytest.approx(expected, rel=1e-12)
@@ -954,7 +956,7 @@ def test_the_local_model_is_exported(client):
     import skmbsgd.onnx  # noqa: F401
 
     X, y = problem("multiclass")
-    model = DaskMiniBatchSGDClassifier(n_shards=2, **SETTINGS)
+    model = DaskMiniBatchSGDClassifier(**TWO_SHARDS)
     local = model.fit(in_blocks(X), in_blocks(y)).to_local()
     exported = skl2onnx.to_onnx(local, X[:1], options={"zipmap": False})
     session = onnxruntime.InferenceSession(exported.SerializeToString())
@@ -991,7 +993,7 @@ def test_warm_start_goes_on_from_the_weights(client):
 
 def test_a_line_comes_with_each_epoch(client, capsys):
     X, y = map(in_blocks, problem("binary"))
-    DaskMiniBatchSGDClassifier(n_shards=2, verbose=1, **SETTINGS).fit(X, y)
+    DaskMiniBatchSGDClassifier(verbose=1, **TWO_SHARDS).fit(X, y)
     assert capsys.readouterr().out.count("objective") == 4
 
 
@@ -1021,7 +1023,7 @@ def test_callbacks_see_each_epoch_and_may_end_training(client):
     pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
     X, y = map(in_blocks, problem("binary"))
     stop = Stop()
-    model = DaskMiniBatchSGDClassifier(n_shards=2, **SETTINGS).set_callbacks(stop)
+    model = DaskMiniBatchSGDClassifier(**TWO_SHARDS).set_callbacks(stop)
     model.fit(X, y)
     assert [len(each.loss_curve_) for each in stop.models] == [1, 2, 3]
     assert_same_bits(model, stop.models[-1])
@@ -1059,10 +1061,11 @@ def test_short_rounds_are_warned_of(client, monkeypatch):
 
 def test_there_are_no_more_rounds_than_batches(client):
     X, y = map(in_blocks, problem("binary"))
-    settings = {**SETTINGS, "n_shards": 2}
-    n_batches = 20  # of the shard with 85 and 70 rows
+    settings = {**TWO_SHARDS, "batch_size": 50, "max_iter": 2}
+    # 2 + 1 batches in the shard of 100 and 45 rows, 2 + 2 in the one of 85 and 70
     models = [
-        DaskMiniBatchSGDClassifier(rounds_per_epoch=n, **settings).fit(X, y)
-        for n in (n_batches, 50)
+        DaskMiniBatchSGDClassifier(**{**settings, "rounds_per_epoch": n}).fit(X, y)
+        for n in (4, 50)
     ]
     assert_same_bits(*models)
+    assert models[0].t_ == 4 * settings["max_iter"]
