@@ -44,7 +44,6 @@ from skmbsgd._shards import (
 )
 from skmbsgd._sklearn import (
     Interval,
-    StrOptions,
     clone_parametrized,
     with_checked_parameters,
 )
@@ -54,17 +53,12 @@ __all__ = ["DaskMiniBatchSGDClassifier", "DaskMiniBatchSGDRegressor"]
 
 # In shorter rounds, in seconds, sending weights takes much of the time.
 SHORTEST_ROUND = 0.2
-# rounds_per_epoch="auto": more rounds do not help, nor do rounds of fewer batches.
-MOST_ROUNDS, FEWEST_BATCHES = 8, 12
 
 # Attributes that an estimator learns from X and y alone
 OF_INPUT = {"n_features_in_", "feature_names_in_", "classes_", "_one_dimensional"}
 OF_SHARDS: dict[str, Any] = {
     "n_shards": [Interval(Integral, 1, None, closed="left"), None],
-    "rounds_per_epoch": [
-        Interval(Integral, 1, None, closed="left"),
-        StrOptions({"auto"}),
-    ],
+    "rounds_per_epoch": [Interval(Integral, 1, None, closed="left")],
 }
 
 
@@ -186,19 +180,14 @@ class DaskEstimator(BaseMiniBatchSGD):
                 data.learn_columns()
             trainer = begin_passes(self, data, make=ShardTrainer)
             self._forget_validation()
-            trainer.n_rounds = self._n_rounds(data.first_pass.n_batches)
+            n_batches = data.first_pass.n_batches
+            trainer.n_rounds = min(self.rounds_per_epoch, n_batches)
             trainer.publish = self._publish
             train_in_passes(self, trainer, data, validation)
         finally:
             data.release()
         warn_of_short_rounds(trainer)
         return self
-
-    def _n_rounds(self, n_batches):
-        """Number of rounds in an epoch of `n_batches` batches."""
-        if self.rounds_per_epoch == "auto":
-            return min(MOST_ROUNDS, max(1, n_batches // FEWEST_BATCHES))
-        return min(self.rounds_per_epoch, n_batches)
 
     def _learn_smoothness(self, state, data, seen):
         learn_smoothness(state, data, seen, data.norms_and_sample)
@@ -327,10 +316,9 @@ class DaskMiniBatchSGDClassifier(DaskEstimator, MiniBatchSGDClassifier):
     n_shards : int, default=None
         Number of models that are trained at the same time, at least 1 and at most the
         number of partitions. The result depends on it. None means one per worker.
-    rounds_per_epoch : int or "auto", default=8
-        Number of times in an epoch that the models are averaged, at least 1; it is
-        limited by the number of batches. "auto" makes 8 rounds, or fewer so that each
-        has at least 12 batches.
+    rounds_per_epoch : int, default=8
+        Number of times in an epoch that the models are averaged, at least 1. A shard
+        with fewer batches takes part in as many rounds as it has batches.
 
     Attributes
     ----------

@@ -201,6 +201,7 @@ def test_sections(name, tmp_path, monkeypatch):
         monkeypatch.setattr(section, "SHARDS", (2,))
         monkeypatch.setattr(section, "RATES", (0.1,))
         monkeypatch.setattr(section, "N_EPOCHS", 2)
+        monkeypatch.setattr(section, "ROUNDS", (1,))
     section.run(report, TINY, **RESTRICTIONS[name])
     report.write()
 

@@ -3,6 +3,7 @@
 import functools
 import pickle
 import warnings
+from dataclasses import replace
 
 import dask.array as da
 import numpy as np
@@ -22,9 +23,11 @@ N_WORKERS, N_PARTITIONS, N_ROUNDS = 2, 8, 8
 SHARDS = (1, 2, 4)
 N_EPOCHS, EPOCHS_TIMED = 10, 6
 RATES = (0.01, 0.03, 0.1)
+# For the comparison of numbers of rounds
+ROUNDS, ROWS_OF_ROUNDS = (1, 2, 4, 8, 16), 20_000
 # A large cluster, which is only calculated
 WORKERS, ROWS = 100, 10**10
-SETTINGS = {"alpha": ALPHA, "tol": None, "random_state": 0}
+SETTINGS = {"alpha": ALPHA, "random_state": 0}
 
 
 def run(report, effort):
@@ -58,6 +61,14 @@ def run(report, effort):
         )
         gaps = {name: best_gap(problem, *fit) for name, fit in fits.items()}
         costs = {n: seconds_of_round(n) for n in SHARDS}
+        few, rounds = problem.head(ROWS_OF_ROUNDS), ROUNDS[:: effort.stride]
+        by_label = np.argsort(few.y, kind="stable")
+        gaps_by_order = {
+            "rows in random order": gaps_of_rounds(few, rounds),
+            "sorted by label": gaps_of_rounds(
+                replace(few, X=few.X[by_label], y=few.y[by_label]), rounds
+            ),
+        }
     n_bytes = bytes_of_state()
     report.paragraph(circumstances(effort))
     report.table(
@@ -80,6 +91,15 @@ def run(report, effort):
         "What a round costs in addition to training, with a few rows per shard",
         ["shards", "Seconds of a round"],
         [[n, digits(cost, 2)] for n, cost in costs.items()],
+    )
+    report.table(
+        f"Gap with {max(SHARDS)} shards, {len(few.y):,} rows, and all settings found "
+        "from the data",
+        ["Rounds an epoch", *rounds],
+        [
+            [order, *(f"{gap:.3%}" for gap in found)]
+            for order, found in gaps_by_order.items()
+        ],
     )
     report.bullets(
         on_paper(len(problem.y) / np.median(times["one process"]), costs, n_bytes)
@@ -127,24 +147,39 @@ def in_partitions(n_rows):
 
 def seconds_of_epoch(make, X, y):
     """Seconds of an epoch, without reading."""
-    make = functools.partial(make, alpha=ALPHA, random_state=0)
+    make = functools.partial(make, **SETTINGS)
     return seconds_between_epochs(make, X, y, 0.01, EPOCHS_TIMED)
 
 
 def best_gap(problem, make, X, y):
-    """The missing fraction of the way from 0 to the optimum, with the best rate."""
-    lowest = objective(problem, ALPHA, find_optimum(problem, ALPHA))
-    reached = [
-        objective(
+    """The lowest gap that one of RATES reaches."""
+    make = functools.partial(make, learning_rate="cosine", tol=None)
+    return min(
+        gaps_of(
             problem,
-            ALPHA,
-            make(learning_rate="cosine", eta0=eta0, max_iter=N_EPOCHS, **SETTINGS).fit(
-                X, y
+            (
+                make(eta0=eta0, max_iter=N_EPOCHS, **SETTINGS).fit(X, y)
+                for eta0 in RATES
             ),
         )
-        for eta0 in RATES
-    ]
-    return (min(reached) - lowest) / (np.log(2.0) - lowest)
+    )
+
+
+def gaps_of_rounds(problem, rounds):
+    """The gaps with these numbers of rounds in an epoch, and a partition per shard."""
+    n_shards, n_rows = max(SHARDS), len(problem.y)
+    n_rows_of_shard = -(-n_rows // n_shards)
+    X = da.from_array(problem.X, chunks=(n_rows_of_shard, -1))
+    y = da.from_array(problem.y, chunks=n_rows_of_shard)
+    make = functools.partial(DaskMiniBatchSGDClassifier, n_shards=n_shards, **SETTINGS)
+    return gaps_of(problem, (make(rounds_per_epoch=n).fit(X, y) for n in rounds))
+
+
+def gaps_of(problem, models):
+    """The missing fractions of the way from 0 to the optimum."""
+    lowest = objective(problem, ALPHA, find_optimum(problem, ALPHA))
+    reached = [objective(problem, ALPHA, model) for model in models]
+    return [(each - lowest) / (np.log(2.0) - lowest) for each in reached]
 
 
 def seconds_of_round(n_shards):
