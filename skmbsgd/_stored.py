@@ -23,6 +23,8 @@ def fault_of_stored(stored, n_features, *, without_columns=False):
     -------
     fault : str or None
     """
+    if not is_a(Integral, int, n_features):
+        return f"n_features_in_ is {n_features!r}"
     if not isinstance(stored, dict):
         return f"it is of type {type(stored).__name__}, not a dict"
     unknown = stored.keys() - TrainingState.__dataclass_fields__.keys()

@@ -277,6 +277,8 @@ class Trainer:
 
     def _is_last_cycle(self, patience, objective, to_minimise):
         """The same for cycles of rates, which are judged at their ends."""
+        if self.state.n_averaged == 0:  # A mean of weights has another objective.
+            patience.is_exhausted_by(objective)
         if not self.schedule.count_epoch(objective):
             return False
         end = self._objective_now()

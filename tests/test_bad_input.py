@@ -1477,6 +1477,17 @@ def test_a_damaged_resumption_is_named(kind, damage):
     call(estimator, kind, "fit")
 
 
+@each_kind
+@pytest.mark.parametrize("value", [None, "3", 2.5, [3]], ids=id_of)
+def test_a_number_of_features_that_was_overwritten_is_named(kind, value):
+    estimator = make(kind, "mid-stream")
+    estimator.n_features_in_ = value
+    before = snapshot(estimator)
+    with pytest.raises(ValueError, match="n_features_in_ is"):
+        call(estimator, kind, "partial_fit")
+    assert snapshot(estimator) == before
+
+
 def test_classes_overwritten_by_other_names_are_taken_as_they_are():
     estimator = MiniBatchSGDClassifier(**SETTINGS).fit(X, LABELS)
     renamed = pickle.loads(pickle.dumps(estimator))

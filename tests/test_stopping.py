@@ -136,6 +136,22 @@ def test_a_rare_event_is_learnt_from_features_that_are_not_centred():
         assert not messages
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rare_event_is_not_learnt_at_a_rate_that_is_too_large(seed):
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.normal(50, 10, 100_000), rng.exponential(20, 100_000)])
+    logits = -4.0 + 0.06 * (X[:, 0] - 50) + 0.01 * (X[:, 1] - 20)
+    y = rng.random(100_000) < 1 / (1 + np.exp(-logits))
+    model = MiniBatchSGDClassifier(random_state=seed, **PLAIN_SGD)
+    model, (message,) = fit_and_messages(model, X, y)
+    assert spearmanr(model.predict_proba(X)[:, 1], logits).statistic < 0.5
+    assert "worse than a constant" in message and "eta0=0.01" in message
+    model = MiniBatchSGDClassifier(random_state=seed, standardize=True, **PLAIN_SGD)
+    model, messages = fit_and_messages(model, X, y)
+    assert spearmanr(model.predict_proba(X)[:, 1], logits).statistic > 0.95
+    assert not messages
+
+
 # Patience
 
 
@@ -167,6 +183,7 @@ def test_patience_outlasts_momentum(momentum, batch_size, n_iter_no_change, n_id
     assert model.n_iter_ == 1 + n_idle
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize(
     "settings",
@@ -177,8 +194,8 @@ def test_patience_outlasts_momentum(momentum, batch_size, n_iter_no_change, n_id
     ],
     ids=str,
 )
-def test_no_fit_ends_on_an_upswing(diabetes, settings, seed):
-    model = MiniBatchSGDRegressor(random_state=seed, **settings)
+def test_no_fit_ends_on_an_upswing(diabetes, settings, seed, nesterov):
+    model = MiniBatchSGDRegressor(random_state=seed, nesterov=nesterov, **settings)
     model, messages = fit_and_messages(model, *diabetes)
     assert model.score(*diabetes) > 0.51  # 0.5177 at the optimum
     assert not messages
@@ -200,6 +217,27 @@ def test_no_fit_ends_clearly_above_its_best_without_a_word(loss, seed):
     Y = reference.target_matrix(y, [False, True])
     unit = reference.loss_of_best_constant(loss, Y, np.ones(50), 0.1, True) or 1.0
     assert messages or last <= max(1.2 * best, best + 0.01 * unit)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"batch_size": 128, "max_iter": 5, "momentum": 0.9, "nesterov": False},
+        {"batch_size": 64, "max_iter": 5, "momentum": 0.99},
+        {"batch_size": "full", "max_iter": 8, "momentum": 0.99},
+    ],
+    ids=str,
+)
+def test_an_upswing_at_the_end_of_a_cycle_is_told(diabetes, settings):
+    X, y = diabetes
+    model = MiniBatchSGDRegressor(tol=None, random_state=0, **settings)
+    model, (message,) = fit_and_messages(model, X, y)
+    assert np.mean((model.predict(X) - y) ** 2) / 2 > 1.2 * min(model.loss_curve_)
+    assert "clearly above its best value" in message and "max_iter" in message
+    # With a few epochs more the swing is over.
+    model.set_params(max_iter=200)
+    _, messages = fit_and_messages(model, X, y)
+    assert not messages
 
 
 def test_an_upswing_cut_short_is_told(diabetes):
