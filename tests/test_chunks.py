@@ -978,7 +978,7 @@ def test_what_is_damaged_is_not_resumed(sparse):
         lost = good["lost_by_store"]
         for columns in (lost["columns"][::-1], lost["columns"] + 1):
             damaged = {**lost, "columns": columns}
-            assert_refused({**good, "lost_by_store": damaged}, "do not rise")
+            assert_refused({**good, "lost_by_store": damaged}, "do not increase")
 
 
 def test_what_is_unfinished_is_plain_and_can_be_stored_anywhere():
