@@ -24,6 +24,7 @@ from sklearn.model_selection import GridSearchCV
 pytest.importorskip("dask.dataframe")
 pytest.importorskip("distributed")
 
+import dask
 import dask.array as da
 import dask.dataframe as dd
 import pandas as pd
@@ -71,7 +72,10 @@ def start_cluster(n_workers):
 
 @pytest.fixture(scope="module")
 def cluster():
-    with start_cluster(2) as cluster:
+    # 15 seconds after each loss of a worker, the cluster would give up for ever a
+    # worker that is just restarting: on a busy machine, or after a second loss.
+    never = {"distributed.deploy.lost-worker-timeout": "1 day"}
+    with dask.config.set(never), start_cluster(2) as cluster:
         yield cluster
 
 
@@ -83,7 +87,7 @@ def client(cluster):
 
 @pytest.fixture(autouse=True)
 def _two_workers(client):
-    client.wait_for_workers(2)
+    client.wait_for_workers(2, timeout=120)
 
 
 def problem(task, n_rows=N_ROWS, n_features=4, seed=0):
@@ -553,7 +557,7 @@ def test_a_worker_killed_within_a_round_changes_no_bit(client, undisturbed):
     settings["learning_rate"] = learning_rate
     model = DaskMiniBatchSGDClassifier(**settings).fit(X, y)
     assert_same_bits(model, undisturbed)
-    client.wait_for_workers(2)
+    client.wait_for_workers(2, timeout=120)
     assert victims[0] not in client.run(os.getpid).values()
 
 
