@@ -12,6 +12,20 @@ ctypedef fused index:
     int64_t
 
 
+cdef struct Coordinate:
+    # Where it has its numbers
+    double* clock
+    double* z
+    double* v
+    double* g
+
+
+cdef struct Sums:
+    # Of the squares and absolute values of weights, and of the absolute values of all
+    # other numbers
+    double squares, absolutes, rest
+
+
 @cython.final
 cdef class CSRModel(Model):
     # The records of the coordinates, and their size in numbers of float64
@@ -71,11 +85,6 @@ cdef class CSRModel(Model):
     cdef int add_gradients(
         self, const floating* data, const index* columns, Py_ssize_t n,
         const double* d) except -1 nogil
-    cdef int make_room_for(self, Py_ssize_t n) except -1
-    cdef double* gradient_of(self, int64_t column) noexcept nogil
-    cdef int move_touched(self) except -1 nogil
-    cdef void move_some(
-        self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
     cdef void catch_up_and_add(
         self, AnyUpdates updates, const floating* data, const index* columns,
         Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
@@ -84,6 +93,21 @@ cdef class CSRModel(Model):
     cdef int bring_all_up_to_date(self) except -1 nogil
     cdef void catch_up_active(
         self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef void add_sums(self, Sums sums) noexcept nogil
+
+    cdef Coordinate coordinate_at(self, int64_t column) noexcept nogil
+    cdef void prefetch_at(self, int64_t column) noexcept nogil
+    cdef void catch_up(self, Coordinate coordinate) noexcept nogil
+    cdef void add_products_in_place(
+        self, const floating* data, const index* columns, Py_ssize_t n,
+        const index* columns_ahead, Py_ssize_t n_ahead, double* z) noexcept nogil
+    cdef void catch_up_in_place(
+        self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil
+    cdef Py_ssize_t coordinates_ahead(self) noexcept nogil
+
+    cdef int make_room_for(self, Py_ssize_t n) except -1
+    cdef double* gradient_of(self, int64_t column) noexcept nogil
+    cdef int move_touched(self) except -1 nogil
 
 
 cdef Py_ssize_t record_stride(Py_ssize_t n_numbers) noexcept

@@ -63,14 +63,6 @@ cdef enum:
     COORDINATES_OF_PART = 256
 
 
-cdef struct Coordinate:
-    double* clock
-    double* z
-    double* v
-    double* g
-    double* total
-
-
 def order_of_weights(n_outputs, is_sparse):
     """The order of arrays of shape (n_outputs, n_features) of a state."""
     return "F" if is_sparse and n_outputs >= MANY_OUTPUTS else "C"
@@ -417,7 +409,10 @@ cdef class CSRModel(Model):
 
         The row's coordinates make all updates so far.
         """
-        if self.window.signed is not None:
+        if self.is_in_place:
+            self.add_products_in_place(
+                data, columns, n, columns_ahead, n_ahead, z)
+        elif self.window.signed is not None:
             self.catch_up_and_add(
                 self.window.signed, data, columns, n, columns_ahead, n_ahead, z)
         elif self.window.are_equal:
@@ -431,17 +426,12 @@ cdef class CSRModel(Model):
         self, AnyUpdates updates, const floating* data, const index* columns,
         Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
     ) noexcept nogil:
-        # With a number known here the compiler makes loops over outputs vanish, and
-        # records are faster if it knows that they are.
-        if self.is_in_place:
-            add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z,
-                    self.n_outputs, True)
-        elif self.n_outputs == 1:
-            add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z,
-                    1, False)
+        # If the number is known here, the compiler removes the loops over outputs.
+        if self.n_outputs == 1:
+            add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z, 1)
         else:
             add_row(self, updates, data, columns, n, columns_ahead, n_ahead, z,
-                    self.n_outputs, False)
+                    self.n_outputs)
 
     cdef int add_gradients(
         self, const floating* data, const index* columns, Py_ssize_t n, const double* d
@@ -462,6 +452,118 @@ cdef class CSRModel(Model):
             for i in range(n):
                 add_multiple(data[i], d, 0.0, g + columns[i] * g_stride, K)
         return 0
+
+    cdef void activate(self, double* clock, int64_t column) noexcept nogil:
+        """Begin a record of zeros, up to date."""
+        clock[0] = self.window.now + 1
+        self.active[self.n_active] = column
+        self.n_active += 1
+        self.active_sorted = False
+
+    cdef int bring_all_up_to_date(self) except -1 nogil:
+        """Bring all coordinates to the beginning of the next window, and sum up."""
+        cdef Py_ssize_t first = 0, stop
+        cdef Py_ssize_t n_together = max(1, WEIGHTS_OF_PART // self.n_outputs)
+        self.squared_norm, self.absolute_sum, self.absolute_rest = 0.0, 0.0, 0.0
+        while first < self.n_active:
+            stop = min(first + n_together, self.n_active)
+            if self.is_in_place:
+                self.catch_up_in_place(first, stop)
+            elif self.window.signed is not None:
+                self.catch_up_active(self.window.signed, first, stop)
+            elif self.window.are_equal:
+                self.catch_up_active(self.window.equal, first, stop)
+            else:
+                self.catch_up_active(self.window.differing, first, stop)
+            first = stop
+            if first < self.n_active:
+                check_signals()
+        return 0
+
+    cdef void catch_up_active(
+        self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop
+    ) noexcept nogil:
+        """Bring a part of the active coordinates up to date, and sum it up."""
+        if self.n_outputs == 1:
+            catch_up_and_sum(self, updates, first, stop, 1)
+        else:
+            catch_up_and_sum(self, updates, first, stop, self.n_outputs)
+
+    # Coordinates outside of the records
+
+    cdef Coordinate coordinate_at(self, int64_t column) noexcept nogil:
+        cdef Coordinate coordinate
+        coordinate.clock = self.records + column * self.stride
+        coordinate.z = self.z + column * self.z_stride
+        coordinate.v = self.v + column * self.v_stride
+        coordinate.g = self.g + column * self.g_stride
+        return coordinate
+
+    cdef void prefetch_at(self, int64_t column) noexcept nogil:
+        cdef Coordinate coordinate = self.coordinate_at(column)
+        cdef size_t n_bytes = self.n_outputs * sizeof(double)
+        prefetch(coordinate.clock)
+        prefetch_bytes(coordinate.z, n_bytes)
+        prefetch_bytes(coordinate.v, n_bytes)
+        prefetch_bytes(coordinate.g, n_bytes)
+
+    cdef void catch_up(self, Coordinate coordinate) noexcept nogil:
+        """Let a coordinate make all updates so far."""
+        cdef Py_ssize_t t = <Py_ssize_t>coordinate.clock[0] - 1, now = self.window.now
+        cdef Py_ssize_t K = self.n_outputs
+        if t == now:
+            return
+        coordinate.clock[0] = now + 1
+        if self.window.signed is not None:
+            self.window.signed.catch_up(
+                t, now, coordinate.z, coordinate.v, coordinate.g, NULL, K)
+        elif self.window.are_equal:
+            self.window.equal.catch_up(
+                t, now, coordinate.z, coordinate.v, coordinate.g, NULL, K)
+        else:
+            self.window.differing.catch_up(
+                t, now, coordinate.z, coordinate.v, coordinate.g, NULL, K)
+
+    cdef void add_products_in_place(
+        self, const floating* data, const index* columns, Py_ssize_t n,
+        const index* columns_ahead, Py_ssize_t n_ahead, double* z,
+    ) noexcept nogil:
+        cdef Py_ssize_t i
+        cdef Coordinate coordinate
+        for i in range(n):
+            if i < n_ahead:
+                self.prefetch_at(columns_ahead[i])
+            coordinate = self.coordinate_at(columns[i])
+            if coordinate.clock[0] == 0.0:
+                self.activate(coordinate.clock, columns[i])
+            self.catch_up(coordinate)
+            add_multiple(data[i], coordinate.z, self.threshold[0], z, self.n_outputs)
+        for i in range(n, n_ahead):
+            self.prefetch_at(columns_ahead[i])
+
+    cdef void catch_up_in_place(self, Py_ssize_t first, Py_ssize_t stop) noexcept nogil:
+        """Bring a part of the active coordinates up to date, and sum it up."""
+        cdef Py_ssize_t i, n_ahead = self.coordinates_ahead()
+        cdef Coordinate coordinate
+        cdef Sums sums = Sums(0.0, 0.0, 0.0)
+        for i in range(first, stop):
+            self.prefetch_at(self.active[min(i + n_ahead, self.n_active - 1)])
+            coordinate = self.coordinate_at(self.active[i])
+            self.catch_up(coordinate)
+            coordinate.clock[0] = 1.0
+            add_to_sums(
+                &sums, coordinate.z, coordinate.v, self.threshold[0], self.n_outputs)
+        self.add_sums(sums)
+
+    cdef Py_ssize_t coordinates_ahead(self) noexcept nogil:
+        return max(1, CSR_NUMBERS_AHEAD // (3 * self.n_outputs))
+
+    cdef void add_sums(self, Sums sums) noexcept nogil:
+        self.squared_norm += sums.squares
+        self.absolute_sum += sums.absolutes
+        self.absolute_rest += sums.rest
+
+    # Gradients of the batch alone
 
     cdef int make_room_for(self, Py_ssize_t n) except -1:
         """Make room for the gradients of so many coordinates of a batch."""
@@ -489,140 +591,84 @@ cdef class CSRModel(Model):
 
     cdef int move_touched(self) except -1 nogil:
         """Let the coordinates of the batch make its update."""
-        cdef Py_ssize_t first = 0, stop
-        cdef Py_ssize_t n_together = max(1, WEIGHTS_OF_PART // self.n_outputs)
-        while first < self.n_touched:
-            stop = min(first + n_together, self.n_touched)
-            if self.window.signed is not None:
-                self.move_some(self.window.signed, first, stop)
-            elif self.window.are_equal:
-                self.move_some(self.window.equal, first, stop)
-            else:
-                self.move_some(self.window.differing, first, stop)
-            first = stop
-            if first < self.n_touched:
-                check_signals()
-        return 0
-
-    cdef void move_some(
-        self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop
-    ) noexcept nogil:
-        cdef Py_ssize_t i, K = self.n_outputs, last = self.n_touched - 1
-        cdef Py_ssize_t n_ahead = coordinates_ahead(K)
+        cdef Py_ssize_t i, n_ahead = self.coordinates_ahead()
+        cdef Py_ssize_t n_between_signals = max(1, WEIGHTS_OF_PART // self.n_outputs)
         cdef Coordinate coordinate
-        for i in range(first, stop):
-            prefetch_coordinate(self, self.touched[min(i + n_ahead, last)], K, True)
-            coordinate = coordinate_at(self, self.touched[i], K, True)
-            coordinate.g = self.batch_gradients + i * K
-            catch_up_many_outputs(updates, &coordinate, self.window.now, K)
-
-    cdef void activate(self, double* clock, int64_t column) noexcept nogil:
-        """Begin a record of zeros, up to date."""
-        clock[0] = self.window.now + 1
-        self.active[self.n_active] = column
-        self.n_active += 1
-        self.active_sorted = False
-
-    cdef int bring_all_up_to_date(self) except -1 nogil:
-        """Bring all coordinates to the beginning of the next window, and sum up."""
-        cdef Py_ssize_t first = 0, stop
-        cdef Py_ssize_t n_together = max(1, WEIGHTS_OF_PART // self.n_outputs)
-        self.squared_norm, self.absolute_sum, self.absolute_rest = 0.0, 0.0, 0.0
-        while first < self.n_active:
-            stop = min(first + n_together, self.n_active)
-            if self.window.signed is not None:
-                self.catch_up_active(self.window.signed, first, stop)
-            elif self.window.are_equal:
-                self.catch_up_active(self.window.equal, first, stop)
-            else:
-                self.catch_up_active(self.window.differing, first, stop)
-            first = stop
-            if first < self.n_active:
+        for i in range(self.n_touched):
+            self.prefetch_at(self.touched[min(i + n_ahead, self.n_touched - 1)])
+            coordinate = self.coordinate_at(self.touched[i])
+            coordinate.g = self.batch_gradients + i * self.n_outputs
+            self.catch_up(coordinate)
+            if (i + 1) % n_between_signals == 0:
                 check_signals()
         return 0
-
-    cdef void catch_up_active(
-        self, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop
-    ) noexcept nogil:
-        """Bring a part of the active coordinates up to date, and sum it up."""
-        if self.is_in_place:
-            catch_up_and_sum(self, updates, first, stop, self.n_outputs, True)
-        elif self.n_outputs == 1:
-            catch_up_and_sum(self, updates, first, stop, 1, False)
-        else:
-            catch_up_and_sum(self, updates, first, stop, self.n_outputs, False)
-
-
-cdef inline Coordinate coordinate_at(
-    CSRModel model, int64_t column, Py_ssize_t K, bint in_place
-) noexcept nogil:
-    """Where a coordinate has its numbers."""
-    cdef Coordinate place
-    place.clock = model.records + column * model.stride
-    if in_place:
-        place.z = model.z + column * model.z_stride
-        place.v = model.v + column * model.v_stride
-        place.g = model.g + column * model.g_stride
-    else:
-        place.z = place.clock + 1
-        place.v = place.z + K
-        place.g = place.v + K
-    place.total = place.g + K
-    return place
 
 
 cdef inline void add_row(
     CSRModel model, AnyUpdates updates, const floating* data, const index* columns,
     Py_ssize_t n, const index* columns_ahead, Py_ssize_t n_ahead, double* z,
-    Py_ssize_t K, bint in_place,
+    Py_ssize_t K,
 ) noexcept nogil:
-    cdef Py_ssize_t i, now = model.window.now
+    cdef Py_ssize_t i, now = model.window.now, stride = model.stride
     cdef double u = model.threshold[0], first_z = z[0]
-    cdef Coordinate coordinate
+    cdef double* records = model.records
+    cdef double* record
     for i in range(n):
         # Request them one by one, because many requests at once have to wait.
         if i < n_ahead:
-            prefetch_coordinate(model, columns_ahead[i], K, in_place)
-        coordinate = coordinate_at(model, columns[i], K, in_place)
-        if coordinate.clock[0] == 0.0:
-            model.activate(coordinate.clock, columns[i])
-        catch_up(updates, &coordinate, now, K, in_place)
+            prefetch_record(records + columns_ahead[i] * stride, stride, K)
+        record = records + columns[i] * stride
+        if record[0] == 0.0:
+            model.activate(record, columns[i])
         if K == 1:
-            first_z += data[i] * weight(coordinate.z[0], u)
+            catch_up_record(updates, record, now, 1)
+            first_z += data[i] * weight(record[1], u)
         else:
-            add_multiple(data[i], coordinate.z, u, z, K)
+            catch_up_outputs(updates, record, now, K)
+            add_multiple(data[i], record + 1, u, z, K)
     if K == 1:
         z[0] = first_z
     for i in range(n, n_ahead):
-        prefetch_coordinate(model, columns_ahead[i], K, in_place)
+        prefetch_record(records + columns_ahead[i] * stride, stride, K)
 
 
 cdef inline void catch_up_and_sum(
-    CSRModel model, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop,
-    Py_ssize_t K, bint in_place,
+    CSRModel model, AnyUpdates updates, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t K
 ) noexcept nogil:
-    cdef Py_ssize_t i, k, now = model.window.now, last = model.n_active - 1
-    cdef Py_ssize_t n_ahead = coordinates_ahead(K)
+    cdef Py_ssize_t i, k, now = model.window.now, stride = model.stride
+    cdef Py_ssize_t n_ahead = max(1, CSR_NUMBERS_AHEAD // stride)
+    cdef Py_ssize_t last = model.n_active - 1
     cdef const int64_t* active = model.active
     cdef bint averaged = model.average_coef is not None
-    cdef double squares = 0.0, absolutes = 0.0, rest = 0.0
-    cdef double u = model.threshold[0], w
-    cdef Coordinate coordinate
+    cdef double u = model.threshold[0]
+    cdef double* records = model.records
+    cdef double* record
+    cdef Sums sums = Sums(0.0, 0.0, 0.0)
     for i in range(first, stop):
-        prefetch_coordinate(model, active[min(i + n_ahead, last)], K, in_place)
-        coordinate = coordinate_at(model, active[i], K, in_place)
-        catch_up(updates, &coordinate, now, K, in_place)
-        coordinate.clock[0] = 1.0
-        for k in range(K):
-            w = weight(coordinate.z[k], u)
-            squares += w * w
-            absolutes += fabs(w)
-            rest += fabs(coordinate.v[k])
-            if averaged:
-                rest += fabs(coordinate.total[k])
-    model.squared_norm += squares
-    model.absolute_sum += absolutes
-    model.absolute_rest += rest
+        prefetch_record(records + active[min(i + n_ahead, last)] * stride, stride, K)
+        record = records + active[i] * stride
+        if K == 1:
+            catch_up_record(updates, record, now, 1)
+        else:
+            catch_up_outputs(updates, record, now, K)
+        record[0] = 1.0
+        add_to_sums(&sums, record + 1, record + 1 + K, u, K)
+        if averaged:
+            for k in range(K):
+                sums.rest += fabs(record[1 + 3 * K + k])
+    model.add_sums(sums)
+
+
+cdef inline void add_to_sums(
+    Sums* sums, const double* z, const double* v, double u, Py_ssize_t K
+) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef double w
+    for k in range(K):
+        w = weight(z[k], u)
+        sums.squares += w * w
+        sums.absolutes += fabs(w)
+        sums.rest += fabs(v[k])
 
 
 cdef inline double weight(double position, double u) noexcept nogil:
@@ -630,40 +676,18 @@ cdef inline double weight(double position, double u) noexcept nogil:
     return position if u == 0.0 else soft_threshold(position, u)
 
 
-cdef inline void prefetch_coordinate(
-    CSRModel model, int64_t column, Py_ssize_t K, bint in_place
+cdef inline void prefetch_record(
+    const double* record, Py_ssize_t stride, Py_ssize_t K
 ) noexcept nogil:
-    cdef Coordinate coordinate = coordinate_at(model, column, K, in_place)
     cdef Py_ssize_t line
     # A record of one output does not cross a cache line.
-    cdef Py_ssize_t n_lines = 1 if K == 1 else lines_of(model.stride)
+    cdef Py_ssize_t n_lines = 1 if K == 1 else lines_of(stride)
     for line in range(n_lines):
-        prefetch(coordinate.clock + line * NUMBERS_PER_LINE)
-    if in_place:
-        prefetch_bytes(coordinate.z, K * sizeof(double))
-        prefetch_bytes(coordinate.v, K * sizeof(double))
-        prefetch_bytes(coordinate.g, K * sizeof(double))
+        prefetch(record + line * NUMBERS_PER_LINE)
 
 
 cdef inline Py_ssize_t lines_of(Py_ssize_t n_numbers) noexcept nogil:
     return (n_numbers + NUMBERS_PER_LINE - 1) // NUMBERS_PER_LINE
-
-
-cdef inline Py_ssize_t coordinates_ahead(Py_ssize_t K) noexcept nogil:
-    return max(1, CSR_NUMBERS_AHEAD // (1 + 3 * K))
-
-
-cdef inline void catch_up(
-    AnyUpdates updates, const Coordinate* coordinate, Py_ssize_t now, Py_ssize_t K,
-    bint in_place,
-) noexcept nogil:
-    """Let a coordinate make all updates so far."""
-    if K == 1:
-        catch_up_record(updates, coordinate.clock, now, 1)
-    elif in_place:
-        catch_up_many_outputs(updates, coordinate, now, K)
-    else:
-        catch_up_outputs(updates, coordinate.clock, now, K)
 
 
 cdef inline void catch_up_record(
@@ -685,17 +709,6 @@ cdef void catch_up_outputs(
     AnyUpdates updates, double* record, Py_ssize_t now, Py_ssize_t K
 ) noexcept nogil:
     catch_up_record(updates, record, now, K)
-
-
-cdef void catch_up_many_outputs(
-    AnyUpdates updates, const Coordinate* coordinate, Py_ssize_t now, Py_ssize_t K
-) noexcept nogil:
-    cdef Py_ssize_t t = <Py_ssize_t>coordinate.clock[0] - 1
-    if t == now:
-        return
-    coordinate.clock[0] = now + 1
-    updates.catch_up(
-        t, now, coordinate.z, coordinate.v, coordinate.g, coordinate.total, K)
 
 
 cdef void add_multiple(
