@@ -572,6 +572,27 @@ def test_sparse_input_ends_within_one_percent_of_the_optimum(name):
     assert gap_of(model, X, y, optimum_of(name, True)) < 0.01
 
 
+@pytest.mark.parametrize("batch_size", [1, 32, 256])
+def test_a_million_columns_end_within_one_percent_of_the_optimum(batch_size):
+    # Rows of 40 non-zeros in columns that become rare by Zipf's law, of length 1 as
+    # those of TfidfVectorizer
+    rng = np.random.default_rng(0)
+    n_rows, n_nonzeros, n_columns = 1000, 40, 2**20
+    columns = np.minimum(rng.zipf(1.3, (n_rows, n_nonzeros)), n_columns) - 1
+    starts = np.arange(0, columns.size + 1, n_nonzeros)
+    values = np.full(columns.size, n_nonzeros**-0.5)
+    X = csr_array((values, columns.ravel(), starts), (n_rows, n_columns))
+    X.sum_duplicates()
+    y = (X @ rng.normal(size=n_columns) > 0).astype(int)
+    used = np.unique(X.indices)
+    best = LogisticRegression(
+        C=1 / (ALPHA * n_rows), solver="newton-cg", tol=1e-8, max_iter=1000
+    ).fit(X[:, used], y)
+    model = MiniBatchSGDClassifier(batch_size=batch_size, random_state=0).fit(X, y)
+    model.coef_ = model.coef_[:, used]  # All others are 0.
+    assert gap_of(model, X[:, used], y, best) < 0.01
+
+
 def test_the_unit_of_the_target_does_not_matter():
     X, y = load_real("diabetes", standardised=False)
     for loss in REGRESSOR_LOSSES:
