@@ -202,7 +202,7 @@ def bytes_of_state():
     """The size of a model of N_COLUMNS columns when it is sent."""
     model = MiniBatchSGDClassifier(eta0=0.01, max_iter=1, tol=None)
     model.fit(np.eye(N_COLUMNS), np.arange(N_COLUMNS) % 2)
-    return len(pickle.dumps(model._resume(1)))
+    return len(pickle.dumps(model._resume(1, is_sparse=False)))
 
 
 def on_paper(rows_per_second, costs, n_bytes):
