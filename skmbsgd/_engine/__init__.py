@@ -9,7 +9,8 @@ rows, csr_rows     blocks of rows of X with targets and weights: decisions, grad
 targets            the targets of rows: numbers, or classes as -1 and +1
 row_kernels        products of scattered rows with one vector
 csr_stream         the weights of a stream of CSR chunks; each chunk changes a few
-csr_model          weights, velocities, means and gradients in a record per coordinate
+csr_model          weights, velocities, means and gradients in a record per coordinate,
+                   or in the state where many outputs allow it
 models             the same in arrays with an entry per column, which can be
                    standardised; the base class of all models
 steps              updates of all the weights of a dense model

@@ -70,10 +70,11 @@ def order_of_weights(n_outputs, is_sparse):
 
 @cython.final
 cdef class CSRModel(Model):
-    """Weights, velocities and gradients in a record per coordinate.
+    """Weights, velocities and gradients in a record per coordinate, or in the state.
 
     The arrays of the state are read at the beginning and written by `store`; in
-    between, the records hold the model.
+    between, the records hold the model. With several outputs, arrays of float64 in
+    Fortran order are trained in place if there are no running means.
 
     Parameters
     ----------
@@ -136,7 +137,8 @@ cdef class CSRModel(Model):
         self.z_stride = K
         self.has_batch_gradients = self.rule.momentum == 0.0
         if self.has_batch_gradients:
-            # All coordinates share velocities that none of them needs, and no gradient.
+            # No coordinate needs a velocity, or a gradient between two batches: all
+            # of them share one of each.
             self.shared_array = np.zeros((2, K))
             self.v = <double*><size_t>self.shared_array.ctypes.data
             self.g = self.v + self.n_outputs
