@@ -442,7 +442,8 @@ cdef class CSRModel(Model):
         cdef Py_ssize_t i, K = self.n_outputs, g_stride = self.g_stride
         cdef double* g = self.g
         if self.has_batch_gradients:
-            if self.n_touched + n > self.max_touched:
+            # No batch touches more coordinates than there are.
+            if min(self.n_touched + n, self.n_features) > self.max_touched:
                 with gil:
                     self.make_room_for(self.n_touched + n)
             for i in range(n):
