@@ -18,7 +18,16 @@ ENGINE = Path("skmbsgd") / "_engine"
 PRODUCTS = "skmbsgd._engine.row_kernels"
 # With -O2 these are as fast as with -O3, and compile in two thirds of the time, if gcc
 # vectorises as with -O3.
-LARGE = [f"skmbsgd._engine.{name}" for name in ("rows", "csr_rows", "csr_model")]
+LARGE = [
+    f"skmbsgd._engine.{name}"
+    for name in (
+        "rows",
+        "csr_rows",
+        "csr_model",
+        "record_model",
+        "in_place_model",
+    )
+]
 # The code that Cython would otherwise write into each module
 SHARED = "skmbsgd._engine._cython"
 SHARED_SOURCE = ENGINE / "_cython.c"

@@ -65,6 +65,7 @@ from skmbsgd._stored import fault_of_stored
 from skmbsgd._stream import (
     arrays_copied,
     compressed,
+    is_as_shown,
     whole_state,
 )
 from skmbsgd._trainer import Patience, Trainer
@@ -833,7 +834,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             stream, _ = self._streamed
             if stream is not None:
                 state["_streamed"] = stream.arrays()
-                if stream.shown is not None and not stream.shows_what_it_is():
+                if not is_as_shown(stream):
                     state["coef_"] = self.coef_.copy()
             histories = {
                 name: list(state[name])

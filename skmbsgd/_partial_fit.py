@@ -10,6 +10,7 @@ from skmbsgd._stream import (
     WholeModel,
     begin_csr_stream,
     intercept_shown,
+    is_as_shown,
     without_columns,
 )
 
@@ -76,7 +77,7 @@ def agrees(stream, estimator, penalty, data):
     return (
         stream is not None
         and "coef_" not in vars(estimator)
-        and (stream.shown is None or stream.shows_what_it_is())
+        and is_as_shown(stream)
         and np.array_equal(estimator.intercept_, intercept_shown(estimator._resumption))
         and stream.n_outputs == data.n_outputs
         and (stream.penalty.l1, stream.penalty.l2) == (penalty.l1, penalty.l2)

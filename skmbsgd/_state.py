@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from skmbsgd._engine.csr_model import CSRModel
 from skmbsgd._engine.epoch import compute_decisions, compute_loss
+from skmbsgd._engine.in_place_model import (
+    InPlaceModel,
+    InPlaceModelWithoutMomentum,
+    can_train_in_place,
+)
 from skmbsgd._engine.models import DenseModel, StandardizedModel
 from skmbsgd._engine.penalties import Penalty
+from skmbsgd._engine.record_model import RecordModel
 from skmbsgd._engine.rules import Rule
 
 DECISIONS_PER_PART = 2**17
@@ -226,8 +231,16 @@ def make_model(
     rule = rule_of(momentum, nesterov)
     if columns is not None:
         return StandardizedModel(state, rule, penalty, fit_intercept, *columns)
-    model = CSRModel if sparse else DenseModel
+    model = csr_model if sparse else DenseModel
     return model(state, rule, penalty, fit_intercept)
+
+
+def csr_model(state, rule, penalty, fit_intercept, window_size=None):
+    """A model of CSR input, without copies of the weights where that is possible."""
+    model: Any = RecordModel
+    if can_train_in_place(state):
+        model = InPlaceModel if rule.momentum > 0.0 else InPlaceModelWithoutMomentum
+    return model(state, rule, penalty, fit_intercept, window_size)
 
 
 def rule_of(momentum, nesterov):

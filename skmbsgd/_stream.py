@@ -1,12 +1,12 @@
 """What a chunk of a stream changes: the whole model, or only the chunk's columns."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from skmbsgd._engine.csr_model import order_of_weights
-from skmbsgd._engine.csr_stream import CSRChange, CSRStream
+from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._state import TrainingState, rule_of, untouched_zeros
 
 WEIGHTS_AT_ONCE = 2**20
@@ -17,6 +17,22 @@ MAX_INT32 = np.iinfo(np.int32).max
 OF_COLUMNS = {"coef", "velocity", "positions", "average_coef"}
 # ... and the parts that belong to earlier dense chunks, or to a single chunk
 UNUSED = {"column_mean", "column_variance", "direction"}
+
+
+@dataclass(frozen=True, slots=True)
+class CSRChange:
+    """The changes that a chunk makes to the weights of a stream.
+
+    The attributes are explained in `CSRStream.__iadd__`.
+    """
+
+    columns: np.ndarray
+    parts: np.ndarray
+    before: tuple[float, float, float]
+    rates: np.ndarray
+    first_averaged: int
+    intercept: np.ndarray
+    n_averaged: int
 
 
 class WholeModel:
@@ -190,6 +206,18 @@ def begin_csr_stream(state, n_features, penalty, momentum, nesterov):
             state.n_averaged,
         )
     return stream
+
+
+def is_as_shown(stream):
+    """Whether the array of all weights, if there is one, has not been changed."""
+    shown = stream.shown
+    if shown is None:
+        return True
+    for columns in blocks_of(np.arange(stream.n_features), stream):
+        part = shown[:, columns[0] : columns[-1] + 1]
+        if not np.array_equal(stream.weights_of(columns)[0], part):
+            return False
+    return True
 
 
 def whole_state(stream, stored):

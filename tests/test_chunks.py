@@ -203,14 +203,14 @@ def test_a_rate_that_is_too_large_begins_anew_as_in_fit():
 
 def test_a_csr_window_goes_on_across_chunks(monkeypatch):
     # With windows of 8 updates, of which there are 11 in a pass
-    make = skmbsgd._state.CSRModel
+    make = skmbsgd._state.csr_model
     data = matrix(True, np.float32)
     for schedule in ("invscaling", "auto", "constant"):
         model = estimator_for("classes", shuffle=False, penalty="elasticnet")
         model.set_params(average=True, **SCHEDULES[schedule])
         with monkeypatch.context() as patch:
             patch.setattr(
-                skmbsgd._state, "CSRModel", lambda *args: make(*args, window_size=8)
+                skmbsgd._state, "csr_model", lambda *args: make(*args, window_size=8)
             )
             expected = clone(model).fit(data, TARGETS["classes"])
             model.fit_chunks(cut(data, TARGETS["classes"]))

@@ -34,7 +34,7 @@ from skmbsgd import (
     _stream,
 )
 from skmbsgd._data import TrainingData
-from skmbsgd._engine.csr_model import MANY_OUTPUTS, MAX_WINDOW, CSRModel
+from skmbsgd._engine.csr_model import MANY_OUTPUTS, MAX_WINDOW
 from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.epoch import run_epoch
 from skmbsgd._engine.losses import SquaredError
@@ -53,8 +53,8 @@ each_rule = pytest.mark.parametrize(
 
 def set_window(monkeypatch, size):
     """Have the whole model brought up to date after each `size` updates."""
-    model_of_size = partial(CSRModel, window_size=size)
-    monkeypatch.setattr(_state, "CSRModel", model_of_size)
+    model_of_size = partial(_state.csr_model, window_size=size)
+    monkeypatch.setattr(_state, "csr_model", model_of_size)
     monkeypatch.setattr(_stream, "CSRStream", partial(CSRStream, window_size=size))
 
 
@@ -809,6 +809,14 @@ def test_many_features_that_no_row_holds_cost_nothing():
 # ---------------------------------------------------------------------------
 
 
+def test_columns_that_have_no_number_are_refused():
+    # Memory that is never touched
+    state = TrainingState.start(np.zeros((1, 1)), np.zeros(1), seed=0, averaged=False)
+    state.coef = np.broadcast_to(state.coef, (1, 2**32 + 1))
+    with pytest.raises(ValueError, match="at most 4294967296 features"):
+        _state.csr_model(state, _state.rule_of(0.0, False), L1(0.1), True)
+
+
 @each_task
 def test_weights_of_samples_count_the_same(task):
     y = TASKS[task][1]
@@ -1273,7 +1281,7 @@ LONG_GAPS = """(
     )"""
 # The same, brought up to date at each update
 SHORT_WINDOWS = f"""{LONG_GAPS}
-_state.CSRModel = partial(_state.CSRModel, window_size=1)"""
+_state.csr_model = partial(_state.csr_model, window_size=1)"""
 EPOCHS_TO_INTERRUPT = {
     "long rows, L2": (LONG_ROWS, dict(momentum=0.9, eta0=1e-6)),
     "long rows, L1": (LONG_ROWS, dict(momentum=0.9, eta0=1e-6, penalty="l1")),

@@ -9,10 +9,12 @@ rows, csr_rows     blocks of rows of X with targets and weights: decisions, grad
 targets            the targets of rows: numbers, or classes as -1 and +1
 row_kernels        products of scattered rows with one vector
 csr_stream         the weights of a stream of CSR chunks; each chunk changes a few
-csr_model          weights, velocities, means and gradients in a record per coordinate,
-                   or in the state where many outputs allow it
-models             the same in arrays with an entry per column, which can be
-                   standardised; the base class of all models
+record_model       models of CSR input: all numbers of a coordinate in one record
+in_place_model     the same for many outputs: weights and velocities in the state
+csr_model          their base class: windows of updates, intercepts, sums
+records            a record of numbers for each coordinate, and which are in use
+models             weights, velocities, means and gradients in arrays with an entry per
+                   column, which can be standardised; the base class of all models
 steps              updates of all the weights of a dense model
 catch_up           many updates at once, for a coordinate that no row has touched
 losses             value and derivative of a loss at a block of decisions

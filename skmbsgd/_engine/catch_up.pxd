@@ -77,13 +77,8 @@ cdef class EqualUpdates(Updates):
     ) noexcept nogil:
         """Apply the updates from t to before now to K coordinates.
 
-<<<<<<< HEAD
         z, v and g are their positions, velocities, and gradients, which belong to the
         first update; total are their sums of positions.
-=======
-        z points to their positions, followed by their velocities, their gradients
-        (those of the first update) and the sums of positions.
->>>>>>> helper-words
         """
         # A copy, which the compiler knows to be constant
         cdef Map map = self.maps[now - t]

@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from skmbsgd._engine.catch_up cimport Window
 from skmbsgd._engine.penalties cimport Penalty
+from skmbsgd._engine.records cimport Records
 from skmbsgd._engine.rules cimport Rule
 
 
@@ -24,11 +25,8 @@ cdef class CSRStream:
     cdef public object shown
     cdef bint has_begun_to_average
 
-    cdef object records_array, active_array, numbers_array
-    cdef double* records
-    cdef Py_ssize_t stride
-    cdef int64_t* active
-    cdef Py_ssize_t n_active
+    cdef Records records
+    cdef object numbers_array
     cdef double* numbers
     cdef uint32_t n_numberings
 
@@ -44,11 +42,11 @@ cdef class CSRStream:
     cdef uint32_t begin_numbering(self)
     cdef Squares sums_of(self, const double[:, :, ::1] parts) noexcept nogil
     cdef l1_penalty_of_rest(self, const int64_t[::1] columns, rates)
-    cdef double* record_of(self, Py_ssize_t column) noexcept nogil
+    cdef fill(self, coef)
     cdef void find_weights(self, Py_ssize_t column) noexcept nogil
     cdef void bring_up_to_date(self, const double* record) noexcept nogil
     cdef void write(
-        self, int64_t column, Py_ssize_t i, const double[:, :, ::1] parts
+        self, const int64_t[::1] columns, const double[:, :, ::1] parts
     ) noexcept nogil
     cdef void begin_window(self) noexcept nogil
     cdef void begin_anew(self) noexcept nogil

@@ -26,10 +26,10 @@ from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from skmbsgd._engine.blas cimport floating
-from skmbsgd._engine.catch_up cimport Map, Window, aligned
-from skmbsgd._engine.csr_model cimport index, record_stride, rows_of_records
+from skmbsgd._engine.catch_up cimport Map, Window
 from skmbsgd._engine.penalties cimport Penalty, soft_threshold
 from skmbsgd._engine.prefetch cimport prefetch
+from skmbsgd._engine.records cimport CLOCK, Records
 from skmbsgd._engine.rules cimport Rule
 
 from skmbsgd._engine.csr_model import order_of_weights
@@ -44,46 +44,16 @@ WINDOW = 1024
 cdef double LITTLE_LEFT = 1e-4
 
 cdef enum:
-    # The places of the numbers in a record
-    CLOCK, MARK, NUMBERS
+    # The places of the mark and of the first position in a record
+    MARK = 1
+    NUMBERS = 2
 cdef enum:
     # Records are requested this many coordinates ahead.
     COLUMNS_AHEAD = 32
-cdef enum:
-    NUMBERS_PER_LINE = 8
 
-
-class CSRChange:
-    """The changes that a chunk has made to the weights of a stream.
-
-    Parameters
-    ----------
-    columns : ndarray of int64 of shape (n_columns,)
-        The columns that the chunk has.
-    parts : ndarray of float64 of shape (n_parts, n_columns, n_outputs)
-        The result of `CSRStream.gather`, as it is after the chunk.
-    before : tuple of three floats
-        The result of `CSRStream.squares_of` for these columns before the chunk.
-    rates : ndarray of float64 of shape (n_updates,)
-        The learning rates of the updates.
-    first_averaged : int
-        The update from which on weights are added up; -1 for none.
-    intercept : ndarray of shape (n_outputs,)
-        The intercepts to predict with.
-    n_averaged : int
-        Number of updates in the sums of the weights.
-    """
-
-    def __init__(
-        self, columns, parts, before, rates, first_averaged, intercept, n_averaged
-    ):
-        self.columns = columns
-        self.parts = parts
-        self.before = before
-        self.rates = np.ascontiguousarray(rates, dtype=np.float64)
-        self.first_averaged = first_averaged
-        self.intercept = intercept
-        self.n_averaged = n_averaged
+ctypedef fused index:
+    int32_t
+    int64_t
 
 
 @cython.final
@@ -118,13 +88,8 @@ cdef class CSRStream:
         if penalty.has_positions:
             self.threshold[0], self.threshold[1] = threshold
         self.has_velocity = rule.momentum > 0.0
-        self.stride = record_stride(NUMBERS + self.n_parts * self.n_outputs)
-        # Zeroed memory costs nothing before it is touched.
-        self.records_array = np.zeros(
-            self.n_features * self.stride + NUMBERS_PER_LINE - 1)
-        self.records = <double*>aligned(<size_t>self.records_array.ctypes.data)
-        self.active_array = np.empty(self.n_features, dtype=np.int64)
-        self.active = <int64_t*><size_t>self.active_array.ctypes.data
+        self.records = Records(
+            self.n_features, NUMBERS + self.n_parts * self.n_outputs)
         # In the form that catch_up takes, including gradients and sums
         self.numbers_array = np.zeros(4 * self.n_outputs)
         self.numbers = <double*><size_t>self.numbers_array.ctypes.data
@@ -154,13 +119,21 @@ cdef class CSRStream:
         columns : ndarray of int64 of shape (n_columns,)
         numbers : ndarray of int32 of shape (n_nonzeros,)
         """
-        n = len(indices)
+        cdef Py_ssize_t n = len(indices), n_columns
         # Users may have set other types than SciPy creates.
         dtype = np.int32 if indices.dtype == np.int32 else np.int64
         indices = np.require(indices, dtype, ["C", "ALIGNED"])
         columns = np.empty(min(n, self.n_features), dtype=np.int64)
         numbers = np.empty(n, dtype=np.int32)
-        n_columns = self.number_each(indices, numbers, columns)
+        cdef size_t address = indices.ctypes.data
+        cdef int64_t[::1] columns_view = columns
+        cdef int32_t[::1] numbers_view = numbers
+        if dtype == np.int32:
+            n_columns = number_each(
+                self, <const int32_t*>address, n, numbers_view, columns_view)
+        else:
+            n_columns = number_each(
+                self, <const int64_t*>address, n, numbers_view, columns_view)
         if n_columns < 0:
             raise ValueError(
                 f"X has columns outside of the model's {self.n_features}: was it, or "
@@ -168,31 +141,13 @@ cdef class CSRStream:
             )
         return columns[:n_columns], numbers
 
-    def number_each(
-        self, const index[::1] indices, int32_t[::1] numbers, int64_t[::1] columns
-    ):
-        cdef Py_ssize_t i, n = indices.shape[0], n_columns = 0
-        cdef uint32_t numbering = self.begin_numbering()
-        cdef uint32_t* mark
-        for i in range(n):
-            if not 0 <= indices[i] < self.n_features:
-                return -1
-            prefetch(self.record_of(indices[min(i + COLUMNS_AHEAD, n - 1)]))
-            mark = <uint32_t*>(self.record_of(indices[i]) + MARK)
-            if mark[0] != numbering:
-                mark[0], mark[1] = numbering, n_columns
-                columns[n_columns] = indices[i]
-                n_columns += 1
-            numbers[i] = mark[1]
-        return n_columns
-
     cdef uint32_t begin_numbering(self):
         """A number that no mark has."""
         cdef Py_ssize_t j
         self.n_numberings += 1
         if self.n_numberings == 0:  # after 2^32
             for j in range(self.n_features):
-                self.record_of(j)[MARK] = 0.0
+                self.records.of(j)[MARK] = 0.0
             self.n_numberings = 1
         return self.n_numberings
 
@@ -208,8 +163,8 @@ cdef class CSRStream:
         cdef double[:, :, ::1] parts = array
         cdef Py_ssize_t i, k, n = columns.shape[0], K = self.n_outputs
         for i in range(n):
-            prefetch(self.record_of(columns[min(i + COLUMNS_AHEAD, n - 1)]))
-            self.bring_up_to_date(self.record_of(columns[i]))
+            prefetch(self.records.of(columns[min(i + COLUMNS_AHEAD, n - 1)]))
+            self.bring_up_to_date(self.records.of(columns[i]))
             for k in range(K):
                 parts[0, i, k] = self.numbers[k]
                 if self.has_velocity:
@@ -239,7 +194,7 @@ cdef class CSRStream:
         Parameters
         ----------
         columns, before, rates
-            As for CSRChange.
+            As for the change that the chunk makes.
         """
         if self.penalty.l1 > 0.0:
             return self.l1_penalty_of_rest(columns, rates)
@@ -260,7 +215,7 @@ cdef class CSRStream:
         cdef double rate
         cdef uint32_t numbering = self.begin_numbering()
         for i in range(columns.shape[0]):
-            (<uint32_t*>(self.record_of(columns[i]) + MARK))[0] = numbering
+            (<uint32_t*>(self.records.of(columns[i]) + MARK))[0] = numbering
         ahead.begin_open(ahead.size, threshold)
         for rate in rates:
             ahead.append(rate)
@@ -268,8 +223,8 @@ cdef class CSRStream:
         cdef double squares = 0.0, absolutes = 0.0, w
         cdef Py_ssize_t k
         cdef double* record
-        for i in range(self.n_active):
-            record = self.record_of(self.active[i])
+        for i in range(self.records.n_active):
+            record = self.records.of(self.records.active[i])
             if (<uint32_t*>(record + MARK))[0] == numbering:
                 continue
             self.bring_up_to_date(record)
@@ -282,11 +237,31 @@ cdef class CSRStream:
 
     @cython.critical_section
     def __iadd__(self, change):
-        """Apply all updates of a chunk."""
+        """Apply all updates of a chunk.
+
+        Parameters
+        ----------
+        change : object with these attributes
+
+            columns : ndarray of int64 of shape (n_columns,)
+                The columns that the chunk has.
+            parts : ndarray of float64 of shape (n_parts, n_columns, n_outputs)
+                The result of `gather`, as it is after the chunk.
+            before : tuple of three floats
+                The result of `squares_of` for these columns before the chunk.
+            rates : ndarray of float64 of shape (n_updates,)
+                The learning rates of the updates.
+            first_averaged : int
+                The update from which on weights are added up; -1 for none.
+            intercept : ndarray of shape (n_outputs,)
+                The intercepts to predict with.
+            n_averaged : int
+                Number of updates in the sums of the weights.
+        """
         cdef const int64_t[::1] columns = change.columns
         cdef const double[:, :, ::1] parts = change.parts
-        cdef const double[::1] rates = change.rates
-        cdef Py_ssize_t i, n = columns.shape[0], n_updates = rates.shape[0]
+        cdef const double[:] rates = change.rates
+        cdef Py_ssize_t i, n_updates = rates.shape[0]
         cdef Py_ssize_t first_averaged = change.first_averaged
         cdef Squares total, added
         if self.window.now + n_updates > self.window.size:
@@ -302,9 +277,7 @@ cdef class CSRStream:
             self.window.append(rates[i])
             self.penalty.move_threshold(self.rule, self.threshold, rates[i])
             self.move_squares(&total, rates[i])
-        for i in range(n):
-            prefetch(self.record_of(columns[min(i + COLUMNS_AHEAD, n - 1)]))
-            self.write(columns[i], i, parts)
+        self.write(columns, parts)
         added = self.sums_of(parts)
         self.squares = Squares(
             total.zz + added.zz, total.zv + added.zv, total.vv + added.vv)
@@ -342,33 +315,22 @@ cdef class CSRStream:
             self.shown = coef
         return self.shown, self.intercept
 
-    @cython.critical_section
-    def shows_what_it_is(self):
-        """Whether the array that was shown is unchanged."""
-        return self.has_weights(self.shown)
-
-    def fill(self, floating[:, :] coef):
+    cdef fill(self, coef):
         """Write all weights that are not 0."""
-        cdef Py_ssize_t i, k
-        for i in range(self.n_active):
-            self.find_weights(self.active[i])
-            for k in range(self.n_outputs):
-                coef[k, self.active[i]] = <floating>self.numbers[k]
-
-    def has_weights(self, const floating[:, :] coef):
-        """Whether these are all weights."""
-        cdef Py_ssize_t column, k
-        for column in range(self.n_features):
-            self.find_weights(column)
-            for k in range(self.n_outputs):
-                if coef[k, column] != <floating>self.numbers[k]:
-                    return False
-        return True
+        cdef size_t address = coef.ctypes.data
+        cdef Py_ssize_t between_outputs, between_columns
+        between_outputs, between_columns = coef.strides
+        between_outputs //= coef.itemsize
+        between_columns //= coef.itemsize
+        if coef.dtype == np.float32:
+            write_weights(self, <float*>address, between_outputs, between_columns)
+        else:
+            write_weights(self, <double*>address, between_outputs, between_columns)
 
     cdef void find_weights(self, Py_ssize_t column) noexcept nogil:
         """Let `numbers` begin with the weights of a column to predict with."""
         cdef Py_ssize_t k
-        self.bring_up_to_date(self.record_of(column))
+        self.bring_up_to_date(self.records.of(column))
         for k in range(self.n_outputs):
             if self.n_averaged > 0:
                 self.numbers[k] = (
@@ -379,7 +341,7 @@ cdef class CSRStream:
     @cython.critical_section
     def active_columns(self):
         """The coordinates that have ever been changed, in no particular order."""
-        return self.active_array[: self.n_active].copy()
+        return self.records.active_columns()
 
     # What is stored
 
@@ -387,7 +349,7 @@ cdef class CSRStream:
     def arrays(self):
         """The whole stream as arrays and numbers."""
         columns = self.active_columns()
-        records = self.view_of_records()[columns]
+        records = self.records.view()[columns]
         end = NUMBERS + self.n_parts * self.n_outputs
         return {
             "shape": (self.n_outputs, self.n_features),
@@ -433,7 +395,7 @@ cdef class CSRStream:
     def restore(self, stored):
         cdef double rate
         cdef Py_ssize_t end = NUMBERS + self.n_parts * self.n_outputs
-        columns, records = stored["columns"], self.view_of_records()
+        columns, records = stored["columns"], self.records.view()
         n_updates = len(stored["rates"])
         if not (
             n_updates <= self.window.size
@@ -442,8 +404,7 @@ cdef class CSRStream:
             and are_within(stored["clocks"], 1, n_updates + 1)
         ):
             raise ValueError(DAMAGED)
-        self.n_active = len(columns)
-        self.active_array[: self.n_active] = columns
+        self.records.begin(columns, is_sorted=False)
         records[columns, CLOCK] = stored["clocks"]
         records[columns, NUMBERS:end] = stored["numbers"]
         self.has_begun_to_average = stored["has_begun_to_average"]
@@ -458,15 +419,7 @@ cdef class CSRStream:
         self.largest_squares = squares[3]
         self.intercept, self.n_averaged = stored["intercept"], stored["n_averaged"]
 
-    def view_of_records(self):
-        """The records as an array of shape (n_features, stride)."""
-        return rows_of_records(
-            self.records_array, self.records, self.n_features, self.stride)
-
     # Coordinates
-
-    cdef double* record_of(self, Py_ssize_t column) noexcept nogil:
-        return self.records + column * self.stride
 
     cdef void bring_up_to_date(self, const double* record) noexcept nogil:
         """Set `numbers` to a coordinate, up to date."""
@@ -483,20 +436,25 @@ cdef class CSRStream:
             catch_up(self.window, t, z, K)
 
     cdef void write(
-        self, int64_t column, Py_ssize_t i, const double[:, :, ::1] parts
+        self, const int64_t[::1] columns, const double[:, :, ::1] parts
     ) noexcept nogil:
-        """Set a coordinate to the i-th of these, up to date."""
-        cdef double* record = self.record_of(column)
-        cdef Py_ssize_t part, k
-        if record[CLOCK] == 0.0:
-            self.active[self.n_active] = column
-            self.n_active += 1
-        record[CLOCK] = self.window.now + 1
-        record += NUMBERS
-        for part in range(parts.shape[0]):
-            for k in range(self.n_outputs):
-                record[k] = parts[part, i, k]
-            record += self.n_outputs
+        """Set the coordinates of some columns, up to date."""
+        cdef Py_ssize_t i, part, k, n = columns.shape[0], n_parts = parts.shape[0]
+        cdef Py_ssize_t K = self.n_outputs, stride = self.records.stride
+        cdef double clock = self.window.now + 1
+        cdef double* records = self.records.first
+        cdef double* record
+        for i in range(n):
+            prefetch(records + columns[min(i + COLUMNS_AHEAD, n - 1)] * stride)
+            record = records + columns[i] * stride
+            if record[CLOCK] == 0.0:
+                self.records.activate(columns[i])
+            record[CLOCK] = clock
+            record += NUMBERS
+            for part in range(n_parts):
+                for k in range(K):
+                    record[k] = parts[part, i, k]
+                record += K
 
     # This is part of a change that becomes visible all at once. So it uses no Python
     # objects, which could let signals or other threads in.
@@ -512,10 +470,10 @@ cdef class CSRStream:
         self.squares = Squares(0.0, 0.0, 0.0)
         cdef Py_ssize_t i, k, K = self.n_outputs
         cdef double* record
-        for i in range(self.n_active):
-            prefetch(self.record_of(
-                self.active[min(i + COLUMNS_AHEAD, self.n_active - 1)]))
-            record = self.record_of(self.active[i])
+        for i in range(self.records.n_active):
+            prefetch(self.records.of(
+                self.records.active[min(i + COLUMNS_AHEAD, self.records.n_active - 1)]))
+            record = self.records.of(self.records.active[i])
             self.bring_up_to_date(record)
             record[CLOCK] = 1.0
             record += NUMBERS
@@ -559,9 +517,44 @@ cdef class CSRStream:
                    + update.vv * update.vv * old.vv)
 
 
+cdef Py_ssize_t number_each(
+    CSRStream stream, const index* indices, Py_ssize_t n, int32_t[::1] numbers,
+    int64_t[::1] columns,
+) noexcept:
+    """Number the columns; return how many there are, or -1 if one is out of range."""
+    cdef Py_ssize_t i, n_columns = 0, stride = stream.records.stride
+    cdef uint32_t numbering = stream.begin_numbering()
+    cdef double* records = stream.records.first
+    cdef uint32_t* mark
+    for i in range(n):
+        if not 0 <= indices[i] < stream.n_features:
+            return -1
+        prefetch(records + indices[min(i + COLUMNS_AHEAD, n - 1)] * stride)
+        mark = <uint32_t*>(records + indices[i] * stride + MARK)
+        if mark[0] != numbering:
+            mark[0], mark[1] = numbering, n_columns
+            columns[n_columns] = indices[i]
+            n_columns += 1
+        numbers[i] = mark[1]
+    return n_columns
+
+
+cdef void write_weights(
+    CSRStream stream, floating* coef, Py_ssize_t between_outputs,
+    Py_ssize_t between_columns,
+) noexcept:
+    cdef Py_ssize_t i, k
+    cdef floating* weights
+    for i in range(stream.records.n_active):
+        stream.find_weights(stream.records.active[i])
+        weights = coef + stream.records.active[i] * between_columns
+        for k in range(stream.n_outputs):
+            weights[k * between_outputs] = <floating>stream.numbers[k]
+
+
 def are_within(numbers, least, most):
     """Whether all of the numbers are in this range."""
-    return len(numbers) == 0 or (numbers.min() >= least and numbers.max() <= most)
+    return np.array_equal(np.clip(numbers, least, most), numbers)
 
 
 cdef inline void catch_up(

@@ -38,3 +38,8 @@ cdef class Penalty:
     ) noexcept nogil:
         """Apply one update to u and r, which are adjacent in memory."""
         rule.move(threshold, threshold + 1, -self.l1, eta)
+
+
+cdef inline double weight_at(double position, double u) noexcept nogil:
+    # Without L1 a position is its weight. Checking this is faster than computing it.
+    return position if u == 0.0 else soft_threshold(position, u)
