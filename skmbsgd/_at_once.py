@@ -70,9 +70,9 @@ def appears_at_once(method: Method) -> Method:
                 (losses, new_losses), (rates, new_rates) = growth
                 stream, change = vars(twin).pop("_change", NO_CHANGE)
                 attributes = call.with_changes(vars(estimator).copy())
+                stream += change
                 losses += new_losses
                 rates += new_rates
-                stream += change
                 estimator.__dict__ = attributes
                 return estimator
             except BaseException:

@@ -47,8 +47,8 @@ from skmbsgd._columns import (
     standardization_of,
 )
 from skmbsgd._engine.csr_model import order_of_weights
-from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.penalties import PENALTIES
+from skmbsgd._engine.stored_stream import arrays_of, stream_of
 from skmbsgd._row_chunks import warn_of_scattered_reads
 from skmbsgd._schedules import SCHEDULES, make_schedule, uses_eta0
 from skmbsgd._sklearn import (
@@ -833,7 +833,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             state = dict(super().__getstate__())  # which may be that of the model
             stream, _ = self._streamed
             if stream is not None:
-                state["_streamed"] = stream.arrays()
+                state["_streamed"] = arrays_of(stream)
                 if not is_as_shown(stream):
                     state["coef_"] = self.coef_.copy()
             histories = {
@@ -850,7 +850,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         super().__setstate__(state)
         arrays = vars(self).get("_streamed")
         if arrays is not None:
-            stream = CSRStream.of_arrays(arrays)
+            stream = stream_of(arrays)
             self._streamed = stream, stream.intercept
             if np.array_equal(self.intercept_, stream.intercept):
                 self.intercept_ = stream.intercept  # shared with no other object

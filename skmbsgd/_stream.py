@@ -135,6 +135,7 @@ class CSRChunk:
     def publish(self, estimator, trainer):
         """Set the learnt attributes, and the change of the stream that is to come."""
         intercept = self.state.weights()[1]
+        self.stream.keep_from_readers()  # here an error does no harm
         estimator._publish_stream(self.stream, intercept, self.state)
         estimator._resumption = self.stored_after()
         estimator._change = self.stream, self.change(trainer, intercept)
@@ -209,8 +210,12 @@ def begin_csr_stream(state, n_features, penalty, momentum, nesterov):
 
 
 def is_as_shown(stream):
-    """Whether the array of all weights, if there is one, has not been changed."""
-    shown = stream.shown
+    """Whether the weights that readers have got since the last chunk are unchanged."""
+    if stream.lent is None:
+        return True
+    if stream.lends_weights:
+        return stream.is_as_lent()
+    shown = stream.lent()
     if shown is None:
         return True
     for columns in blocks_of(np.arange(stream.n_features), stream):

@@ -26,6 +26,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._docstrings import with_shared_parts
 from skmbsgd._engine.csr_stream import CSRStream
+from skmbsgd._engine.stored_stream import arrays_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -115,7 +116,7 @@ def snapshot(value):
     if hasattr(value, "get_params"):
         return type(value), snapshot(vars(value))
     if isinstance(value, CSRStream):
-        return type(value), snapshot(value.arrays())
+        return type(value), snapshot(arrays_of(value))
     if isinstance(value, np.ndarray) and value.dtype != object:
         return type(value), value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, np.ndarray):

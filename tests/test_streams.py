@@ -24,6 +24,7 @@ from skmbsgd import (
     MiniBatchSGDRegressor,
     _stream,
 )
+from skmbsgd._engine.csr_model import MANY_OUTPUTS
 from skmbsgd._engine.csr_stream import CSRStream
 
 N_FEATURES = 40
@@ -34,8 +35,10 @@ RTOL = 1e-9
 KINDS = {
     "regressor": partial(MiniBatchSGDRegressor, **PLAIN_SGD),
     "two targets": partial(MiniBatchSGDRegressor, **PLAIN_SGD),
+    "many targets": partial(MiniBatchSGDRegressor, **PLAIN_SGD),
     "three classes": partial(MiniBatchSGDClassifier, **PLAIN_SGD),
 }
+N_TARGETS = {"two targets": 2, "many targets": MANY_OUTPUTS}
 each_kind = pytest.mark.parametrize("kind", KINDS)
 PENALTIES = (None, "l2", "l1", "elasticnet")
 each_penalty = pytest.mark.parametrize("penalty", PENALTIES)
@@ -53,7 +56,8 @@ def chunk_of(kind, rng, n_rows=10, dtype=np.float64):
     X[:, columns] = rng.normal(size=(n_rows, 6)) * (rng.random((n_rows, 6)) < 0.7)
     if kind == "three classes":
         return X, rng.integers(3, size=n_rows)
-    return X, rng.normal(size=(n_rows, 2) if kind == "two targets" else n_rows)
+    shape = (n_rows, N_TARGETS[kind]) if kind in N_TARGETS else n_rows
+    return X, rng.normal(size=shape)
 
 
 def learn(model, X, y):
@@ -205,8 +209,9 @@ def looked_at(model):
 @each_kind
 @each_penalty
 @pytest.mark.parametrize("average", [False, True])
-def test_who_looks_changes_no_bit(kind, penalty, average):
-    settings = {"penalty": penalty, "momentum": 0.9, "average": average}
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_who_looks_changes_no_bit(kind, penalty, average, momentum):
+    settings = {"penalty": penalty, "momentum": momentum, "average": average}
     undisturbed = stream(make(kind, **settings), kind)
     assert_same_bits(
         stream(make(kind, **settings), kind, between=looked_at), undisturbed
@@ -227,6 +232,55 @@ def test_a_copy_leaves_its_original_alone_and_learns_by_itself(kind):
     assert_same_bits(
         stream(model, kind, n_chunks=2, seed=1), stream(expected, kind, 2, seed=1)
     )
+
+
+@each_kind
+@pytest.mark.parametrize("part", [np.s_[...], np.s_[..., 1]], ids=["all", "a part"])
+def test_weights_that_were_read_stay_as_they_were(kind, part):
+    kept = []
+
+    def keep(model):
+        kept.append((model.coef_[part], model.coef_[part].copy()))
+        return model
+
+    undisturbed = stream(make(kind, momentum=0.0), kind)
+    assert_same_bits(stream(make(kind, momentum=0.0), kind, between=keep), undisturbed)
+    for weights, before in kept:
+        assert_array_equal(weights, before)
+
+
+@each_kind
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda coef: coef[..., ::-1],  # other columns, the same numbers
+        lambda coef: -coef,
+        lambda coef: np.where(coef == 0.0, 0.5, coef),
+    ],
+    ids=["exchange", "sign", "columns that no chunk has had"],
+)
+def test_weights_edited_in_place_are_weights_that_were_set(kind, momentum, edit):
+    in_place = stream(make(kind, momentum=momentum), kind, n_chunks=3)
+    by_setting = copy.deepcopy(in_place)
+    in_place.coef_[...] = edit(in_place.coef_.copy())
+    by_setting.coef_ = np.ascontiguousarray(edit(by_setting.coef_.copy()))
+    stream(in_place, kind, n_chunks=3, seed=1)
+    stream(by_setting, kind, n_chunks=3, seed=1)
+    assert_same_model(in_place, by_setting)
+
+
+@each_kind
+def test_a_chunk_that_fails_leaves_the_weights_with_who_has_them(kind):
+    model = stream(make(kind), kind, n_chunks=3)
+    coef = model.coef_
+    X, y = chunk_of(kind, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="Training diverged"):
+        learn(model.set_params(eta0=1e300), sparse.csr_array(X), y)
+    assert np.shares_memory(model.coef_, coef)
+    coef[..., 0] = 3.0
+    learn(model.set_params(eta0=1e-9), sparse.csr_array(np.zeros_like(X)), y)
+    assert_allclose(model.coef_[..., 0], 3.0, rtol=1e-6)
 
 
 @each_kind

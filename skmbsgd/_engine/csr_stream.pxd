@@ -21,11 +21,21 @@ cdef class CSRStream:
     cdef readonly Py_ssize_t n_outputs, n_features, n_averaged
     cdef readonly object dtype, intercept
     cdef readonly bint averaged, has_velocity
-    # All weights, if they have been read since the last chunk
+    # A weak reference to the weights that have been read since the last chunk. If they
+    # are a copy, `shown` keeps them until a chunk begins: users may change them.
+    cdef readonly object lent
     cdef public object shown
+    # The sum of their squares if they are the weights themselves
+    cdef double lent_squares
     cdef bint has_begun_to_average
 
     cdef Records records
+    # The numbers of the first coordinate, in its record or in an array apart, and the
+    # distance to those of the next one
+    cdef object weights_array
+    cdef double* first
+    cdef Py_ssize_t stride
+    # A coordinate up to date
     cdef object numbers_array
     cdef double* numbers
     cdef uint32_t n_numberings
@@ -34,6 +44,11 @@ cdef class CSRStream:
     # The rates of its updates; u and r when it began, and now
     cdef object rates_array
     cdef double* rates
+    # For weights in an array apart: the chunks of the window so far, and the factors by
+    # which each of them, and the one in progress, shrinks a weight
+    cdef Py_ssize_t n_chunks
+    cdef object factors_array
+    cdef double* factors
     cdef double[2] first_threshold, threshold
     # The sums over all coordinates; the largest zz + vv since they were last computed
     cdef Squares squares
@@ -44,7 +59,13 @@ cdef class CSRStream:
     cdef l1_penalty_of_rest(self, const int64_t[::1] columns, rates)
     cdef fill(self, coef)
     cdef void find_weights(self, Py_ssize_t column) noexcept nogil
-    cdef void bring_up_to_date(self, const double* record) noexcept nogil
+    cdef void bring_up_to_date(self, Py_ssize_t column) noexcept nogil
+    cdef Squares bring_all_up_to_date(self, double clock) noexcept nogil
+    cdef new_array(self)
+    cdef view_for_readers(self)
+    cdef void prefetch_at(self, Py_ssize_t column) noexcept nogil
+    cdef double now(self) noexcept nogil
+    cdef void begin_chunk(self) noexcept nogil
     cdef void write(
         self, const int64_t[::1] columns, const double[:, :, ::1] parts
     ) noexcept nogil

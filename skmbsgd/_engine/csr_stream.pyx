@@ -11,31 +11,37 @@ The coordinates are in records of float64 numbers:
 
     clock, mark, z (n_outputs), [v (n_outputs)], [sum of w (n_outputs)]
 
-z, v and the clock are as in csr_model.pyx. Without momentum there is no velocity. The
-mark holds two integers: the last numbering of columns that included this one, and its
-number there.
+z, v and the clock are as in record_model.pyx. Without momentum there is no velocity.
+The mark holds two integers: the last numbering of columns that included this one, and
+its number there.
+
+Many outputs take much memory. If there is nothing but weights, and if they are public
+in float64, then z is in an array apart. It is lent to readers, and copied if one of
+them still has it when a chunk changes it. To be read, weights are brought up to date
+where they are. This must not change what they become later, not even by rounding. So
+their clocks count chunks, and each chunk that they have missed is one multiplication.
 
 The changes of a chunk become visible all at once: ``stream += change`` does not release
 the GIL (or the stream's own lock if Python has none), and does not check for signals.
 """
+
+from weakref import ref
 
 import numpy as np
 
 cimport cython
 from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.string cimport memcpy
 
 from skmbsgd._engine.blas cimport floating
 from skmbsgd._engine.catch_up cimport Map, Window
 from skmbsgd._engine.penalties cimport Penalty, soft_threshold
-from skmbsgd._engine.prefetch cimport prefetch
+from skmbsgd._engine.prefetch cimport prefetch, prefetch_bytes
 from skmbsgd._engine.records cimport CLOCK, Records
 from skmbsgd._engine.rules cimport Rule
 
 from skmbsgd._engine.csr_model import order_of_weights
-from skmbsgd._engine.penalties import L1
-
-DAMAGED = "What was stored of a stream is damaged."
 
 # Updates in a window. All coordinates are brought up to date at its end.
 WINDOW = 1024
@@ -88,8 +94,13 @@ cdef class CSRStream:
         if penalty.has_positions:
             self.threshold[0], self.threshold[1] = threshold
         self.has_velocity = rule.momentum > 0.0
-        self.records = Records(
-            self.n_features, NUMBERS + self.n_parts * self.n_outputs)
+        if self.can_lend_weights():
+            self.place_weights_apart(window_size)
+        else:
+            self.records = Records(
+                self.n_features, NUMBERS + self.n_parts * self.n_outputs)
+            self.first = self.records.first + NUMBERS
+            self.stride = self.records.stride
         # In the form that catch_up takes, including gradients and sums
         self.numbers_array = np.zeros(4 * self.n_outputs)
         self.numbers = <double*><size_t>self.numbers_array.ctypes.data
@@ -98,6 +109,25 @@ cdef class CSRStream:
         self.rates = <double*><size_t>self.rates_array.ctypes.data
         self.intercept = np.zeros(self.n_outputs, self.dtype)
         self.begin_window()
+
+    @property
+    def lends_weights(self):
+        """Whether readers get the weights themselves, not a copy."""
+        return self.weights_array is not None
+
+    def can_lend_weights(self):
+        """Whether there is nothing but weights, and they are as readers need them."""
+        has_only_weights = self.n_parts == 1 and not self.penalty.has_positions
+        is_long = order_of_weights(self.n_outputs, True) == "F"
+        return has_only_weights and is_long and self.dtype == np.float64
+
+    def place_weights_apart(self, window_size):
+        self.records = Records(self.n_features, NUMBERS)
+        self.weights_array = np.zeros((self.n_features, self.n_outputs))
+        self.first = <double*><size_t>self.weights_array.ctypes.data
+        self.stride = self.n_outputs
+        self.factors_array = np.ones(window_size + 1)
+        self.factors = <double*><size_t>self.factors_array.ctypes.data
 
     @property
     def n_parts(self):
@@ -163,8 +193,8 @@ cdef class CSRStream:
         cdef double[:, :, ::1] parts = array
         cdef Py_ssize_t i, k, n = columns.shape[0], K = self.n_outputs
         for i in range(n):
-            prefetch(self.records.of(columns[min(i + COLUMNS_AHEAD, n - 1)]))
-            self.bring_up_to_date(self.records.of(columns[i]))
+            self.prefetch_at(columns[min(i + COLUMNS_AHEAD, n - 1)])
+            self.bring_up_to_date(columns[i])
             for k in range(K):
                 parts[0, i, k] = self.numbers[k]
                 if self.has_velocity:
@@ -227,7 +257,7 @@ cdef class CSRStream:
             record = self.records.of(self.records.active[i])
             if (<uint32_t*>(record + MARK))[0] == numbering:
                 continue
-            self.bring_up_to_date(record)
+            self.bring_up_to_date(self.records.active[i])
             catch_up(ahead, 0, self.numbers, self.n_outputs)
             for k in range(self.n_outputs):
                 w = soft_threshold(self.numbers[k], threshold[0])
@@ -264,6 +294,7 @@ cdef class CSRStream:
         cdef Py_ssize_t i, n_updates = rates.shape[0]
         cdef Py_ssize_t first_averaged = change.first_averaged
         cdef Squares total, added
+        self.keep_from_readers()
         if self.window.now + n_updates > self.window.size:
             self.begin_anew()
         total = self.squares_but(change.before)
@@ -277,6 +308,12 @@ cdef class CSRStream:
             self.window.append(rates[i])
             self.penalty.move_threshold(self.rule, self.threshold, rates[i])
             self.move_squares(&total, rates[i])
+            if self.factors != NULL:
+                self.factors[self.n_chunks] *= (
+                    self.window.differing.map_of_update(rates[i]).zz)
+        if n_updates > 0:
+            self.n_chunks += 1
+            self.begin_chunk()
         self.write(columns, parts)
         added = self.sums_of(parts)
         self.squares = Squares(
@@ -285,6 +322,7 @@ cdef class CSRStream:
         self.intercept = change.intercept
         self.n_averaged = change.n_averaged
         self.shown = None
+        self.lent = None
         return self
 
     # Reading
@@ -308,12 +346,59 @@ cdef class CSRStream:
 
         Until the next chunk it is the same array, which users may change.
         """
-        if self.shown is None:
-            shape = self.n_outputs, self.n_features
-            coef = np.zeros(shape, self.dtype, order_of_weights(self.n_outputs, True))
-            self.fill(coef)
+        coef = None if self.lent is None else self.lent()
+        if coef is None:
+            coef = self.view_for_readers() if self.lends_weights else self.new_array()
+            self.lent = ref(coef)
+        if not self.lends_weights:
             self.shown = coef
-        return self.shown, self.intercept
+        return coef, self.intercept
+
+    cdef new_array(self):
+        shape = self.n_outputs, self.n_features
+        coef = np.zeros(shape, self.dtype, order_of_weights(self.n_outputs, True))
+        self.fill(coef)
+        return coef
+
+    cdef view_for_readers(self):
+        """The array of weights, up to date."""
+        if self.lent is None:
+            self.lent_squares = self.bring_all_up_to_date(self.now()).zz
+        # All views of this view refer to it, not to the array itself.
+        return np.asarray(memoryview(self.weights_array.T))
+
+    @cython.critical_section
+    def is_as_lent(self):
+        """Whether the weights are those that were lent.
+
+        If users have only exchanged weights, this may not be noticed. It does no harm:
+        the stream continues with the weights as they are.
+        """
+        cdef Squares sums = Squares(0.0, 0.0, 0.0)
+        cdef Py_ssize_t i, k
+        cdef const double* z
+        for i in range(self.n_features):
+            z = self.first + i * self.stride
+            for k in range(self.n_outputs):
+                if z[k] != 0.0 and self.records.of(i)[CLOCK] == 0.0:
+                    return False
+        for i in range(self.records.n_active):
+            z = self.first + self.records.active[i] * self.stride
+            for k in range(self.n_outputs):
+                add_squares(&sums, z[k], 0.0)
+        return sums.zz == self.lent_squares
+
+    @cython.critical_section
+    def keep_from_readers(self):
+        """Copy the weights if readers still have them."""
+        if self.lent is None or self.lent() is None or not self.lends_weights:
+            return
+        array = np.empty_like(self.weights_array)
+        # NumPy would let other threads run meanwhile.
+        memcpy(<void*><size_t>array.ctypes.data, self.first,
+               self.n_features * self.stride * sizeof(double))
+        self.weights_array = array
+        self.first = <double*><size_t>array.ctypes.data
 
     cdef fill(self, coef):
         """Write all weights that are not 0."""
@@ -330,7 +415,7 @@ cdef class CSRStream:
     cdef void find_weights(self, Py_ssize_t column) noexcept nogil:
         """Let `numbers` begin with the weights of a column to predict with."""
         cdef Py_ssize_t k
-        self.bring_up_to_date(self.records.of(column))
+        self.bring_up_to_date(column)
         for k in range(self.n_outputs):
             if self.n_averaged > 0:
                 self.numbers[k] = (
@@ -343,118 +428,84 @@ cdef class CSRStream:
         """The coordinates that have ever been changed, in no particular order."""
         return self.records.active_columns()
 
-    # What is stored
-
-    @cython.critical_section
-    def arrays(self):
-        """The whole stream as arrays and numbers."""
-        columns = self.active_columns()
-        records = self.records.view()[columns]
-        end = NUMBERS + self.n_parts * self.n_outputs
-        return {
-            "shape": (self.n_outputs, self.n_features),
-            "dtype": self.dtype.str,
-            "averaged": bool(self.averaged),
-            "window_size": self.window.size,
-            "momentum": self.rule.momentum,
-            "rule": self.rule.name,
-            "l1": self.penalty.l1,
-            "l2": self.penalty.l2,
-            "columns": columns,
-            "clocks": records[:, CLOCK],
-            "numbers": np.ascontiguousarray(records[:, NUMBERS:end]),
-            "rates": self.rates_array[: self.window.now].copy(),
-            "first_threshold": np.array(self.first_threshold),
-            "first_averaged": self.window.first_averaged,
-            "has_begun_to_average": bool(self.has_begun_to_average),
-            "squares": np.array([
-                self.squares.zz, self.squares.zv, self.squares.vv, self.largest_squares
-            ]),
-            "intercept": self.intercept,
-            "n_averaged": self.n_averaged,
-        }
-
-    def __reduce__(self):
-        return CSRStream.of_arrays, (self.arrays(),)
-
-    @classmethod
-    def of_arrays(cls, arrays):
-        """A stream from the result of `arrays`."""
-        rest = dict(arrays)
-        if min(*rest["shape"], rest["window_size"]) < 1:
-            raise ValueError(DAMAGED)
-        l1, l2 = rest["l1"], rest["l2"]
-        penalty = L1(l1, l2) if l1 > 0.0 else Penalty(l2)
-        rule = Rule(rest["rule"], rest["momentum"])
-        stream = cls(
-            rule, penalty, rest["shape"], rest["dtype"], rest["averaged"],
-            rest["first_threshold"], rest["window_size"])
-        stream.restore(rest)
-        return stream
-
-    def restore(self, stored):
-        cdef double rate
-        cdef Py_ssize_t end = NUMBERS + self.n_parts * self.n_outputs
-        columns, records = stored["columns"], self.records.view()
-        n_updates = len(stored["rates"])
-        if not (
-            n_updates <= self.window.size
-            and len(np.unique(columns)) == len(columns)
-            and are_within(columns, 0, self.n_features - 1)
-            and are_within(stored["clocks"], 1, n_updates + 1)
-        ):
-            raise ValueError(DAMAGED)
-        self.records.begin(columns, is_sorted=False)
-        records[columns, CLOCK] = stored["clocks"]
-        records[columns, NUMBERS:end] = stored["numbers"]
-        self.has_begun_to_average = stored["has_begun_to_average"]
-        if self.has_begun_to_average:
-            self.window.average_from(stored["first_averaged"])
-        for rate in stored["rates"]:
-            self.rates[self.window.now] = rate
-            self.window.append(rate)
-            self.penalty.move_threshold(self.rule, self.threshold, rate)
-        squares = stored["squares"]
-        self.squares.zz, self.squares.zv, self.squares.vv = squares[:3]
-        self.largest_squares = squares[3]
-        self.intercept, self.n_averaged = stored["intercept"], stored["n_averaged"]
+    def view_of_numbers(self):
+        """All coordinates, of shape (n_features, n_parts * n_outputs)."""
+        if self.weights_array is not None:
+            return self.weights_array
+        return self.records.view()[:, NUMBERS : NUMBERS + self.n_parts * self.n_outputs]
 
     # Coordinates
 
-    cdef void bring_up_to_date(self, const double* record) noexcept nogil:
+    cdef inline void prefetch_at(self, Py_ssize_t column) noexcept nogil:
+        prefetch(self.records.of(column))
+        if self.factors != NULL:
+            prefetch_bytes(
+                self.first + column * self.stride, self.n_outputs * sizeof(double))
+
+    cdef double now(self) noexcept nogil:
+        """What a clock shows that is up to date."""
+        return 1 + (self.window.now if self.factors == NULL else self.n_chunks)
+
+    cdef void bring_up_to_date(self, Py_ssize_t column) noexcept nogil:
         """Set `numbers` to a coordinate, up to date."""
-        cdef Py_ssize_t k, K = self.n_outputs, t = <Py_ssize_t>record[CLOCK] - 1
+        cdef Py_ssize_t t = <Py_ssize_t>self.records.of(column)[CLOCK] - 1
+        cdef Py_ssize_t k, K = self.n_outputs
+        cdef const double* numbers = self.first + column * self.stride
         cdef double* z = self.numbers
-        record += NUMBERS
         for k in range(K):
-            z[k] = record[k]
-            z[K + k] = record[K + k] if self.has_velocity else 0.0
+            z[k] = numbers[k]
+            z[K + k] = numbers[K + k] if self.has_velocity else 0.0
             z[2 * K + k] = 0.0
             if self.averaged:
-                z[3 * K + k] = record[(1 + self.has_velocity) * K + k]
-        if t >= 0:
+                z[3 * K + k] = numbers[(1 + self.has_velocity) * K + k]
+        if t < 0:
+            return
+        if self.factors == NULL:
             catch_up(self.window, t, z, K)
+        elif self.penalty.l2 > 0.0:
+            shrink(z, self.factors + t, self.n_chunks - t, K)
+
+    cdef Squares bring_all_up_to_date(self, double clock) noexcept nogil:
+        """Bring all coordinates up to date, with this clock; return their sums."""
+        cdef Squares sums = Squares(0.0, 0.0, 0.0)
+        cdef Py_ssize_t i, k, K = self.n_outputs, last = self.records.n_active - 1
+        cdef const int64_t* active = self.records.active
+        cdef double* numbers
+        for i in range(last + 1):
+            self.prefetch_at(active[min(i + COLUMNS_AHEAD, last)])
+            self.bring_up_to_date(active[i])
+            self.records.of(active[i])[CLOCK] = clock
+            numbers = self.first + active[i] * self.stride
+            for k in range(K):
+                numbers[k] = self.numbers[k]
+                if self.has_velocity:
+                    numbers[K + k] = self.numbers[K + k]
+                if self.averaged:
+                    numbers[(1 + self.has_velocity) * K + k] = self.numbers[3 * K + k]
+                add_squares(&sums, self.numbers[k], self.numbers[K + k])
+        return sums
 
     cdef void write(
         self, const int64_t[::1] columns, const double[:, :, ::1] parts
     ) noexcept nogil:
         """Set the coordinates of some columns, up to date."""
         cdef Py_ssize_t i, part, k, n = columns.shape[0], n_parts = parts.shape[0]
-        cdef Py_ssize_t K = self.n_outputs, stride = self.records.stride
-        cdef double clock = self.window.now + 1
-        cdef double* records = self.records.first
+        cdef Py_ssize_t K = self.n_outputs, stride = self.stride
+        cdef double clock = self.now()
+        cdef double* first = self.first
         cdef double* record
+        cdef double* numbers
         for i in range(n):
-            prefetch(records + columns[min(i + COLUMNS_AHEAD, n - 1)] * stride)
-            record = records + columns[i] * stride
+            self.prefetch_at(columns[min(i + COLUMNS_AHEAD, n - 1)])
+            record = self.records.of(columns[i])
             if record[CLOCK] == 0.0:
                 self.records.activate(columns[i])
             record[CLOCK] = clock
-            record += NUMBERS
+            numbers = first + columns[i] * stride
             for part in range(n_parts):
                 for k in range(K):
-                    record[k] = parts[part, i, k]
-                record += K
+                    numbers[k] = parts[part, i, k]
+                numbers += K
 
     # This is part of a change that becomes visible all at once. So it uses no Python
     # objects, which could let signals or other threads in.
@@ -467,25 +518,16 @@ cdef class CSRStream:
 
     cdef void begin_anew(self) noexcept nogil:
         """Bring all coordinates up to date, and begin another window."""
-        self.squares = Squares(0.0, 0.0, 0.0)
-        cdef Py_ssize_t i, k, K = self.n_outputs
-        cdef double* record
-        for i in range(self.records.n_active):
-            prefetch(self.records.of(
-                self.records.active[min(i + COLUMNS_AHEAD, self.records.n_active - 1)]))
-            record = self.records.of(self.records.active[i])
-            self.bring_up_to_date(record)
-            record[CLOCK] = 1.0
-            record += NUMBERS
-            for k in range(K):
-                record[k] = self.numbers[k]
-                if self.has_velocity:
-                    record[K + k] = self.numbers[K + k]
-                if self.averaged:
-                    record[(1 + self.has_velocity) * K + k] = self.numbers[3 * K + k]
-                add_squares(&self.squares, self.numbers[k], self.numbers[K + k])
+        self.n_chunks += 1  # also the one in progress, as far as it is
+        self.squares = self.bring_all_up_to_date(clock=1.0)
         self.largest_squares = self.squares.zz + self.squares.vv
+        self.n_chunks = 0
+        self.begin_chunk()
         self.begin_window()
+
+    cdef void begin_chunk(self) noexcept nogil:
+        if self.factors != NULL:
+            self.factors[self.n_chunks] = 1.0
 
     # Squares
 
@@ -552,9 +594,13 @@ cdef void write_weights(
             weights[k * between_outputs] = <floating>stream.numbers[k]
 
 
-def are_within(numbers, least, most):
-    """Whether all of the numbers are in this range."""
-    return np.array_equal(np.clip(numbers, least, most), numbers)
+cdef void shrink(
+    double* z, const double* factors, Py_ssize_t n_factors, Py_ssize_t K
+) noexcept nogil:
+    cdef Py_ssize_t i, k
+    for i in range(n_factors):
+        for k in range(K):
+            z[k] *= factors[i]
 
 
 cdef inline void catch_up(
