@@ -181,7 +181,7 @@ def a_stored_stream_goes_on_in_the_same_bits(rng, case):
     X = as_csr(rng, case.X) if rng.random() < 0.5 else case.X
     case.settings.update(early_stopping=False)
     case.settings.pop("class_weight", None)
-    stream, stored = case.make(), case.make()
+    stream, stored, read = case.make(), case.make(), []
     bounds = np.sort(rng.integers(case.X.shape[0] + 1, size=4))
     for start, stop in pairwise(bounds):
         arguments = case.chunk_arguments(slice(start, stop), X)
@@ -191,6 +191,9 @@ def a_stored_stream_goes_on_in_the_same_bits(rng, case):
         assert (error is None) == (stored_error is None), "one of the streams fails"
         if error is None:
             assert_same_bits(stream, stored)
+            read.append((stream.coef_, stream.coef_.copy()))
+    for weights, before in read:
+        assert np.array_equal(weights, before), "weights that were read have changed"
 
 
 def damages_are_refused_and_leave_no_trace(rng, case):
