@@ -47,6 +47,7 @@ from skmbsgd._columns import (
     standardization_of,
 )
 from skmbsgd._engine.csr_model import order_of_weights
+from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.penalties import PENALTIES
 from skmbsgd._engine.stored_stream import arrays_of, stream_of
 from skmbsgd._row_chunks import warn_of_scattered_reads
@@ -474,7 +475,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """
         parameters = [getattr(self, name) for name in self._parameter_constraints]
         checked = self._checked_parameters
-        if len(checked) > 0 and all(map(is_, parameters, checked)):
+        is_known = isinstance(checked, list) and len(checked) == len(parameters)
+        if is_known and all(map(is_, parameters, checked)):
             return
         # scikit-learn leaves these unchecked once the estimator is fitted.
         are_validated = not get_config()["skip_parameter_validation"]
@@ -684,6 +686,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _check_learnt(self):
         """Raise if users have set attributes from which partial_fit cannot continue."""
+        if not is_a_stream(self._streamed):
+            raise ValueError(
+                "_streamed, which holds the weights of a stream, is damaged. Load the "
+                "estimator again, or start again with fit."
+            )
         if issparse(vars(self).get("coef_")):
             raise ValueError(
                 "coef_ is sparse after sparsify: call densify before partial_fit."
@@ -910,6 +917,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 f"intercept_ has the shape {intercept.shape}, and coef_ {coef.shape}."
             )
         return coef, intercept
+
+
+def is_a_stream(streamed):
+    """Whether an estimator can have this as its stream; users may have changed it."""
+    if not isinstance(streamed, tuple) or len(streamed) != 2:
+        return False
+    return streamed[0] is None or isinstance(streamed[0], CSRStream)
 
 
 def is_array_of_finite(values):

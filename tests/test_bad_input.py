@@ -1489,6 +1489,27 @@ def test_a_number_of_features_that_was_overwritten_is_named(kind, value):
     assert snapshot(estimator) == before
 
 
+@each_kind
+@pytest.mark.parametrize("value", [None, (), 3, ("a", "b")], ids=id_of)
+def test_a_stream_that_was_overwritten_is_named(kind, value):
+    estimator = make(kind, "mid-stream")
+    estimator._streamed = value
+    with pytest.raises(ValueError, match=r"_streamed.* is damaged"):
+        call(estimator, kind, "partial_fit")
+    assert estimator._streamed is value
+    call(estimator, kind, "fit")
+
+
+@each_kind
+@pytest.mark.parametrize("value", [None, (), 3, [1], ["l2"] * 100], ids=id_of)
+def test_parameters_that_seem_to_be_checked_are_checked(kind, value):
+    estimator = make(kind, "mid-stream")
+    estimator._checked_parameters = value
+    with pytest.raises(ValueError, match="'batch_size' parameter"):
+        call(estimator.set_params(batch_size=-1), kind, "partial_fit")
+    call(estimator.set_params(batch_size=2), kind, "partial_fit")
+
+
 def test_classes_overwritten_by_other_names_are_taken_as_they_are():
     estimator = MiniBatchSGDClassifier(**SETTINGS).fit(X, LABELS)
     renamed = pickle.loads(pickle.dumps(estimator))
