@@ -51,8 +51,8 @@ def appears_at_once(method: Method) -> Method:
         twin = object.__new__(type(estimator))
         mark, mark_of_twin = ((os.getpid(), id(each)) for each in (estimator, twin))
         # CPython handles signals, and switches threads, at function calls. So no
-        # function is called from the growth of the curves to the end, nor where the
-        # marks are removed.
+        # function is called from the change of the stream to the end, nor where the
+        # marks are removed. The change itself can fail only before it does anything.
         call = Call(estimator, twin)
         try:
             if IN_TRAINING.setdefault(mark, call) is not call:

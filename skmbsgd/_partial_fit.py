@@ -55,7 +55,7 @@ def csr_chunk(estimator, data):
     stream, _ = estimator._streamed
     penalty = estimator._make_penalty()
     if agrees(stream, estimator, penalty, data):
-        stream.shown = None  # It can be made again, and may be large.
+        stream.discard_copy()  # It may be large, and can be made again.
         chunk = CSRChunk(stream, estimator._resumption, data)
         start_from_constants(chunk.state, estimator, data)
     else:

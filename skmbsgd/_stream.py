@@ -135,7 +135,6 @@ class CSRChunk:
     def publish(self, estimator, trainer):
         """Set the learnt attributes, and the change of the stream that is to come."""
         intercept = self.state.weights()[1]
-        self.stream.keep_from_readers()  # here an error does no harm
         estimator._publish_stream(self.stream, intercept, self.state)
         estimator._resumption = self.stored_after()
         estimator._change = self.stream, self.change(trainer, intercept)
@@ -211,11 +210,9 @@ def begin_csr_stream(state, n_features, penalty, momentum, nesterov):
 
 def is_as_shown(stream):
     """Whether the weights that readers have got since the last chunk are unchanged."""
-    if stream.lent is None:
-        return True
     if stream.lends_weights:
-        return stream.is_as_lent()
-    shown = stream.lent()
+        return not stream.has_been_read or stream.is_as_lent()
+    shown = stream.shown
     if shown is None:
         return True
     for columns in blocks_of(np.arange(stream.n_features), stream):

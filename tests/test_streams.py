@@ -591,3 +591,55 @@ def test_readers_see_the_model_before_or_after_a_chunk():
             reader.join()
     assert wrong == []
     assert_allclose(model.coef_[0], model.intercept_[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["regressor", "many targets"])
+def test_readers_beside_a_stream_find_only_what_it_was(kind):
+    chunks = [chunk_of(kind, np.random.default_rng(i)) for i in range(20)] * 5
+    chunks = [(sparse.csr_array(X), y) for X, y in chunks]
+    model, states = make(kind, momentum=0.0), []
+    for X, y in chunks:
+        states.append(learn(model, X, y).coef_.tobytes())
+    model, done, wrong, n_read = make(kind, momentum=0.0), threading.Event(), [], [0]
+    learn(model, *chunks[0])
+
+    def read():
+        while not done.is_set():
+            held = model.coef_
+            found = [held.tobytes(), pickle.loads(pickle.dumps(model)).coef_.tobytes()]
+            decisions(model, np.eye(N_FEATURES))
+            wrong.extend({*found, held.tobytes()} - known)
+            n_read[0] += 1
+
+    known = set(states)
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for reader in readers:
+            reader.start()
+        for X, y in chunks[1:]:
+            learn(model, X, y)
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        for reader in readers:
+            reader.join()
+    assert wrong == []
+    assert n_read[0] > 0
+    assert model.coef_.tobytes() == states[-1]
+
+
+def test_weights_edited_during_a_call_count_from_then_on():
+    def edit(epoch):
+        if epoch == 2:
+            model.coef_[...] = 3.0
+        return 0.01
+
+    model = make("many targets", momentum=0.0, alpha=1.0, learning_rate=edit)
+    stream(model, "many targets", n_chunks=3)
+    X = sparse.csr_array(np.zeros((4, N_FEATURES)))
+    learn(model, X, np.zeros((4, MANY_OUTPUTS)))
+    assert np.median(model.coef_) > 2.5  # not the columns of the chunk of that call
+    penalty = np.sum(model.coef_**2) / 2.0
+    assert_allclose(model.loss_curve_[-1], penalty, rtol=1e-3)

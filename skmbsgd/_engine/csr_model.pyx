@@ -27,8 +27,8 @@ MAX_COLUMNS = 2**32
 # date at its end, but few enough that its table stays small (1 MB)
 MAX_WINDOW = 16384
 
-# From so many outputs on, memory counts for more than time, of which records of all
-# numbers of a column take up to a quarter less.
+# From so many outputs on, the memory counts for more than the time. With records, fits
+# take up to a quarter less time, and two to four times the memory of coef_ more.
 MANY_OUTPUTS = 16
 
 

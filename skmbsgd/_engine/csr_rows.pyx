@@ -152,7 +152,7 @@ cdef class CSRRows(Rows):
     cdef inline const uint32_t* columns_of(
         self, int64_t start, Py_ssize_t n, uint32_t* scratch
     ) noexcept nogil:
-        """Some indices in 32 bits, of which no sign is set."""
+        """Some indices as uint32, as which int32 can be read: none is negative."""
         cdef Py_ssize_t i
         cdef const int64_t* long_indices = <const int64_t*>self.indices + start
         if not self.long_indices:

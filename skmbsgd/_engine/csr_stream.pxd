@@ -15,17 +15,26 @@ cdef struct Squares:
 
 
 @cython.final
+cdef class Loan:
+    cdef object weights, __weakref__
+
+
+@cython.final
 cdef class CSRStream:
     cdef readonly Rule rule
     cdef readonly Penalty penalty
     cdef readonly Py_ssize_t n_outputs, n_features, n_averaged
     cdef readonly object dtype, intercept
     cdef readonly bint averaged, has_velocity
-    # A weak reference to the weights that have been read since the last chunk. If they
-    # are a copy, `shown` keeps them until a chunk begins: users may change them.
+    # Whether readers get the weights themselves, not a copy
+    cdef readonly bint lends_weights
+    # A weak reference to what has been read since the last chunk: a copy or a Loan
     cdef readonly object lent
-    cdef public object shown
-    # The sum of their squares if they are the weights themselves
+    # The copy, which users may change until a chunk begins
+    cdef readonly object shown
+    # Whether the weights have been lent since the last chunk, and the sum of their
+    # squares then
+    cdef readonly bint has_been_read
     cdef double lent_squares
     cdef bint has_begun_to_average
 
@@ -61,11 +70,14 @@ cdef class CSRStream:
     cdef void find_weights(self, Py_ssize_t column) noexcept nogil
     cdef void bring_up_to_date(self, Py_ssize_t column) noexcept nogil
     cdef Squares bring_all_up_to_date(self, double clock) noexcept nogil
-    cdef new_array(self)
-    cdef view_for_readers(self)
+    cdef void append(self, double rate) noexcept nogil
+    cdef show_copy(self)
+    cdef lend(self)
+    cdef bint has_lent_weights(self) noexcept nogil
+    cdef bint is_edited_at(self, Py_ssize_t column) noexcept nogil
+    cdef void activate_edited(self) noexcept nogil
     cdef void prefetch_at(self, Py_ssize_t column) noexcept nogil
     cdef double now(self) noexcept nogil
-    cdef void begin_chunk(self) noexcept nogil
     cdef void write(
         self, const int64_t[::1] columns, const double[:, :, ::1] parts
     ) noexcept nogil

@@ -11,15 +11,17 @@ The coordinates are in records of float64 numbers:
 
     clock, mark, z (n_outputs), [v (n_outputs)], [sum of w (n_outputs)]
 
-z, v and the clock are as in record_model.pyx. Without momentum there is no velocity.
-The mark holds two integers: the last numbering of columns that included this one, and
-its number there.
+z, v and the clock are as in record_model.pyx; there is no v without momentum. The mark
+holds two integers: the last numbering of columns that included this one, and its number
+there.
 
 Many outputs take much memory. If there is nothing but weights, and if they are public
-in float64, then z is in an array apart. It is lent to readers, and copied if one of
-them still has it when a chunk changes it. To be read, weights are brought up to date
-where they are. This must not change what they become later, not even by rounding. So
-their clocks count chunks, and each chunk that they have missed is one multiplication.
+in float64, then a record is only clock and mark, and z is in an array that is lent to
+readers. It is copied on write: when a chunk changes it while a reader has it. For
+readers, all weights are brought up to date in place. This must not change what they
+become later, not even by rounding. So their clocks count chunks, and each chunk that a
+weight has missed is one multiplication. With L2 that is a multiplication per chunk for
+each weight that has ever been changed, if only at the end of a window.
 
 The changes of a chunk become visible all at once: ``stream += change`` does not release
 the GIL (or the stream's own lock if Python has none), and does not check for signals.
@@ -43,6 +45,11 @@ from skmbsgd._engine.rules cimport Rule
 
 from skmbsgd._engine.csr_model import order_of_weights
 
+cdef extern from "shrink.h":
+    void shrink "skmbsgd_shrink" (
+        double* z, Py_ssize_t n, const double* factors, Py_ssize_t n_factors
+    ) noexcept nogil
+
 # Updates in a window. All coordinates are brought up to date at its end.
 WINDOW = 1024
 
@@ -60,6 +67,18 @@ cdef enum:
 ctypedef fused index:
     int32_t
     int64_t
+
+
+@cython.final
+cdef class Loan:
+    """What all arrays of readers refer to that share the weights of a stream."""
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    @property
+    def __array_interface__(self):
+        return self.weights.T.__array_interface__
 
 
 @cython.final
@@ -94,7 +113,8 @@ cdef class CSRStream:
         if penalty.has_positions:
             self.threshold[0], self.threshold[1] = threshold
         self.has_velocity = rule.momentum > 0.0
-        if self.can_lend_weights():
+        self.lends_weights = self.can_lend_weights()
+        if self.lends_weights:
             self.place_weights_apart(window_size)
         else:
             self.records = Records(
@@ -110,16 +130,11 @@ cdef class CSRStream:
         self.intercept = np.zeros(self.n_outputs, self.dtype)
         self.begin_window()
 
-    @property
-    def lends_weights(self):
-        """Whether readers get the weights themselves, not a copy."""
-        return self.weights_array is not None
-
     def can_lend_weights(self):
         """Whether there is nothing but weights, and they are as readers need them."""
         has_only_weights = self.n_parts == 1 and not self.penalty.has_positions
-        is_long = order_of_weights(self.n_outputs, True) == "F"
-        return has_only_weights and is_long and self.dtype == np.float64
+        has_many_outputs = order_of_weights(self.n_outputs, True) == "F"
+        return has_only_weights and has_many_outputs and self.dtype == np.float64
 
     def place_weights_apart(self, window_size):
         self.records = Records(self.n_features, NUMBERS)
@@ -291,10 +306,21 @@ cdef class CSRStream:
         cdef const int64_t[::1] columns = change.columns
         cdef const double[:, :, ::1] parts = change.parts
         cdef const double[:] rates = change.rates
+        cdef double[:, ::1] spare
         cdef Py_ssize_t i, n_updates = rates.shape[0]
         cdef Py_ssize_t first_averaged = change.first_averaged
         cdef Squares total, added
-        self.keep_from_readers()
+        cdef bint is_edited
+        if self.lends_weights and self.lent is not None and self.lent() is not None:
+            # Nothing has changed yet if this fails, or lets other threads run.
+            array = np.empty_like(self.weights_array)
+            spare = array
+            memcpy(&spare[0, 0], self.first,
+                   self.n_features * self.stride * sizeof(double))
+            self.weights_array, self.first = array, &spare[0, 0]
+        is_edited = self.has_been_read and not self.has_lent_weights()
+        if is_edited:
+            self.activate_edited()
         if self.window.now + n_updates > self.window.size:
             self.begin_anew()
         total = self.squares_but(change.before)
@@ -304,26 +330,33 @@ cdef class CSRStream:
             if i == first_averaged and not self.has_begun_to_average:
                 self.has_begun_to_average = True
                 self.window.average_from(self.window.now)
-            self.rates[self.window.now] = rates[i]
-            self.window.append(rates[i])
-            self.penalty.move_threshold(self.rule, self.threshold, rates[i])
             self.move_squares(&total, rates[i])
-            if self.factors != NULL:
-                self.factors[self.n_chunks] *= (
-                    self.window.differing.map_of_update(rates[i]).zz)
-        if n_updates > 0:
+            self.append(rates[i])
+        if self.lends_weights and n_updates > 0:
             self.n_chunks += 1
-            self.begin_chunk()
+            self.factors[self.n_chunks] = 1.0
         self.write(columns, parts)
         added = self.sums_of(parts)
         self.squares = Squares(
             total.zz + added.zz, total.zv + added.zv, total.vv + added.vv)
+        if is_edited:
+            self.squares = self.bring_all_up_to_date(self.now())
         self.sum_anew_if_little_is_left()
         self.intercept = change.intercept
         self.n_averaged = change.n_averaged
-        self.shown = None
-        self.lent = None
+        self.shown = self.lent = None
+        self.has_been_read = False
         return self
+
+    cdef void append(self, double rate) noexcept nogil:
+        """Let all coordinates make an update without a gradient."""
+        self.rates[self.window.now] = rate
+        if self.lends_weights:
+            self.factors[self.n_chunks] *= self.window.differing.map_of_update(rate).zz
+            self.window.now += 1
+        else:
+            self.window.append(rate)
+            self.penalty.move_threshold(self.rule, self.threshold, rate)
 
     # Reading
 
@@ -344,61 +377,84 @@ cdef class CSRStream:
     def show(self):
         """All weights, of shape (n_outputs, n_features), and intercepts.
 
-        Until the next chunk it is the same array, which users may change.
+        Until the next chunk it is the same memory, which users may change.
         """
-        coef = None if self.lent is None else self.lent()
-        if coef is None:
-            coef = self.view_for_readers() if self.lends_weights else self.new_array()
-            self.lent = ref(coef)
-        if not self.lends_weights:
-            self.shown = coef
+        coef = None
+        while coef is None:
+            coef = self.lend() if self.lends_weights else self.show_copy()
         return coef, self.intercept
 
-    cdef new_array(self):
-        shape = self.n_outputs, self.n_features
-        coef = np.zeros(shape, self.dtype, order_of_weights(self.n_outputs, True))
-        self.fill(coef)
+    cdef show_copy(self):
+        coef = None if self.lent is None else self.lent()
+        if coef is None:
+            shape = self.n_outputs, self.n_features
+            coef = np.zeros(shape, self.dtype, order_of_weights(self.n_outputs, True))
+            reference = ref(coef)
+            self.fill(coef)
+            self.lent = reference
+        self.shown = coef
         return coef
 
-    cdef view_for_readers(self):
-        """The array of weights, up to date."""
-        if self.lent is None:
+    cdef lend(self):
+        """The weights themselves, up to date; None if a chunk has come in between."""
+        loan = None if self.lent is None else self.lent()
+        if loan is None:
+            loan = Loan(self.weights_array)
+        coef, reference = np.asarray(loan), ref(loan)
+        # From here on no other code runs.
+        if (<Loan>loan).weights is not self.weights_array:
+            return None
+        self.lent = reference
+        if not self.has_been_read:
             self.lent_squares = self.bring_all_up_to_date(self.now()).zz
-        # All views of this view refer to it, not to the array itself.
-        return np.asarray(memoryview(self.weights_array.T))
+            self.has_been_read = True
+        return coef
 
     @cython.critical_section
     def is_as_lent(self):
         """Whether the weights are those that were lent.
 
-        If users have only exchanged weights, this may not be noticed. It does no harm:
-        the stream continues with the weights as they are.
+        Edits that keep the sum of the squares may not be noticed, such as other signs.
+        They do no harm: the stream continues with the weights as they are.
         """
+        return self.has_lent_weights()
+
+    cdef bint has_lent_weights(self) noexcept nogil:
         cdef Squares sums = Squares(0.0, 0.0, 0.0)
         cdef Py_ssize_t i, k
         cdef const double* z
         for i in range(self.n_features):
-            z = self.first + i * self.stride
-            for k in range(self.n_outputs):
-                if z[k] != 0.0 and self.records.of(i)[CLOCK] == 0.0:
-                    return False
+            if self.is_edited_at(i):
+                return False
         for i in range(self.records.n_active):
             z = self.first + self.records.active[i] * self.stride
             for k in range(self.n_outputs):
                 add_squares(&sums, z[k], 0.0)
         return sums.zz == self.lent_squares
 
+    cdef bint is_edited_at(self, Py_ssize_t column) noexcept nogil:
+        """Whether a coordinate is not 0 that no chunk has changed."""
+        cdef Py_ssize_t k
+        cdef const double* z = self.first + column * self.stride
+        if self.records.of(column)[CLOCK] == 0.0:
+            for k in range(self.n_outputs):
+                if z[k] != 0.0:
+                    return True
+        return False
+
+    cdef void activate_edited(self) noexcept nogil:
+        """Let coordinates take part that users have changed during the call."""
+        cdef Py_ssize_t i
+        for i in range(self.n_features):
+            if self.is_edited_at(i):
+                self.records.of(i)[CLOCK] = self.now()
+                self.records.activate(i)
+
     @cython.critical_section
-    def keep_from_readers(self):
-        """Copy the weights if readers still have them."""
-        if self.lent is None or self.lent() is None or not self.lends_weights:
-            return
-        array = np.empty_like(self.weights_array)
-        # NumPy would let other threads run meanwhile.
-        memcpy(<void*><size_t>array.ctypes.data, self.first,
-               self.n_features * self.stride * sizeof(double))
-        self.weights_array = array
-        self.first = <double*><size_t>array.ctypes.data
+    def discard_copy(self):
+        """Discard the copy that was shown, unless somebody has it."""
+        self.shown = None
+        self.shown = None if self.lent is None or self.lends_weights else self.lent()
 
     cdef fill(self, coef):
         """Write all weights that are not 0."""
@@ -430,7 +486,7 @@ cdef class CSRStream:
 
     def view_of_numbers(self):
         """All coordinates, of shape (n_features, n_parts * n_outputs)."""
-        if self.weights_array is not None:
+        if self.lends_weights:
             return self.weights_array
         return self.records.view()[:, NUMBERS : NUMBERS + self.n_parts * self.n_outputs]
 
@@ -438,13 +494,13 @@ cdef class CSRStream:
 
     cdef inline void prefetch_at(self, Py_ssize_t column) noexcept nogil:
         prefetch(self.records.of(column))
-        if self.factors != NULL:
+        if self.lends_weights:
             prefetch_bytes(
                 self.first + column * self.stride, self.n_outputs * sizeof(double))
 
     cdef double now(self) noexcept nogil:
         """What a clock shows that is up to date."""
-        return 1 + (self.window.now if self.factors == NULL else self.n_chunks)
+        return 1 + (self.n_chunks if self.lends_weights else self.window.now)
 
     cdef void bring_up_to_date(self, Py_ssize_t column) noexcept nogil:
         """Set `numbers` to a coordinate, up to date."""
@@ -460,10 +516,10 @@ cdef class CSRStream:
                 z[3 * K + k] = numbers[(1 + self.has_velocity) * K + k]
         if t < 0:
             return
-        if self.factors == NULL:
+        if not self.lends_weights:
             catch_up(self.window, t, z, K)
         elif self.penalty.l2 > 0.0:
-            shrink(z, self.factors + t, self.n_chunks - t, K)
+            shrink(z, K, self.factors + t, self.n_chunks - t)
 
     cdef Squares bring_all_up_to_date(self, double clock) noexcept nogil:
         """Bring all coordinates up to date, with this clock; return their sums."""
@@ -518,16 +574,14 @@ cdef class CSRStream:
 
     cdef void begin_anew(self) noexcept nogil:
         """Bring all coordinates up to date, and begin another window."""
-        self.n_chunks += 1  # also the one in progress, as far as it is
+        if self.lends_weights:
+            self.n_chunks += 1  # the one in progress, as far as it is
         self.squares = self.bring_all_up_to_date(clock=1.0)
         self.largest_squares = self.squares.zz + self.squares.vv
-        self.n_chunks = 0
-        self.begin_chunk()
+        if self.lends_weights:
+            self.n_chunks = 0
+            self.factors[0] = 1.0
         self.begin_window()
-
-    cdef void begin_chunk(self) noexcept nogil:
-        if self.factors != NULL:
-            self.factors[self.n_chunks] = 1.0
 
     # Squares
 
@@ -592,15 +646,6 @@ cdef void write_weights(
         weights = coef + stream.records.active[i] * between_columns
         for k in range(stream.n_outputs):
             weights[k * between_outputs] = <floating>stream.numbers[k]
-
-
-cdef void shrink(
-    double* z, const double* factors, Py_ssize_t n_factors, Py_ssize_t K
-) noexcept nogil:
-    cdef Py_ssize_t i, k
-    for i in range(n_factors):
-        for k in range(K):
-            z[k] *= factors[i]
 
 
 cdef inline void catch_up(

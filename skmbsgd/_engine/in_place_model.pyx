@@ -26,7 +26,7 @@ cdef enum:
     PLACE = 1
 cdef enum:
     # Coordinates whose weights are computed from positions at a time
-    COORDINATES_OF_PART = 16384
+    COLUMNS_AT_ONCE = 16384
 
 
 def can_train_in_place(state):
@@ -73,8 +73,8 @@ cdef class InPlaceModel(CSRModel):
         super().store()
         if self.penalty.has_positions:
             columns = self.records.active_columns()
-            for first in range(0, len(columns), COORDINATES_OF_PART):
-                part = columns[first : first + COORDINATES_OF_PART]
+            for first in range(0, len(columns), COLUMNS_AT_ONCE):
+                part = columns[first : first + COLUMNS_AT_ONCE]
                 self.coef[:, part] = self.penalty.weights(
                     self.positions[:, part], self.threshold[0])
 
@@ -142,18 +142,19 @@ cdef class InPlaceModel(CSRModel):
         """Let a coordinate make all updates so far."""
         cdef Py_ssize_t t = <Py_ssize_t>coordinate.clock[0] - 1, now = self.window.now
         cdef Py_ssize_t K = self.n_outputs
+        cdef double* unused = coordinate.g  # There are no sums.
         if t == now:
             return
         coordinate.clock[0] = now + 1
         if self.window.signed is not None:
             self.window.signed.catch_up(
-                t, now, coordinate.z, coordinate.v, coordinate.g, NULL, K)
+                t, now, coordinate.z, coordinate.v, coordinate.g, unused, K)
         elif self.window.are_equal:
             self.window.equal.catch_up(
-                t, now, coordinate.z, coordinate.v, coordinate.g, NULL, K)
+                t, now, coordinate.z, coordinate.v, coordinate.g, unused, K)
         else:
             self.window.differing.catch_up(
-                t, now, coordinate.z, coordinate.v, coordinate.g, NULL, K)
+                t, now, coordinate.z, coordinate.v, coordinate.g, unused, K)
 
     @cython.final
     cdef Py_ssize_t coordinates_ahead(self) noexcept nogil:
@@ -201,12 +202,12 @@ cdef class InPlaceModelWithoutMomentum(InPlaceModel):
 
     cdef int make_room_for(self, Py_ssize_t n) except -1:
         """Make room for the gradients of so many coordinates of a batch."""
-        old = self.batch_gradients_array
-        self.max_touched = min(2 * n, self.n_features)
-        self.batch_gradients_array = np.empty((self.max_touched, self.n_outputs))
+        cdef Py_ssize_t size = min(2 * n, self.n_features)
+        array = np.empty((size, self.n_outputs))
         if self.n_touched > 0:
-            self.batch_gradients_array[: self.n_touched] = old[: self.n_touched]
-        self.batch_gradients = <double*><size_t>self.batch_gradients_array.ctypes.data
+            array[: self.n_touched] = self.batch_gradients_array[: self.n_touched]
+        self.batch_gradients_array, self.max_touched = array, size
+        self.batch_gradients = <double*><size_t>array.ctypes.data
         return 0
 
     cdef double* gradient_of(self, int64_t column) noexcept nogil:

@@ -20,7 +20,7 @@ cdef class Model:
     cdef double* threshold
     cdef readonly double squared_norm, absolute_sum
     # The sum of everything that is not a weight: velocities, intercepts, means of a
-    # CSRModel
+    # RecordModel
     cdef double absolute_rest
 
     cdef void begin_epoch(

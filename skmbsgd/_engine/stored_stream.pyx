@@ -13,14 +13,21 @@ from skmbsgd._engine.rules cimport Rule
 
 from skmbsgd._engine.penalties import L1
 
+FIELDS = {
+    "shape", "dtype", "averaged", "window_size", "momentum", "rule", "l1", "l2",
+    "columns", "clocks", "numbers", "factors", "rates", "first_threshold",
+    "first_averaged", "has_begun_to_average", "squares", "intercept", "n_averaged",
+}
+
 
 @cython.critical_section
 def arrays_of(CSRStream stream):
     """The whole stream as a dict of arrays and numbers."""
     columns = stream.active_columns()
-    if stream.factors == NULL:
-        factors = np.empty(0)
-    else:
+    factors = np.empty(0)
+    if stream.lends_weights:
+        # Then threads that read change nothing while this is copied.
+        stream.bring_all_up_to_date(stream.now())
         factors = stream.factors_array[: stream.n_chunks + 1].copy()
     return {
         "shape": (stream.n_outputs, stream.n_features),
@@ -56,7 +63,7 @@ def stream_of(stored):
     ValueError
         If it is damaged so that the engine could not go on.
     """
-    if min(*stored["shape"], stored["window_size"]) < 1:
+    if not FIELDS <= stored.keys() or min(*stored["shape"], stored["window_size"]) < 1:
         raise damage()
     l1, l2 = stored["l1"], stored["l2"]
     stream = CSRStream(
@@ -73,29 +80,30 @@ def restore(CSRStream stream, stored):
     cdef double rate
     columns, factors = stored["columns"], stored["factors"]
     n_updates, n_chunks = len(stored["rates"]), max(0, len(factors) - 1)
-    last_clock = 1 + (n_updates if stream.factors == NULL else n_chunks)
+    numbers = stream.view_of_numbers()
     if not (
         max(n_updates, n_chunks) <= stream.window.size
-        and (len(factors) == 0) == (stream.factors == NULL)
+        and (len(factors) > 0) == stream.lends_weights
         and are_within(factors, 0.0, 1.0)
         and len(np.unique(columns)) == len(columns)
         and are_within(columns, 0, stream.n_features - 1)
-        and are_within(stored["clocks"], 1, last_clock)
+        and are_within(
+            stored["clocks"], 1, 1 + (n_chunks if stream.lends_weights else n_updates))
+        and np.shape(stored["numbers"]) == (len(columns), numbers.shape[1])
+        and np.shape(stored["intercept"]) == (stream.n_outputs,)
     ):
         raise damage()
     stream.records.begin(columns, is_sorted=False)
     stream.records.view()[columns, CLOCK] = stored["clocks"]
-    stream.view_of_numbers()[columns] = stored["numbers"]
-    if stream.factors != NULL:
-        stream.n_chunks = n_chunks
-        stream.factors_array[: n_chunks + 1] = factors
+    numbers[columns] = stored["numbers"]
     stream.has_begun_to_average = stored["has_begun_to_average"]
     if stream.has_begun_to_average:
         stream.window.average_from(stored["first_averaged"])
     for rate in stored["rates"]:
-        stream.rates[stream.window.now] = rate
-        stream.window.append(rate)
-        stream.penalty.move_threshold(stream.rule, stream.threshold, rate)
+        stream.append(rate)
+    if stream.lends_weights:
+        stream.n_chunks = n_chunks
+        stream.factors_array[: n_chunks + 1] = factors
     squares = stored["squares"]
     stream.squares.zz, stream.squares.zv, stream.squares.vv = squares[:3]
     stream.largest_squares = squares[3]
