@@ -64,6 +64,7 @@ from skmbsgd._sklearn import (
 from skmbsgd._state import TrainingState
 from skmbsgd._stored import fault_of_stored
 from skmbsgd._stream import (
+    OF_COLUMNS,
     arrays_copied,
     compressed,
     is_as_shown,
@@ -713,8 +714,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                     f"got {curve!r}. Set it to a list, which may be empty."
                 )
 
-    def _resume(self, n_outputs, is_sparse):
-        """The state to continue from, in arrays of its own."""
+    def _resume(self, n_outputs, is_sparse, to_read=False):
+        """The state to continue from, in arrays of its own.
+
+        If it is only to be read, arrays with an entry per column are not copied.
+        """
         stored = self._resumption
         stream, _ = self._streamed
         if stream is not None:
@@ -724,12 +728,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         shape = len(stored["intercept_velocity"]), self.n_features_in_
         order = order_of_weights(shape[0], is_sparse)
         public = {
-            "coef": read_weights(self.coef_, "coef_", shape, dtype, order),
+            "coef": read_weights(
+                self.coef_, "coef_", shape, dtype, order, copy=not to_read
+            ),
             "intercept": read_weights(self.intercept_, "intercept_", shape[:1], dtype),
         }
+        stored = arrays_copied(stored, order, but=OF_COLUMNS if to_read else ())
         if "velocity" not in stored:
-            stored = {**stored, "velocity": np.zeros(shape, dtype, order)}
-        state = TrainingState(**{**public, **arrays_copied(stored, order)})
+            stored["velocity"] = np.zeros(shape, dtype, order)
+        state = TrainingState(**{**public, **stored})
         if not state.shows(**public):
             if state.n_averaged > 0:
                 # Training continues from the means, whatever the positions are.
@@ -944,11 +951,12 @@ def read_initial(values, name, shape, dtype, order="C"):
     return read_weights(values, name, shape, dtype, order)
 
 
-def read_weights(values, name, shape, dtype, order="C"):
-    """A copy of user-given weights, checked."""
+def read_weights(values, name, shape, dtype, order="C", *, copy=True):
+    """User-given weights, checked, and copied if asked or needed."""
     is_valid = is_array_of_finite(values) and values.dtype == dtype
     if is_valid and values.shape in (shape, shape[1:] if shape[0] == 1 else shape):
-        return np.array(values.reshape(shape), order=order)
+        values = values.reshape(shape)
+        return np.array(values, order=order) if copy else values
     try:
         values = check_array(
             np.atleast_1d(values),

@@ -104,7 +104,10 @@ def is_for_standardized(stored):
 def state_for(estimator, data):
     """The state after the last chunk or before the first, with the means asked for."""
     if estimator._is_trained():
-        state = estimator._resume(data.n_outputs, data.is_sparse)
+        # A stream of CSR chunks only reads it.
+        state = estimator._resume(
+            data.n_outputs, data.is_sparse, to_read=data.is_sparse
+        )
         start_from_constants(state, estimator, data)
     else:
         state = estimator._initial_state(

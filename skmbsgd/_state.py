@@ -149,7 +149,7 @@ class TrainingState:
         self.automatic_rate = math.inf
         if before[3] != settings[3]:
             # The velocity of the intercept depends on whether columns are centred.
-            self.velocity[:] = 0.0
+            self.velocity = untouched_zeros(self.velocity, self.velocity.dtype)
             self.intercept_velocity[:] = 0.0
 
     def begin_anew(self, coef, intercept):

@@ -255,9 +255,11 @@ def blocks_of(columns, stream):
     return np.array_split(columns, max(1, n_blocks))
 
 
-def arrays_copied(stored, order="C"):
-    """A dict whose arrays are copies."""
+def arrays_copied(stored, order="C", but=()):
+    """A dict whose arrays are copies, except those of some names."""
     return {
-        name: value.copy(order) if isinstance(value, np.ndarray) else value
+        name: value.copy(order)
+        if isinstance(value, np.ndarray) and name not in but
+        else value
         for name, value in stored.items()
     }
