@@ -687,10 +687,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _check_learnt(self):
         """Raise if users have set attributes from which partial_fit cannot continue."""
-        if not is_a_stream(self._streamed):
+        if not is_a_stream(self._streamed, self.n_features_in_):
             raise ValueError(
-                "_streamed, which holds the weights of a stream, is damaged. Load the "
-                "estimator again, or start again with fit."
+                "_streamed, which holds the weights of a stream, is damaged, or "
+                "n_features_in_ was changed. Load the estimator again, or start again "
+                "with fit."
             )
         if issparse(vars(self).get("coef_")):
             raise ValueError(
@@ -717,7 +718,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _resume(self, n_outputs, is_sparse, to_read=False):
         """The state to continue from, in arrays of its own.
 
-        If it is only to be read, arrays with an entry per column are not copied.
+        The exception are the arrays with an entry per column if these are only to be
+        read.
         """
         stored = self._resumption
         stream, _ = self._streamed
@@ -926,11 +928,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return coef, intercept
 
 
-def is_a_stream(streamed):
+def is_a_stream(streamed, n_features):
     """Whether an estimator can have this as its stream; users may have changed it."""
     if not isinstance(streamed, tuple) or len(streamed) != 2:
         return False
-    return streamed[0] is None or isinstance(streamed[0], CSRStream)
+    stream = streamed[0]
+    is_one = isinstance(stream, CSRStream) and stream.n_features == n_features
+    return stream is None or is_one
 
 
 def is_array_of_finite(values):

@@ -104,7 +104,7 @@ def is_for_standardized(stored):
 def state_for(estimator, data):
     """The state after the last chunk or before the first, with the means asked for."""
     if estimator._is_trained():
-        # A stream of CSR chunks only reads it.
+        # A stream of CSR chunks only reads the arrays with an entry per column.
         state = estimator._resume(
             data.n_outputs, data.is_sparse, to_read=data.is_sparse
         )

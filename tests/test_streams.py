@@ -11,6 +11,7 @@ import sys
 import threading
 import tracemalloc
 from functools import partial
+from weakref import finalize
 
 import numpy as np
 import pytest
@@ -451,24 +452,52 @@ def test_a_chunk_that_fails_leaves_no_trace():
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("columns", lambda columns: columns - 1),
+        ("columns", lambda columns: columns - columns.min() - 1),
         ("columns", lambda columns: columns + N_FEATURES),
         ("columns", np.zeros_like),
         ("clocks", np.zeros_like),
         ("clocks", lambda clocks: clocks + 1e6),
         ("rates", lambda rates: np.ones(2000)),
         ("window_size", lambda size: 0),
+        ("window_size", lambda size: None),
         ("shape", lambda shape: (1, 0)),
+        ("shape", lambda shape: 3),
+        ("dtype", lambda dtype: "<i8"),
+        ("momentum", lambda momentum: 1.5),
+        ("momentum", lambda momentum: "much"),
+        ("l2", lambda l2: np.nan),
+        ("rates", lambda rates: rates * np.nan),
+        ("rates", lambda rates: rates[:0]),
+        ("numbers", lambda numbers: numbers[:, :0]),
+        ("intercept", lambda intercept: None),
+        ("has_begun_to_average", lambda begun: True),
+        ("factors", lambda factors: np.ones(1 if len(factors) == 0 else 0)),
+        ("factors", lambda factors: np.full(max(1, len(factors)), 2.0)),
     ],
 )
-def test_what_is_stored_is_not_trusted(name, damage):
-    model = stream(make("regressor"), "regressor", n_chunks=30)
+@pytest.mark.parametrize("kind", ["regressor", "many targets"])
+def test_what_is_stored_is_not_trusted(name, damage, kind):
+    model = stream(make(kind), kind, n_chunks=30)
     state = model.__getstate__()
     arrays = state["_streamed"]
-    assert arrays["columns"].min() == 0
     damaged = {**state, "_streamed": {**arrays, name: damage(arrays[name])}}
     with pytest.raises(ValueError, match="damaged"):
-        make("regressor").__setstate__(damaged)
+        make(kind).__setstate__(damaged)
+    missing = {key: value for key, value in arrays.items() if key != name}
+    with pytest.raises(ValueError, match="damaged"):
+        make(kind).__setstate__({**state, "_streamed": missing})
+
+
+@each_kind
+def test_a_stream_of_other_columns_is_refused(kind):
+    model = stream(make(kind), kind, n_chunks=2)
+    columns = np.arange(N_FEATURES - 1)
+    other = make(kind)
+    X, y = chunk_of(kind, np.random.default_rng(0))
+    learn(other, sparse.csr_array(X[:, columns]), y)
+    model._streamed = other._streamed
+    with pytest.raises(ValueError, match="n_features_in_ was changed"):
+        learn(model, sparse.csr_array(X), y)
 
 
 def test_a_changed_number_of_features_is_no_way_out_of_the_arrays():
@@ -643,3 +672,45 @@ def test_weights_edited_during_a_call_count_from_then_on():
     assert np.median(model.coef_) > 2.5  # not the columns of the chunk of that call
     penalty = np.sum(model.coef_**2) / 2.0
     assert_allclose(model.loss_curve_[-1], penalty, rtol=1e-3)
+
+
+def test_weights_exchanged_during_a_call_leave_the_right_penalty():
+    def exchange(epoch):
+        if epoch == 1:
+            model.coef_[:, [0, 5]] = model.coef_[:, [5, 0]]
+        return 1e-12
+
+    model = make("many targets", momentum=0.0, alpha=1.0, learning_rate=exchange)
+    X, y = np.eye(N_FEATURES), np.zeros((N_FEATURES, MANY_OUTPUTS))
+    learn(model, sparse.csr_array(X), y)
+    model.coef_ = np.zeros(model.coef_.shape)
+    model.coef_[:, 5], model.coef_[:, 0] = 1024.0, 1.0
+    for _ in range(2):
+        learn(model, sparse.csr_array(X[:1]), y[:1])
+    penalty = np.sum(model.coef_**2) / 2.0
+    data = np.sum(model.coef_[:, 0] ** 2) / 2.0
+    assert_allclose(model.loss_curve_[-1], penalty + data, rtol=1e-6)
+
+
+@each_kind
+def test_nothing_is_released_while_a_chunk_appears(kind):
+    model = stream(make(kind), kind, n_chunks=2)
+    X, y = chunk_of(kind, np.random.default_rng(0))
+    seen = []
+
+    class Rate:
+        def __call__(self, epoch):
+            array = model.coef_
+            finalize(array if array.base is None else array.base, look)
+            return 0.01
+
+    def look():
+        seen.append((model.n_iter_, model.coef_.copy()))
+
+    states = {model.n_iter_: model.coef_.copy()}
+    for _ in range(3):
+        learn(model.set_params(learning_rate=Rate()), sparse.csr_array(X), y)
+        states[model.n_iter_] = model.coef_.copy()
+    assert len(seen) > 0
+    for n_iter, coef in seen:
+        assert_array_equal(coef, states[n_iter])

@@ -30,8 +30,9 @@ cdef class CSRStream:
     cdef readonly bint lends_weights
     # A weak reference to what has been read since the last chunk: a copy or a Loan
     cdef readonly object lent
-    # The copy, which users may change until a chunk begins
+    # The copy, which users may change until a chunk begins; the one before it
     cdef readonly object shown
+    cdef object previous
     # Whether the weights have been lent since the last chunk, and the sum of their
     # squares then
     cdef readonly bint has_been_read
@@ -84,5 +85,6 @@ cdef class CSRStream:
     cdef void begin_window(self) noexcept nogil
     cdef void begin_anew(self) noexcept nogil
     cdef void sum_anew_if_little_is_left(self) noexcept nogil
-    cdef Squares squares_but(self, before)
+    cdef Squares squares_but(self, Squares before) noexcept nogil
+    cdef Squares squares_at(self, const int64_t[::1] columns) noexcept nogil
     cdef void move_squares(self, Squares* sums, double rate) noexcept nogil

@@ -21,7 +21,10 @@ readers. It is copied on write: when a chunk changes it while a reader has it. F
 readers, all weights are brought up to date in place. This must not change what they
 become later, not even by rounding. So their clocks count chunks, and each chunk that a
 weight has missed is one multiplication. With L2 that is a multiplication per chunk for
-each weight that has ever been changed, if only at the end of a window.
+each weight that has ever been changed, at the latest at the end of a window.
+
+All weights are visited when they are read, and before and after the next chunk, to see
+whether users have changed them.
 
 The changes of a chunk become visible all at once: ``stream += change`` does not release
 the GIL (or the stream's own lock if Python has none), and does not check for signals.
@@ -245,7 +248,7 @@ cdef class CSRStream:
             return self.l1_penalty_of_rest(columns, rates)
         if self.penalty.l2 == 0.0:
             return 0.0
-        cdef Squares rest = self.squares_but(before)
+        cdef Squares rest = self.squares_but(squares_from(before))
         cdef double rate
         for rate in rates:
             self.move_squares(&rest, rate)
@@ -309,8 +312,9 @@ cdef class CSRStream:
         cdef double[:, ::1] spare
         cdef Py_ssize_t i, n_updates = rates.shape[0]
         cdef Py_ssize_t first_averaged = change.first_averaged
-        cdef Squares total, added
+        cdef Squares before = squares_from(change.before), total, added
         cdef bint is_edited
+        intercept, n_averaged = change.intercept, change.n_averaged
         if self.lends_weights and self.lent is not None and self.lent() is not None:
             # Nothing has changed yet if this fails, or lets other threads run.
             array = np.empty_like(self.weights_array)
@@ -318,12 +322,14 @@ cdef class CSRStream:
             memcpy(&spare[0, 0], self.first,
                    self.n_features * self.stride * sizeof(double))
             self.weights_array, self.first = array, &spare[0, 0]
-        is_edited = self.has_been_read and not self.has_lent_weights()
+        # From here on nothing fails, and no other code runs.
+        is_edited = self.has_been_read and not (
+            self.has_lent_weights() and self.squares_at(columns).zz == before.zz)
         if is_edited:
             self.activate_edited()
         if self.window.now + n_updates > self.window.size:
             self.begin_anew()
-        total = self.squares_but(change.before)
+        total = self.squares_but(before)
         for i in range(n_updates):
             if self.window.now == self.window.size:
                 self.begin_anew()
@@ -342,9 +348,9 @@ cdef class CSRStream:
         if is_edited:
             self.squares = self.bring_all_up_to_date(self.now())
         self.sum_anew_if_little_is_left()
-        self.intercept = change.intercept
-        self.n_averaged = change.n_averaged
-        self.shown = self.lent = None
+        self.intercept, self.n_averaged = intercept, n_averaged
+        # Not released here, because that can run other code.
+        self.previous, self.shown, self.lent = self.shown, None, None
         self.has_been_read = False
         return self
 
@@ -382,7 +388,8 @@ cdef class CSRStream:
         coef = None
         while coef is None:
             coef = self.lend() if self.lends_weights else self.show_copy()
-        return coef, self.intercept
+            intercept = self.intercept
+        return coef, intercept
 
     cdef show_copy(self):
         coef = None if self.lent is None else self.lent()
@@ -415,7 +422,7 @@ cdef class CSRStream:
         """Whether the weights are those that were lent.
 
         Edits that keep the sum of the squares may not be noticed, such as other signs.
-        They do no harm: the stream continues with the weights as they are.
+        The stream continues with the weights as they are. So there is no harm in that.
         """
         return self.has_lent_weights()
 
@@ -453,7 +460,7 @@ cdef class CSRStream:
     @cython.critical_section
     def discard_copy(self):
         """Discard the copy that was shown, unless somebody has it."""
-        self.shown = None
+        self.previous = self.shown = None
         self.shown = None if self.lent is None or self.lends_weights else self.lent()
 
     cdef fill(self, coef):
@@ -594,11 +601,21 @@ cdef class CSRStream:
         ):
             self.begin_anew()
 
-    cdef Squares squares_but(self, before):
+    cdef Squares squares_but(self, Squares before) noexcept nogil:
         """The sums over all coordinates except some that had these."""
         return Squares(
-            self.squares.zz - <double>before[0], self.squares.zv - <double>before[1],
-            self.squares.vv - <double>before[2])
+            self.squares.zz - before.zz, self.squares.zv - before.zv,
+            self.squares.vv - before.vv)
+
+    cdef Squares squares_at(self, const int64_t[::1] columns) noexcept nogil:
+        """The sums of z^2 over some columns, as `squares_of` adds them up."""
+        cdef Squares sums = Squares(0.0, 0.0, 0.0)
+        cdef Py_ssize_t i, k
+        for i in range(columns.shape[0]):
+            self.bring_up_to_date(columns[i])
+            for k in range(self.n_outputs):
+                add_squares(&sums, self.numbers[k], 0.0)
+        return sums
 
     cdef void move_squares(self, Squares* sums, double rate) noexcept nogil:
         """The sums after one update without a gradient."""
@@ -662,6 +679,11 @@ cdef inline void catch_up(
         window.signed.catch_up(t, window.now, z, v, g, total, K)
     else:
         window.differing.catch_up(t, window.now, z, v, g, total, K)
+
+
+cdef Squares squares_from(numbers):
+    zz, zv, vv = numbers
+    return Squares(<double>zz, <double>zv, <double>vv)
 
 
 cdef inline void add_squares(Squares* sums, double z, double v) noexcept nogil:

@@ -13,12 +13,6 @@ from skmbsgd._engine.rules cimport Rule
 
 from skmbsgd._engine.penalties import L1
 
-FIELDS = {
-    "shape", "dtype", "averaged", "window_size", "momentum", "rule", "l1", "l2",
-    "columns", "clocks", "numbers", "factors", "rates", "first_threshold",
-    "first_averaged", "has_begun_to_average", "squares", "intercept", "n_averaged",
-}
-
 
 @cython.critical_section
 def arrays_of(CSRStream stream):
@@ -63,26 +57,43 @@ def stream_of(stored):
     ValueError
         If it is damaged so that the engine could not go on.
     """
-    if not FIELDS <= stored.keys() or min(*stored["shape"], stored["window_size"]) < 1:
-        raise damage()
-    l1, l2 = stored["l1"], stored["l2"]
-    stream = CSRStream(
-        Rule(stored["rule"], stored["momentum"]),
-        L1(l1, l2) if l1 > 0.0 else Penalty(l2),
-        stored["shape"], stored["dtype"], stored["averaged"],
-        stored["first_threshold"], stored["window_size"])
-    restore(stream, stored)
+    try:
+        if not has_valid_settings(stored):
+            raise damage()
+        l1, l2 = stored["l1"], stored["l2"]
+        stream = CSRStream(
+            Rule(stored["rule"], stored["momentum"]),
+            L1(l1, l2) if l1 > 0.0 else Penalty(l2),
+            stored["shape"], stored["dtype"], stored["averaged"],
+            stored["first_threshold"], stored["window_size"])
+        restore(stream, stored)
+    except (KeyError, TypeError, OverflowError) as error:
+        raise damage() from error
     return stream
+
+
+def has_valid_settings(stored):
+    """Whether a stream can have these settings."""
+    return (
+        min(*stored["shape"], stored["window_size"]) >= 1
+        and np.dtype(stored["dtype"]) in (np.float32, np.float64)
+        and 0.0 <= stored["momentum"] < 1.0
+        and 0.0 <= stored["l1"] < np.inf
+        and 0.0 <= stored["l2"] < np.inf
+    )
 
 
 def restore(CSRStream stream, stored):
     """Set what a new stream does not have yet."""
     cdef double rate
     columns, factors = stored["columns"], stored["factors"]
-    n_updates, n_chunks = len(stored["rates"]), max(0, len(factors) - 1)
+    rates, begun = stored["rates"], stored["has_begun_to_average"]
+    n_updates, n_chunks = len(rates), max(0, len(factors) - 1)
     numbers = stream.view_of_numbers()
     if not (
-        max(n_updates, n_chunks) <= stream.window.size
+        n_chunks <= n_updates <= stream.window.size
+        and are_within(rates, 0.0, np.inf)
+        and (stream.averaged or not begun)
         and (len(factors) > 0) == stream.lends_weights
         and are_within(factors, 0.0, 1.0)
         and len(np.unique(columns)) == len(columns)
@@ -96,10 +107,10 @@ def restore(CSRStream stream, stored):
     stream.records.begin(columns, is_sorted=False)
     stream.records.view()[columns, CLOCK] = stored["clocks"]
     numbers[columns] = stored["numbers"]
-    stream.has_begun_to_average = stored["has_begun_to_average"]
+    stream.has_begun_to_average = begun
     if stream.has_begun_to_average:
         stream.window.average_from(stored["first_averaged"])
-    for rate in stored["rates"]:
+    for rate in rates:
         stream.append(rate)
     if stream.lends_weights:
         stream.n_chunks = n_chunks
