@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from skmbsgd._engine.column_numbers import number_columns
 from skmbsgd._engine.csr_model import order_of_weights
 from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._state import TrainingState, rule_of, untouched_zeros
@@ -150,7 +151,7 @@ def compressed(X, stream):
     n_nonzeros = X.indptr[-1]
     # If both have the type of the numbers, SciPy copies neither.
     indptr = X.indptr.astype(np.int32) if n_nonzeros <= MAX_INT32 else X.indptr
-    columns, numbers = stream.number(X.indices[:n_nonzeros])
+    columns, numbers = number_columns(stream, X.indices[:n_nonzeros])
     shape = X.shape[0], max(1, len(columns))
     if len(columns) == 0:  # A model needs a column.
         columns = np.zeros(1, dtype=np.int64)

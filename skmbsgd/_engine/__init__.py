@@ -9,6 +9,7 @@ rows, csr_rows     blocks of rows of X with targets and weights: decisions, grad
 targets            the targets of rows: numbers, or classes as -1 and +1
 row_kernels        products of scattered rows with one vector
 stored_stream      streams as arrays and numbers
+column_numbers     numbers for the columns that a chunk of a stream has
 csr_stream         the weights of a stream of CSR chunks; each chunk changes a few
 record_model       models of CSR input: all numbers of a coordinate in one record
 in_place_model     the same for many outputs: weights and velocities in the state

@@ -9,6 +9,13 @@ from skmbsgd._engine.records cimport Records
 from skmbsgd._engine.rules cimport Rule
 
 
+cdef enum:
+    # The place of the mark in a record
+    MARK = 1
+    # Records are requested this many coordinates ahead.
+    COLUMNS_AHEAD = 32
+
+
 cdef struct Squares:
     # Sums of z^2, z v and v^2
     double zz, zv, vv

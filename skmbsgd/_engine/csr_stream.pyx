@@ -36,7 +36,7 @@ import numpy as np
 
 cimport cython
 from libc.math cimport fabs
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from skmbsgd._engine.blas cimport floating
@@ -60,16 +60,8 @@ WINDOW = 1024
 cdef double LITTLE_LEFT = 1e-4
 
 cdef enum:
-    # The places of the mark and of the first position in a record
-    MARK = 1
+    # The place of the first position in a record
     NUMBERS = 2
-cdef enum:
-    # Records are requested this many coordinates ahead.
-    COLUMNS_AHEAD = 32
-
-ctypedef fused index:
-    int32_t
-    int64_t
 
 
 @cython.final
@@ -153,41 +145,6 @@ cdef class CSRStream:
         return 1 + self.has_velocity + self.averaged
 
     # What a chunk needs
-
-    @cython.critical_section
-    def number(self, indices):
-        """Number the columns in the order of their first index.
-
-        Parameters
-        ----------
-        indices : ndarray of integers of shape (n_nonzeros,)
-
-        Returns
-        -------
-        columns : ndarray of int64 of shape (n_columns,)
-        numbers : ndarray of int32 of shape (n_nonzeros,)
-        """
-        cdef Py_ssize_t n = len(indices), n_columns
-        # Users may have set other types than SciPy creates.
-        dtype = np.int32 if indices.dtype == np.int32 else np.int64
-        indices = np.require(indices, dtype, ["C", "ALIGNED"])
-        columns = np.empty(min(n, self.n_features), dtype=np.int64)
-        numbers = np.empty(n, dtype=np.int32)
-        cdef size_t address = indices.ctypes.data
-        cdef int64_t[::1] columns_view = columns
-        cdef int32_t[::1] numbers_view = numbers
-        if dtype == np.int32:
-            n_columns = number_each(
-                self, <const int32_t*>address, n, numbers_view, columns_view)
-        else:
-            n_columns = number_each(
-                self, <const int64_t*>address, n, numbers_view, columns_view)
-        if n_columns < 0:
-            raise ValueError(
-                f"X has columns outside of the model's {self.n_features}: was it, or "
-                "n_features_in_, changed during the call?"
-            )
-        return columns[:n_columns], numbers
 
     cdef uint32_t begin_numbering(self):
         """A number that no mark has."""
@@ -501,7 +458,7 @@ cdef class CSRStream:
 
     cdef inline void prefetch_at(self, Py_ssize_t column) noexcept nogil:
         prefetch(self.records.of(column))
-        if self.lends_weights:
+        if self.n_outputs > 1:
             prefetch_bytes(
                 self.first + column * self.stride, self.n_outputs * sizeof(double))
 
@@ -628,28 +585,6 @@ cdef class CSRStream:
                    + update.zv * update.vv * old.vv)
         sums.vv = (update.vz * update.vz * old.zz + 2.0 * update.vz * update.vv * old.zv
                    + update.vv * update.vv * old.vv)
-
-
-cdef Py_ssize_t number_each(
-    CSRStream stream, const index* indices, Py_ssize_t n, int32_t[::1] numbers,
-    int64_t[::1] columns,
-) noexcept:
-    """Number the columns; return how many there are, or -1 if one is out of range."""
-    cdef Py_ssize_t i, n_columns = 0, stride = stream.records.stride
-    cdef uint32_t numbering = stream.begin_numbering()
-    cdef double* records = stream.records.first
-    cdef uint32_t* mark
-    for i in range(n):
-        if not 0 <= indices[i] < stream.n_features:
-            return -1
-        prefetch(records + indices[min(i + COLUMNS_AHEAD, n - 1)] * stride)
-        mark = <uint32_t*>(records + indices[i] * stride + MARK)
-        if mark[0] != numbering:
-            mark[0], mark[1] = numbering, n_columns
-            columns[n_columns] = indices[i]
-            n_columns += 1
-        numbers[i] = mark[1]
-    return n_columns
 
 
 cdef void write_weights(
