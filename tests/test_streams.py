@@ -10,6 +10,7 @@ import pickle
 import sys
 import threading
 import tracemalloc
+from contextlib import contextmanager
 from functools import partial
 from weakref import finalize
 
@@ -585,6 +586,23 @@ def test_after_sparsify_nothing_dense_is_stored(layout):
 # ---------------------------------------------------------------------------
 
 
+@contextmanager
+def readers(read, done):
+    """Two threads that read until they are told that it is done."""
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_readers_see_the_model_before_or_after_a_chunk():
     # Column 0 is a second intercept, and makes its updates: a model between two updates
     # would show the one without the other.
@@ -604,20 +622,10 @@ def test_readers_see_the_model_before_or_after_a_chunk():
     for X, _ in chunks:
         X[:, 0] = 1.0
     learn(model, sparse.csr_array(chunks[0][0]), chunks[0][1])
-    readers = [threading.Thread(target=read) for _ in range(2)]
-    for reader in readers:
-        reader.start()
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
+    with readers(read, done):
         for _ in range(10):
             for X, y in chunks:
                 learn(model, sparse.csr_array(X), y)
-    finally:
-        sys.setswitchinterval(interval)
-        done.set()
-        for reader in readers:
-            reader.join()
     assert wrong == []
     assert_allclose(model.coef_[0], model.intercept_[0], rtol=1e-9)
 
@@ -641,19 +649,9 @@ def test_readers_beside_a_stream_find_only_what_it_was(kind):
             n_read[0] += 1
 
     known = set(states)
-    readers = [threading.Thread(target=read) for _ in range(2)]
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        for reader in readers:
-            reader.start()
+    with readers(read, done):
         for X, y in chunks[1:]:
             learn(model, X, y)
-    finally:
-        sys.setswitchinterval(interval)
-        done.set()
-        for reader in readers:
-            reader.join()
     assert wrong == []
     assert n_read[0] > 0
     assert model.coef_.tobytes() == states[-1]
