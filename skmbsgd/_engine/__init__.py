@@ -28,7 +28,7 @@ prefetch           what is requested from the memory ahead of time, with all thr
 blas, signals      products of matrices; checks for Ctrl-C
 =================  ==================================================================
 
-C code is in headers: ``row_kernels.h`` and the files it includes, ``steps.h``
+C code is in headers: ``row_kernels.h`` and the files it includes, ``steps.h``,
 ``elementary_functions.h`` for losses, ``threads.h`` for team, and ``penalties.h``,
 ``rules.h``, ``prefetch.h``, ``shrink.h`` for csr_stream.
 """

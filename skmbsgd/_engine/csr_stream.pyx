@@ -23,11 +23,12 @@ become later, not even by rounding. So their clocks count chunks, and each chunk
 weight has missed is one multiplication. With L2 that is a multiplication per chunk for
 each weight that has ever been changed, at the latest at the end of a window.
 
-All weights are visited when they are read, and before and after the next chunk, to see
-whether users have changed them.
+When all weights have been read, the next chunk visits them all to see whether users
+have changed them: at its beginning, and lent ones also at its end.
 
-The changes of a chunk become visible all at once: ``stream += change`` does not release
-the GIL (or the stream's own lock if Python has none), and does not check for signals.
+The changes of a chunk become visible all at once. Once ``stream += change`` has begun
+to change anything, it does not release the GIL (or the stream's own lock if Python has
+none), and does not check for signals.
 """
 
 from weakref import ref
