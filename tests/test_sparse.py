@@ -1011,6 +1011,7 @@ def test_any_weights_and_velocities_go_where_the_dense_model_takes_them(
             np.zeros((1, n_features)), np.zeros(1), seed=0, averaged=averaged
         )
         state.coef[0] = np.random.default_rng(1).normal(size=n_features)
+        state.coef[0, ::5] = 0.0
         state.velocity[0] = np.random.default_rng(2).normal(size=n_features)
         state.continue_under(penalty)
         model = _state.make_model(
