@@ -61,12 +61,12 @@ cdef class CSRStream:
     # The rates of its updates; u and r when it began, and now
     cdef object rates_array
     cdef double* rates
+    cdef double[2] first_threshold, threshold
     # For weights in an array apart: the chunks of the window so far, and the factors by
     # which each of them, and the one in progress, shrinks a weight
     cdef Py_ssize_t n_chunks
     cdef object factors_array
     cdef double* factors
-    cdef double[2] first_threshold, threshold
     # The sums over all coordinates; the largest zz + vv since they were last computed
     cdef Squares squares
     cdef double largest_squares

@@ -270,9 +270,10 @@ cdef class CSRStream:
         cdef double[:, ::1] spare
         cdef Py_ssize_t i, n_updates = rates.shape[0]
         cdef Py_ssize_t first_averaged = change.first_averaged
+        cdef Py_ssize_t n_averaged = change.n_averaged
         cdef Squares before = squares_from(change.before), total, added
         cdef bint is_edited
-        intercept, n_averaged = change.intercept, change.n_averaged
+        intercept = change.intercept
         if self.lends_weights and self.lent is not None and self.lent() is not None:
             # Nothing has changed yet if this fails, or lets other threads run.
             array = np.empty_like(self.weights_array)
