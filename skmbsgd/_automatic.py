@@ -211,13 +211,14 @@ class Standardized:
     def rows(self, X):
         """The rows of an array in float64, without the 1 for the intercept."""
         if self.columns is None:
-            return X if issparse(X) else X.astype(np.float64)
+            return X.astype(np.float64, copy=False)
         mean, precision = self.columns
         return (X - mean) * np.sqrt(precision)
 
     def squared_norms(self, X):
         """|x|^2, plus 1 with an intercept, of each row."""
-        return row_norms(self.rows(X), squared=True) + float(self.fit_intercept)
+        norms = [row_norms(self.rows(part), squared=True) for part in in_parts(X)]
+        return np.concatenate(norms) + float(self.fit_intercept)
 
 
 def norms_and_sample(data, sampled, standardized):
@@ -251,15 +252,29 @@ def learn_smoothness(state, data, standardized, norms_and_sample=norms_and_sampl
     sampled = sampled_rows(data, state.seed)
     sums, (rows, weights) = norms_and_sample(data, sampled, standardized)
     with np.errstate(over="ignore", invalid="ignore"):
-        state.norm_sums = state.norm_sums + sums
+        sums = state.norm_sums + sums
         direction, eigenvalue = largest_eigenvalue(
             standardized.rows(rows),
             weights,
             standardized.fit_intercept,
             state.direction,
         )
-    state.direction = direction
+    if not np.isfinite([*sums, eigenvalue]).all():
+        raise ValueError(
+            "The numbers in X, or the weights of its rows, are too large to compute a "
+            "learning rate from them: squared norms of rows exceed the range of "
+            "float64. Divide them by a power of ten, or set eta0 to a number."
+        )
+    state.norm_sums, state.direction = sums, direction
     state.largest_eigenvalue = max(state.largest_eigenvalue, eigenvalue)
+
+
+def in_parts(X):
+    """The rows in parts whose copies in float64 are small, if they must be copied."""
+    if not issparse(X) or X.dtype == np.float64:
+        return [X]
+    starts = range(0, max(1, X.shape[0]), MAX_SAMPLE_ROWS)
+    return [X[start : start + MAX_SAMPLE_ROWS] for start in starts]
 
 
 def rows_of_block(data):

@@ -42,7 +42,7 @@ class Validation:
         self.data = data
         self.class_weighted = class_weighted
         self.loss = loss
-        if data.n_rows < 2 and compares_with_the_mean(estimator):
+        if has_no_score(data, estimator):
             # scikit-learn would warn about it in addition to the error.
             raise ValueError(tells_no_epoch_from_another(math.nan, estimator.scoring))
         if estimator.scoring not in ("loss", None):
@@ -72,18 +72,9 @@ class Validation:
     def _score(self, state, history):
         """The score of the scorer, or of the estimator's own method."""
         if self.estimator.scoring is not None:
-            return self._score_of_scorer(self._fitted(state, history))
+            fitted = self._fitted(state, history)
+            return float(self.scorer(fitted, *self.rows, **self.weights))
         return self._score_of_predictions(*state.weights())
-
-    def _score_of_scorer(self, fitted):
-        """The score of a scorer, without its warnings if there is an error."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            score = float(self.scorer(fitted, *self.rows, **self.weights))
-        if math.isfinite(score):
-            for warning in caught:
-                warnings.warn(warning.message, stacklevel=stack_level_of_caller())
-        return score
 
     def _score_of_predictions(self, coef, intercept):
         """The score of the estimator's method ``score``, without a copy of the rows."""
@@ -117,11 +108,16 @@ class Validation:
         return estimator
 
 
-def compares_with_the_mean(estimator):
-    """Whether the score compares a model with the mean of the targets."""
-    if estimator.scoring is None:
-        return is_regressor(estimator)
-    return str(estimator.scoring).startswith(("r2", "d2_"))
+def has_no_score(data, estimator):
+    """Whether the score is NaN for these rows, whatever the model predicts."""
+    scoring = str(estimator.scoring)
+    if scoring.startswith("roc_auc"):
+        y = data.select(data.y)
+        return bool((y == y[0]).all())
+    # The others compare a model with the mean of the targets.
+    of_mean = scoring.startswith(("r2", "d2_"))
+    of_mean |= estimator.scoring is None and is_regressor(estimator)
+    return of_mean and data.n_rows < 2
 
 
 def tells_no_epoch_from_another(score, scoring):

@@ -1,5 +1,6 @@
 """Validation data: how they are scored, and whether they are like the training data."""
 
+import operator
 import warnings
 
 import numpy as np
@@ -366,14 +367,34 @@ def test_one_class_has_no_curve(action, scoring, label):
     assert not hasattr(model, "coef_")
 
 
-def test_what_a_scorer_warns_of_names_the_line_of_the_fit():
+def test_what_a_scorer_warns_of_is_heard():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2))
     y = (X[:, 0] > 0).astype(int)
     model = MiniBatchSGDClassifier(scoring="recall", eta0=0.1, max_iter=3, tol=None)
-    with pytest.warns(UndefinedMetricWarning, match="Recall is ill-defined") as caught:
+    with pytest.warns(UndefinedMetricWarning, match="Recall is ill-defined"):
         model.fit(X, y, X_val=X[y == 0], y_val=np.zeros(np.sum(y == 0), dtype=int))
-    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_warnings_of_the_process_are_left_alone():
+    """To replace them, even for a moment, can lose those of other threads for good."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = (X[:, 0] > 0).astype(int)
+    seen = []
+
+    def watching(estimator, X, y):
+        seen.append((warnings.showwarning, warnings.filters))
+        return 1.0
+
+    model = MiniBatchSGDClassifier(
+        scoring=watching, early_stopping=True, eta0=0.1, max_iter=2, tol=None
+    )
+    of_process = warnings.showwarning, warnings.filters
+    model.fit(X, y)
+    assert len(seen) == 2
+    for functions in seen:
+        assert all(map(operator.is_, functions, of_process))
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
