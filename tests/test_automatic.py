@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import hadamard
 from scipy.sparse import csr_array
+from sklearn.base import clone
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -277,6 +278,46 @@ def test_float32_and_threads_agree_with_float64():
     assert_allclose(threads.decision_function(X), decisions, rtol=1e-8, atol=1e-8)
     assert single.coef_.dtype == np.float32
     assert_allclose(single.decision_function(X), decisions, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("unit", [1.0, 3e8, 1e18])
+@pytest.mark.parametrize("of_sparse", [True, False])
+def test_the_rate_of_float32_is_that_of_float64(of_sparse, unit):
+    """In float32 the squares of the squared norms would overflow at 4e9."""
+    rng = np.random.default_rng(0)
+    rows = unit * rng.normal(size=(2000, 5)) * (rng.random((2000, 5)) < 0.5)
+    y = rows @ np.arange(5) / unit
+    rates = []
+    for dtype in (np.float64, np.float32):
+        X = csr_array(rows.astype(dtype)) if of_sparse else rows.astype(dtype)
+        model = MiniBatchSGDRegressor(random_state=0, standardize=False)
+        streamed = MiniBatchSGDRegressor(random_state=0, standardize=False)
+        in_chunks = MiniBatchSGDRegressor(random_state=0, standardize=False, max_iter=5)
+        with pytest.warns(ConvergenceWarning):
+            in_chunks.fit_chunks([(X[:1500], y[:1500]), (X[1500:], y[1500:])])
+        assert model.fit(X, y).score(X, y) > 0.99
+        streamed.partial_fit(X[:1500], y[:1500]).partial_fit(X[1500:], y[1500:])
+        rates.append([model.eta0_, streamed.eta0_, in_chunks.eta0_])
+    assert_allclose(rates[1], rates[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("of_sparse", [True, False])
+def test_rows_too_large_for_a_rate_leave_a_stream_as_it_was(of_sparse):
+    make = csr_array if of_sparse else np.asarray
+    X, y = np.eye(4), [0, 1, 0, 1]
+    model = MiniBatchSGDClassifier(random_state=0, standardize=False)
+    model.partial_fit(make(X), y, classes=[0, 1])
+    before = pickle.dumps(model)
+    with pytest.raises(ValueError, match="too large to compute a learning rate"):
+        model.partial_fit(make(1e80 * X), y)
+    with pytest.raises(ValueError, match="or the weights of its rows, are too large"):
+        model.partial_fit(make(X), y, sample_weight=np.full(4, 1e200))
+    with pytest.raises(ValueError, match="set eta0 to a number"):
+        clone(model).fit(make(1e80 * X), y)
+    assert pickle.dumps(model) == before
+    rate = model.eta0_
+    # The power iterations go on, so the eigenvalue gets more digits.
+    assert_allclose(model.partial_fit(make(X), y).eta0_, rate, rtol=1e-8)
 
 
 def test_a_sparse_X_is_not_centred():
