@@ -299,7 +299,10 @@ def norm_sums(data, blocks, standardized):
 def weighted_norms(X, weights, standardized):
     """s of each row, times its weight."""
     s = standardized.squared_norms(X)
-    return s if weights is None else s * weights
+    if weights is None:
+        return s
+    # Rows without weight may be too large for s.
+    return np.multiply(s, weights, out=np.zeros(len(s)), where=weights > 0.0)
 
 
 def sampled_rows(data, seed):
@@ -331,7 +334,8 @@ def largest_eigenvalue(X, weights, fit_intercept, direction):
         if not 0.0 < length < math.inf:
             break
         unit = direction / length
-        z = weights * (times(X, unit[:-1]) + unit[-1] * fit_intercept)
+        z = times(X, unit[:-1]) + unit[-1] * fit_intercept
+        z = np.multiply(z, weights, out=np.zeros(n_rows), where=weights > 0.0)
         direction = np.append(transposed_times(X, z), z.sum() * fit_intercept) / n_rows
         eigenvalue = math.sqrt(np.einsum("i,i", direction, direction))
     return direction, eigenvalue

@@ -47,7 +47,6 @@ from skmbsgd._columns import (
     standardization_of,
 )
 from skmbsgd._engine.csr_model import order_of_weights
-from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.penalties import PENALTIES
 from skmbsgd._engine.stored_stream import arrays_of, stream_of
 from skmbsgd._row_chunks import warn_of_scattered_reads
@@ -62,7 +61,12 @@ from skmbsgd._sklearn import (
     without_callbacks_of_fit,
 )
 from skmbsgd._state import TrainingState
-from skmbsgd._stored import fault_of_stored
+from skmbsgd._stored import (
+    NOT_STREAMED,
+    check_n_features,
+    fault_of_stored,
+    streamed_in,
+)
 from skmbsgd._stream import (
     OF_COLUMNS,
     arrays_copied,
@@ -70,20 +74,21 @@ from skmbsgd._stream import (
     is_as_shown,
     whole_state,
 )
-from skmbsgd._trainer import Patience, Trainer
+from skmbsgd._trainer import (
+    CURVES,
+    TRAINING_CURVES,
+    VALIDATION_CURVES,
+    Patience,
+    Trainer,
+)
 from skmbsgd._typing import MatrixLike
 from skmbsgd._validation import Validation, warn_if_apart
 
 MAX_ROWS = np.iinfo(np.uint32).max
 
-# The attributes that hold a stream of CSR chunks and its intercepts
-NOT_STREAMED = (None, None)
-
 # Immutable types of parameters
 UNCHANGEABLE = {bool, int, float, str, type(None)}
 
-VALIDATION_CURVES = ("validation_scores_", "validation_losses_")
-HISTORIES = ("loss_curve_", "learning_rate_curve_", *VALIDATION_CURVES)
 VALIDATION_ATTRIBUTES = (*VALIDATION_CURVES, "best_validation_score_")
 
 
@@ -142,8 +147,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     # The parameters at the last check that passed
     _checked_parameters: list[Any] = []
-    # The stream that holds the weights between CSR chunks, and the public intercepts
-    _streamed: tuple[Any, Any] = NOT_STREAMED
 
     # Methods that the two estimators implement
 
@@ -660,9 +663,11 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     @property
     def coef_(self) -> np.ndarray:
         """Weights of the features."""
-        stream, _ = self._streamed
-        if "coef_" in vars(self):
-            return vars(self)["coef_"]
+        # A call that ends in another thread replaces all attributes.
+        attributes = vars(self)
+        if "coef_" in attributes:
+            return attributes["coef_"]
+        stream, _ = streamed_in(attributes)
         if stream is None:
             raise AttributeError(
                 f"{type(self).__name__} has no coef_: it is not fitted."
@@ -687,33 +692,38 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _check_learnt(self):
         """Raise if users have set attributes from which partial_fit cannot continue."""
-        if not is_a_stream(self._streamed, self.n_features_in_):
-            raise ValueError(
-                "_streamed, which holds the weights of a stream, is damaged, or "
-                "n_features_in_ was changed. Load the estimator again, or start again "
-                "with fit."
-            )
         if issparse(vars(self).get("coef_")):
             raise ValueError(
                 "coef_ is sparse after sparsify: call densify before partial_fit."
             )
-        fault = fault_of_stored(
-            getattr(self, "_resumption", None),
-            self.n_features_in_,
-            without_columns=self._streamed is not NOT_STREAMED,
-        )
-        if fault is not None:
+        self._check_stored()
+        if not hasattr(self, "intercept_"):
             raise ValueError(
-                f"_resumption, from which partial_fit continues, is damaged: {fault}. "
-                "Load the estimator again, or start again with fit."
+                "intercept_, with which partial_fit continues, was deleted. Set it, or "
+                "start again with fit."
             )
-        for name in ("loss_curve_", "learning_rate_curve_"):
+        for name in TRAINING_CURVES:
             curve = getattr(self, name, None)
             if not isinstance(curve, list):
                 raise ValueError(
                     f"{name} must be a list, to which partial_fit appends a number, "
                     f"got {curve!r}. Set it to a list, which may be empty."
                 )
+
+    def _check_stored(self):
+        """Raise if users have damaged the state."""
+        stream, _ = streamed_in(vars(self))
+        check_n_features(stream, self.n_features_in_)
+        fault = fault_of_stored(
+            getattr(self, "_resumption", None),
+            self.n_features_in_,
+            without_columns=stream is not None,
+        )
+        if fault is not None:
+            raise ValueError(
+                f"_resumption, from which partial_fit continues, is damaged: {fault}. "
+                "Load the estimator again, or start again with fit."
+            )
 
     def _resume(self, n_outputs, is_sparse, to_read=False):
         """The state to continue from, in arrays of its own.
@@ -722,7 +732,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         read.
         """
         stored = self._resumption
-        stream, _ = self._streamed
+        stream, _ = streamed_in(vars(self))
         if stream is not None:
             stored = self._stored_of(whole_state(stream, stored))
         # Users may have changed them.
@@ -754,13 +764,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _is_trained(self):
         """Whether there are weights."""
-        return "coef_" in vars(self) or self._streamed is not NOT_STREAMED
+        return "coef_" in vars(self) or streamed_in(vars(self)) is not NOT_STREAMED
 
     def _publish(self, state, history=None):
         """Set the learnt attributes from a state and a history."""
         self.__dict__.pop("_unfinished", None)  # It can no longer be resumed.
         self.__dict__.update(self._attributes_of(state, history))
-        self.__dict__.pop("_streamed", None)
+        del self._streamed
 
     def _publish_stream(self, stream, intercept, state):
         """Set the learnt attributes if the weights are those of a stream."""
@@ -776,6 +786,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return {
             "coef_": self._public_coef(coef),
             "intercept_": intercept,
+            "_streamed": NOT_STREAMED,
             **self._clocks_of(state),
             # Any safe persistence format can store a plain dict of arrays and numbers.
             "_resumption": self._stored_of(state),
@@ -797,6 +808,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         clocks = {"n_iter_": state.n_epochs, "t_": state.n_updates}
         return clocks if state.eta0 is None else {**clocks, "eta0_": state.eta0}
 
+    @appears_at_once
     def sparsify(self) -> Self:
         """Convert the coefficients, and what belongs to them, to sparse matrices.
 
@@ -808,19 +820,26 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             The estimator with sparse `coef_`.
         """
         check_is_fitted(self)
+        if issparse(vars(self).get("coef_")):
+            return self
         coef = np.atleast_2d(self._dense_coef())
-        stored = dict(getattr(self, "_resumption", {}))
-        stream, _ = self._streamed
+        stored: Any = getattr(self, "_resumption", None)
+        if stored is None:  # Users have set the weights.
+            stored = {}
+        else:
+            self._check_stored()
+        stream, _ = streamed_in(vars(self))
         if stream is not None:
             stored = self._stored_of(whole_state(stream, stored))
-        for name, value in stored.items():
-            if isinstance(value, np.ndarray) and value.ndim == 2:
-                stored[name] = csr_matrix(value)
+        self._resumption = {
+            name: csr_matrix(value) if np.ndim(value) == 2 else value
+            for name, value in stored.items()
+        }
         self.coef_ = csr_matrix(coef)
-        self._resumption = stored
         self.__dict__.pop("_streamed", None)
         return self
 
+    @appears_at_once
     def densify(self) -> Self:
         """Convert the coefficients back to an array, after `sparsify`.
 
@@ -830,12 +849,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             The estimator with dense `coef_`.
         """
         check_is_fitted(self)
+        if not issparse(vars(self).get("coef_")):
+            return self
         stored = getattr(self, "_resumption", {})
         self._resumption = {
             name: value.toarray() if issparse(value) else value
             for name, value in stored.items()
         }
-        self.coef_ = self._public_coef(np.atleast_2d(self._dense_coef()))
+        self.coef_ = self._public_coef(self._dense_coef())
         return self
 
     def _forget_validation(self):
@@ -847,14 +868,15 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         while True:
             model = self.__dict__
             state = dict(super().__getstate__())  # which may be that of the model
-            stream, _ = self._streamed
+            stream, _ = streamed_in(model)
+            state.pop("_streamed", None)
             if stream is not None:
                 state["_streamed"] = arrays_of(stream)
                 if not is_as_shown(stream):
                     state["coef_"] = self.coef_.copy()
             histories = {
                 name: list(state[name])
-                for name in HISTORIES
+                for name in CURVES
                 if isinstance(state.get(name), list)
             }
             # A call that ends in another thread extends the histories, and replaces
@@ -895,8 +917,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         The weights of other columns are then neither brought up to date nor copied, as
         the product of SciPy would do.
         """
-        stream, shown_intercept = self._streamed
-        is_shown = "coef_" in vars(self) or self.intercept_ is not shown_intercept
+        stream, shown_intercept = streamed_in(vars(self))
+        check_n_features(stream, self.n_features_in_)
+        intercept = getattr(self, "intercept_", None)
+        is_shown = "coef_" in vars(self) or intercept is not shown_intercept
         if stream is None or is_shown:
             coef, intercept = self._given_weights(X.shape[1])
             if issparse(X) and not issparse(coef) and X.nnz < X.shape[1]:
@@ -912,7 +936,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _given_weights(self, n_features):
         """coef_ and intercept_, which users may have set."""
         coef = read_numbers(self.coef_, "coef_")
-        intercept = read_numbers(self.intercept_, "intercept_")
+        intercept = read_numbers(getattr(self, "intercept_", None), "intercept_")
         may_be_vector = getattr(self, "_one_dimensional", False)
         if coef.ndim != 2 and not (coef.ndim == 1 and may_be_vector):
             raise ValueError(f"coef_ has {coef.ndim} dimensions, and needs 2.")
@@ -926,15 +950,6 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 f"intercept_ has the shape {intercept.shape}, and coef_ {coef.shape}."
             )
         return coef, intercept
-
-
-def is_a_stream(streamed, n_features):
-    """Whether an estimator can have this as its stream; users may have changed it."""
-    if not isinstance(streamed, tuple) or len(streamed) != 2:
-        return False
-    stream = streamed[0]
-    is_one = isinstance(stream, CSRStream) and stream.n_features == n_features
-    return stream is None or is_one
 
 
 def is_array_of_finite(values):
@@ -969,7 +984,7 @@ def read_weights(values, name, shape, dtype, order="C", *, copy=True):
             ensure_min_samples=0,
             order="C",
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
     single = shape[0] == 1 and values.shape == shape[1:]
     if values.shape != shape and not single:

@@ -140,7 +140,7 @@ def read_numbers(values, name):
     """Learnt numbers, which users may have changed, as an array or sparse matrix."""
     try:
         array = values if issparse(values) else np.asarray(values)
-    except ValueError as error:  # lists of different lengths
+    except (ValueError, OverflowError) as error:  # lists of different lengths
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name} must be an array of numbers, got {values!r}.")

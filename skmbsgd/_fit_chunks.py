@@ -12,7 +12,8 @@ from skmbsgd._chunks import ChunkedData, Source
 from skmbsgd._columns import standardization_of
 from skmbsgd._passes import SETTINGS, PassTrainer, checksum, fault_of_unfinished
 from skmbsgd._state import TrainingState
-from skmbsgd._trainer import History
+from skmbsgd._stored import numbers
+from skmbsgd._trainer import CURVES, TRAINING_CURVES, History
 
 REREADABLE = (
     "Or pass chunks that can be read again: a list, another iterable that restarts "
@@ -180,9 +181,11 @@ def settings_of_passes(estimator):
 def continue_passes(estimator, data):
     """State, best state and history of an unfinished fit_chunks."""
     unfinished = vars(estimator).get("_unfinished")
-    check_unfinished(unfinished)
+    check_is_unfinished(unfinished)
     estimator._check_learnt()
     n_outputs = len(estimator._resumption["intercept_velocity"])
+    check_unfinished(unfinished, (n_outputs, estimator.n_features_in_))
+    check_curves(estimator, of_validation=unfinished["state"] is not None)
     kept = estimator._resume(n_outputs, unfinished["is_sparse"])
     check_is_resumed(estimator, unfinished, kept)
     check_passes_left(estimator, data)
@@ -211,15 +214,38 @@ def history_of(estimator, *of_validation):
     )
 
 
-def check_unfinished(unfinished):
-    """Refuse to resume a training that does not exist or is damaged."""
+def check_curves(estimator, of_validation):
+    """Refuse curves that users have changed so that passes cannot be added."""
+    lengths = set()
+    for name in CURVES if of_validation else TRAINING_CURVES:
+        curve = getattr(estimator, name, None)
+        if not numbers(list)(curve):
+            raise ValueError(
+                f"{name} must be a list of numbers, to which fit_chunks adds one for "
+                f"each pass, got {curve!r}. Load the estimator again, or start again "
+                "with resume=False."
+            )
+        lengths.add(len(curve))
+    if len(lengths) > 1:
+        raise ValueError(
+            f"{', '.join(CURVES)} must be of the same length, got {sorted(lengths)}. "
+            "Load the estimator again, or start again with resume=False."
+        )
+
+
+def check_is_unfinished(unfinished):
+    """Refuse to resume a training that does not exist."""
     if unfinished is None:
         raise ValueError(
             "There is nothing to resume: no fit_chunks was interrupted, or its "
             "training has ended since. Start with resume=False, or continue with "
             "partial_fit."
         )
-    fault = fault_of_unfinished(unfinished)
+
+
+def check_unfinished(unfinished, shape):
+    """Refuse to resume a training that is damaged."""
+    fault = fault_of_unfinished(unfinished, shape)
     if fault is not None:
         raise ValueError(
             f"_unfinished, from which fit_chunks continues, is damaged: {fault}. "

@@ -5,6 +5,7 @@ from sklearn.utils import check_random_state
 
 from skmbsgd._automatic import RECENCY_IN_STREAMS, initial_direction
 from skmbsgd._state import rule_name
+from skmbsgd._stored import streamed_in
 from skmbsgd._stream import (
     CSRChunk,
     WholeModel,
@@ -52,7 +53,7 @@ def dense_chunk(estimator, data):
 
 def csr_chunk(estimator, data):
     """A chunk that changes only the weights of its own columns."""
-    stream, _ = estimator._streamed
+    stream, _ = streamed_in(vars(estimator))
     penalty = estimator._make_penalty()
     if agrees(stream, estimator, penalty, data):
         stream.discard_copy()  # It may be large, and can be made again.

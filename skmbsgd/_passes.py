@@ -1,23 +1,28 @@
 """Training in passes over chunks, and what is needed to resume it."""
 
 import zlib
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from skmbsgd._baseline import loss_of_best_constant, loss_of_constant, loss_of_zero
-from skmbsgd._chunks import FirstPass
 from skmbsgd._engine.epoch import begin_epoch, compute_loss, end_epoch, run_part
 from skmbsgd._state import make_model_at_rest
-from skmbsgd._stored import fault_of_stored
+from skmbsgd._stored import (
+    fault_of_entries,
+    fault_of_stored,
+    is_count,
+    is_finite_size,
+    is_flag,
+    is_number,
+    is_positive_count,
+    is_size,
+    numbers,
+)
 from skmbsgd._threads import members_of_threads, rows_of_members, run_in_threads
 from skmbsgd._trainer import Trainer, seed_of_epoch
 
-# Attributes that a later pass depends on
-OF_CYCLES = ("peak", "length", "epoch", "highest", "ends", "judged")
-OF_PATIENCE = ("last", "best", "worst", "n_without_change")
-OF_GUARD = ("coef", "intercept", "highest_loss", "n_restarts")
 # What must be the same when training is resumed
 SETTINGS = (
     "batch_size",
@@ -26,30 +31,65 @@ SETTINGS = (
     'eta0="auto"',
     'learning_rate="auto"',
 )
-# The types of the entries that an unfinished training stores, and the keys of dicts
-KINDS: dict[str, Any] = {
-    "n_updates": Integral,
-    "checksum": Integral,
-    "first_pass": dict,
-    "is_sparse": bool,
-    "has_weights": bool,
-    "eta0": Real,
-    "start": Real,
-    "patience": dict,
-    "cycles": dict | None,
-    "guard": dict | None,
-    "best_validation_score": Real,
-    "state": dict | None,
-    "lost_by_store": dict,
-    "settings": dict,
+# Attributes that a later pass depends on, and what they must be
+OF_FIRST_PASS: dict[str, Any] = {
+    "n_rows": is_positive_count,
+    "n_batches": is_positive_count,
+    "longest": is_positive_count,
+    "last": is_positive_count,
+    "is_weighted": is_flag,
+    "given_scale": numbers(tuple, 2, is_finite_size),
+    "scale": numbers(tuple, 2, is_finite_size),
+    "constants": numbers(tuple),
+    "constant_loss": is_number,
+    "zero_loss": is_number,
 }
-ENTRIES = {
-    "first_pass": tuple(FirstPass.__dataclass_fields__),
+OF_PATIENCE: dict[str, Any] = {
+    "last": is_number,
+    "best": is_number,
+    "worst": is_number,
+    "n_without_change": is_count,
+}
+OF_CYCLES: dict[str, Any] = {
+    "peak": is_finite_size,
+    "length": is_positive_count,
+    "epoch": is_count,
+    "highest": is_number,
+    "ends": numbers(list),
+    "judged": numbers(list),
+}
+OF_GUARD: dict[str, Any] = {
+    "coef": lambda value: is_number(value) or isinstance(value, np.ndarray),
+    "intercept": lambda value: isinstance(value, np.ndarray),
+    "highest_loss": is_size,
+    "n_restarts": is_count,
+}
+
+
+def is_setting(value):
+    """Whether the value can be one of SETTINGS."""
+    return isinstance(value, (Integral, np.bool_, str))
+
+
+# The entries of an unfinished training
+KINDS: dict[str, Any] = {
+    "n_updates": is_count,
+    "checksum": is_count,
+    "first_pass": OF_FIRST_PASS,
+    "is_sparse": is_flag,
+    "has_weights": is_flag,
+    "eta0": lambda value: value == "auto" or is_finite_size(value),
+    "start": is_number,
     "patience": OF_PATIENCE,
     "cycles": OF_CYCLES,
     "guard": OF_GUARD,
-    "settings": SETTINGS,
+    "best_validation_score": is_number,
+    "state": lambda value: isinstance(value, dict),
+    "lost_by_store": lambda value: isinstance(value, dict),
+    "settings": dict.fromkeys(SETTINGS, is_setting),
 }
+# Those that an unfinished training may be without
+OPTIONAL = ("cycles", "guard", "state")
 
 
 class PassTrainer(Trainer):
@@ -323,10 +363,16 @@ def seed_of_part(seed, epoch, number):
     return int(sequence.generate_state(1, np.uint64)[0])
 
 
-def fault_of_unfinished(unfinished):
+def fault_of_unfinished(unfinished, shape):
     """The fault in a training to be resumed, which users may have changed.
 
     Models check `lost_by_store` themselves.
+
+    Parameters
+    ----------
+    unfinished : dict
+    shape : tuple of two ints
+        That of the weights.
 
     Returns
     -------
@@ -334,16 +380,27 @@ def fault_of_unfinished(unfinished):
     """
     if not isinstance(unfinished, dict):
         return f"it is of type {type(unfinished).__name__}, not a dict"
-    if unfinished.keys() != KINDS.keys():
-        return f"it has the entries {sorted(unfinished)}"
-    for name, kind in KINDS.items():
-        value = unfinished[name]
-        if not isinstance(value, kind):
-            return f"{name} is {value!r}"
-        if name in ENTRIES and value is not None and value.keys() != set(ENTRIES[name]):
-            return f"{name} has the entries {sorted(value)}"
+    absent = {name for name in OPTIONAL if unfinished.get(name, 0) is None}
+    kinds = {name: is_none if name in absent else KINDS[name] for name in KINDS}
+    fault = fault_of_entries(unfinished, kinds)
+    if fault is not None:
+        return fault
+    guard, cycles = unfinished["guard"], unfinished["cycles"]
+    if cycles is not None and cycles["epoch"] >= cycles["length"]:
+        return f"in cycles, epoch is {cycles['epoch']!r}"
+    if guard is not None and not (
+        np.shape(guard["coef"]) in ((), shape)
+        and np.shape(guard["intercept"]) == shape[:1]
+    ):
+        return "in guard, coef or intercept has another shape"
     state = unfinished["state"]
     if state is None:
         return None
-    coef = state.get("coef")
-    return fault_of_stored(state, coef.shape[-1] if np.ndim(coef) == 2 else 0)
+    if np.shape(state.get("coef")) != shape or "velocity" not in state:
+        return f"in state, coef is not of shape {shape}, or there is no velocity"
+    return fault_of_stored(state, shape[1])
+
+
+def is_none(value):
+    """Whether the value is None."""
+    return value is None

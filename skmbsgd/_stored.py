@@ -1,15 +1,130 @@
-"""Checks of the state that an estimator stores, which users may have changed."""
+"""Checks of what an estimator stores besides its public attributes.
 
-import itertools
+Users may have changed it, and it may come from a file. A damaged entry must not reach
+the engine, nor cause an error that nobody understands.
+"""
+
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
+from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._state import TrainingState
+
+# The attribute _streamed of a model whose weights are in coef_
+NOT_STREAMED: tuple[Any, Any] = (None, None)
+
+MAX_COUNT = np.iinfo(np.int64).max
+
+
+def is_count(value):
+    """Whether the value is an integer >= 0 that int64 can hold."""
+    # Usual types first, which is faster than a test for an abstract class.
+    is_integer = type(value) is int or isinstance(value, Integral)
+    return is_integer and 0 <= value <= MAX_COUNT
+
+
+def is_positive_count(value):
+    """The same without 0."""
+    return is_count(value) and value > 0
+
+
+def is_number(value):
+    """Whether the value is a number or infinite, not NaN, and float64 can hold it."""
+    if type(value) is not float:
+        if not isinstance(value, Real):
+            return False
+        try:
+            value = float(value)
+        except OverflowError:
+            return False
+    return value == value
+
+
+def is_size(value):
+    """Whether the value is a number >= 0, or inf."""
+    return is_number(value) and value >= 0.0
+
+
+def is_finite_size(value):
+    """Whether the value is a finite number >= 0."""
+    return is_size(value) and value != np.inf
+
+
+def is_flag(value):
+    """Whether the value is True or False."""
+    return isinstance(value, bool)
+
+
+def optional(kind):
+    """Whether a value is None or of this kind."""
+    return lambda value: value is None or kind(value)
+
+
+def numbers(sequence, length=None, kind=is_number):
+    """Whether a value is a list or tuple of numbers, of this length if one is given."""
+
+    def are_numbers(value):
+        if not isinstance(value, sequence):
+            return False
+        return length in (None, len(value)) and all(map(kind, value))
+
+    return are_numbers
+
+
+def fault_of_entries(stored, kinds):
+    """The fault in a dict that must have an entry of each of these kinds.
+
+    Parameters
+    ----------
+    stored : object
+    kinds : dict
+        For each entry, a function that returns whether a value is valid, or a dict of
+        such functions.
+
+    Returns
+    -------
+    fault : str or None
+    """
+    if not isinstance(stored, dict):
+        return f"it is of type {type(stored).__name__}, not a dict"
+    if stored.keys() != kinds.keys():
+        return f"it has the entries {sorted(map(str, stored))}"
+    for name, kind in kinds.items():
+        value = stored[name]
+        if isinstance(kind, dict):
+            fault = fault_of_entries(value, kind)
+            if fault is not None:
+                return f"in {name}, {fault}"
+        elif not kind(value):
+            return f"{name} is {value!r}"
+    return None
+
+
+# The entries of a state that are not arrays
+NUMBERS = {
+    "seed": is_count,
+    "n_averaged": is_count,
+    "n_epochs": is_count,
+    "n_updates": is_count,
+    "n_samples": is_count,
+    "penalty": numbers(tuple, 2, is_size),
+    "recency": is_finite_size,
+    "adaptive_rate": optional(is_finite_size),
+    "adaptive_eta0": optional(is_finite_size),
+    "last_rate": optional(is_finite_size),
+    "eta0": optional(is_finite_size),
+    "highest_loss": is_size,
+    "column_weight": is_finite_size,
+    "largest_eigenvalue": is_finite_size,
+    "automatic_rate": is_size,
+    "rate_settings": optional(numbers(tuple, 5, is_size)),
+}
 
 
 def fault_of_stored(stored, n_features, *, without_columns=False):
-    """The fault in the attributes of a state, which users may have changed.
+    """The fault in the attributes of a state.
 
     Parameters
     ----------
@@ -23,70 +138,40 @@ def fault_of_stored(stored, n_features, *, without_columns=False):
     -------
     fault : str or None
     """
-    if not is_a(Integral, int, n_features):
+    if not is_count(n_features):
         return f"n_features_in_ is {n_features!r}"
     if not isinstance(stored, dict):
         return f"it is of type {type(stored).__name__}, not a dict"
     unknown = stored.keys() - TrainingState.__dataclass_fields__.keys()
     if unknown:
         return f"it has unknown entries, {unknown}"
+    fault = fault_of_entries({name: stored.get(name) for name in NUMBERS}, NUMBERS)
+    if fault is not None:
+        return fault
     velocity = stored.get("intercept_velocity")
-    if not isinstance(velocity, np.ndarray) or velocity.ndim != 1:
-        return "intercept_velocity is not an array of 1 dimension"
+    if not isinstance(velocity, np.ndarray) or velocity.ndim != 1 or not len(velocity):
+        return "intercept_velocity is not an array of 1 dimension, or is empty"
     if velocity.dtype not in (np.float32, np.float64):
         return f"intercept_velocity is of type {velocity.dtype}"
-    faults = itertools.chain(
-        faults_of_numbers(stored),
-        faults_of_arrays(stored, (len(velocity), n_features), without_columns),
-    )
+    faults = faults_of_arrays(stored, (len(velocity), n_features), without_columns)
     return next(faults, None)
-
-
-def faults_of_numbers(stored):
-    """The faults for `fault_of_stored` in entries that are not arrays."""
-    for name in ("seed", "n_averaged", "n_epochs", "n_updates", "n_samples"):
-        count = stored.get(name)
-        if not is_a(Integral, int, count) or count < 0:
-            yield f"{name} is {count!r}"
-    for name in ("adaptive_rate", "adaptive_eta0", "last_rate", "eta0"):
-        number = stored.get(name)
-        if number is not None and not is_a(Real, float, number):
-            yield f"{name} is {number!r}"
-    for name in (
-        "highest_loss",
-        "recency",
-        "column_weight",
-        "largest_eigenvalue",
-        "automatic_rate",
-    ):
-        if not is_a(Real, float, stored.get(name, 0.0)):
-            yield f"{name} is {stored[name]!r}"
-    if n_entries(stored.get("penalty", (0.0, 0.0))) != 2:
-        yield f"penalty is {stored['penalty']!r}"
-    if n_entries(stored.get("rate_settings") or (0.0,) * 5) != 5:
-        yield f"rate_settings is {stored['rate_settings']!r}"
-
-
-def is_a(kind, usual_type, value):
-    """Whether a value is of an abstract class. Tests a fast usual type first."""
-    return type(value) is usual_type or isinstance(value, kind)
-
-
-def n_entries(value):
-    """The length of a tuple, or of another object."""
-    return len(value) if isinstance(value, tuple) else np.size(value)
 
 
 def faults_of_arrays(stored, matrix, without_columns):
     """The faults for `fault_of_stored` in arrays, given the shape of the weights."""
     dtype, double = stored["intercept_velocity"].dtype, np.dtype(np.float64)
     vector, row = matrix[:1], matrix[1:]
-    optional = {"coef", "intercept", "velocity", "positions", "norm_sums", "direction"}
-    optional |= {"column_mean", "column_variance", "target_mean", "target_sums"}
+    averaged = stored["n_averaged"] > 0
+    # What may be absent, and what may be None
+    absent = {"coef", "intercept", "velocity"}
+    none = {"positions", "direction", "column_mean", "column_variance", "target_mean"}
     if without_columns:
-        optional.add("average_coef")
-    if stored["n_averaged"] == 0:
-        optional |= {"average_coef", "average_intercept"}
+        absent |= {"positions", "average_coef"}
+        absent.remove("intercept")
+    elif averaged:
+        absent -= {"coef", "intercept"}
+    if not averaged:
+        none |= {"average_coef", "average_intercept"}
     for name, shape, kind in (
         ("velocity", matrix, dtype),
         ("intercept_velocity", vector, dtype),
@@ -103,9 +188,43 @@ def faults_of_arrays(stored, matrix, without_columns):
         ("target_sums", (2,), double),
         ("direction", (row[0] + 1,), double),
     ):
-        array = stored.get(name)
-        if array is None and name in optional:
+        if name not in stored:
+            if name not in absent:
+                yield f"it has no {name}"
+            continue
+        array = stored[name]
+        if array is None and name in none:
             continue
         is_array = isinstance(array, np.ndarray)
         if not is_array or array.shape != shape or array.dtype != kind:
             yield f"{name} is not an array of shape {shape} and type {kind}"
+    if (stored["column_mean"] is None) != (stored["column_variance"] is None):
+        yield "only one of column_mean and column_variance is None"
+
+
+def streamed_in(attributes):
+    """The stream that holds the weights, or None, and the intercepts that it shows.
+
+    Users may have changed the attributes.
+    """
+    streamed = attributes.get("_streamed", NOT_STREAMED)
+    if streamed is NOT_STREAMED:
+        return streamed
+    is_pair = isinstance(streamed, tuple) and len(streamed) == 2
+    stream = streamed[0] if is_pair else streamed
+    if not isinstance(stream, CSRStream):
+        raise ValueError(
+            "_streamed, which holds the weights of a stream, is damaged. Load the "
+            "estimator again, or start again with a new one."
+        )
+    return streamed
+
+
+def check_n_features(stream, n_features):
+    """Refuse a stream of other features, which users may have put into an estimator."""
+    if stream is not None and stream.n_features != n_features:
+        raise ValueError(
+            f"n_features_in_ is {n_features!r}, but _streamed, which holds the weights "
+            f"of a stream, is damaged or has {stream.n_features} features. Load the "
+            "estimator again, or start again with fit."
+        )

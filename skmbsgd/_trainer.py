@@ -27,6 +27,11 @@ from skmbsgd._state import make_model, mean_loss
 from skmbsgd._threads import choose_n_threads, rows_of_threads, run_epoch_in_threads
 from skmbsgd._warnings import stack_level_of_caller
 
+# The attributes that hold a number for each epoch
+TRAINING_CURVES = ("loss_curve_", "learning_rate_curve_")
+VALIDATION_CURVES = ("validation_scores_", "validation_losses_")
+CURVES = (*TRAINING_CURVES, *VALIDATION_CURVES)
+
 EPOCHS_OF_A_DRAW = 64
 # If the loss of a chunk is this many times that of a model with all weights 0, and that
 # of all chunks before, it is not a drift. With a squared loss, a feature in units that

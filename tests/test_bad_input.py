@@ -6,6 +6,7 @@ learnt state and histories are the same bit for bit. Training that continues aft
 failure must give the same model bit for bit as training without it.
 """
 
+import itertools
 import math
 import pickle
 import subprocess
@@ -1325,6 +1326,7 @@ BAD_COEF = {
     "None": None,
     "text": "zeros",
     "objects": np.full((N_CLASSES, N_FEATURES), None),
+    "too large": 10**400,
     "complex": np.zeros((N_CLASSES, N_FEATURES), dtype=complex),
     "NaN": np.full((N_CLASSES, N_FEATURES), math.nan),
 }
@@ -1478,6 +1480,55 @@ def test_a_damaged_resumption_is_named(kind, damage):
     call(estimator, kind, "fit")
 
 
+NONSENSE = (None, "3", -1, 2.5, math.nan, 10**400, [], {}, np.zeros(0), np.zeros((2, 7)))
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"eta0": 0.01}, {"average": True}, {"penalty": "l1", "momentum": 0.5}],
+    ids=id_of,
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_whatever_stands_in_a_resumption_is_valid_or_named(method, settings, layout):
+    model = MiniBatchSGDRegressor(random_state=0, max_iter=3, tol=None, **settings)
+    good = pickle.dumps(getattr(model, method)(layout(X), Y))
+    refused = set()
+    for name, value in itertools.product(model._resumption, NONSENSE):
+        damaged = pickle.loads(good)
+        damaged._resumption = {**damaged._resumption, name: value}
+        before = snapshot(damaged)
+        try:
+            damaged.partial_fit(layout(X), Y)
+        except ValueError as error:
+            assert "_resumption, from which partial_fit continues" in str(error)
+            assert name in str(error)
+            assert snapshot(damaged) == before
+            refused.add(name)
+        without = pickle.loads(good)
+        del without._resumption[name]
+        try:
+            without.partial_fit(layout(X), Y)
+        except ValueError as error:
+            assert "is damaged" in str(error) and name in str(error)
+    assert refused == model._resumption.keys()
+
+
+@each_kind
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+def test_intercepts_that_were_deleted_are_named(kind, layout):
+    estimator = make(kind, "unfitted")
+    call(estimator, kind, "partial_fit", X=layout(X))
+    del estimator.intercept_
+    for use in (
+        lambda: call(estimator, kind, "partial_fit", X=layout(X)),
+        lambda: estimator.predict(layout(X)),
+    ):
+        with pytest.raises(ValueError, match="intercept_"):
+            use()
+    call(estimator, kind, "fit")
+
+
 @each_kind
 @pytest.mark.parametrize("value", [None, "3", 2.5, [3]], ids=id_of)
 def test_a_number_of_features_that_was_overwritten_is_named(kind, value):
@@ -1494,8 +1545,14 @@ def test_a_number_of_features_that_was_overwritten_is_named(kind, value):
 def test_a_stream_that_was_overwritten_is_named(kind, value):
     estimator = make(kind, "mid-stream")
     estimator._streamed = value
-    with pytest.raises(ValueError, match=r"_streamed.* is damaged"):
-        call(estimator, kind, "partial_fit")
+    for use in (
+        lambda: call(estimator, kind, "partial_fit"),
+        lambda: clone(estimator) and pickle.dumps(estimator),
+        lambda: estimator.sparsify(),
+        lambda: estimator.predict(X),
+    ):
+        with pytest.raises(ValueError, match=r"_streamed.* is damaged"):
+            use()
     assert estimator._streamed is value
     call(estimator, kind, "fit")
 

@@ -1,6 +1,7 @@
 """fit_chunks: equality with fit bit for bit, passes as epochs, and resumed training."""
 
 import copy
+import math
 import pickle
 import signal
 import subprocess
@@ -970,6 +971,16 @@ def test_what_is_damaged_is_not_resumed(sparse):
         for key in part if isinstance(part, dict) else ():
             left = {other: part[other] for other in part if other != key}
             assert_refused({**good, name: left}, "entries")
+            if name not in ("lost_by_store", "settings"):
+                for other in (None, "damaged", math.nan, 10**400, np.zeros(0), {}):
+                    assert_refused({**good, name: {**part, key: other}}, key)
+    for key in good["state"]:
+        for other in ("damaged", math.nan, [None], np.zeros((2, 1, 1)), {}):
+            assert_refused({**good, "state": {**good["state"], key: other}}, key)
+    of_fewer = {**good["state"], "coef": good["state"]["coef"][:, 1:]}
+    assert_refused({**good, "state": of_fewer}, "coef is not of shape")
+    too_late = {**good["cycles"], "epoch": good["cycles"]["length"]}
+    assert_refused({**good, "cycles": too_late}, "in cycles, epoch is")
     for name, array in good["lost_by_store"].items():
         for other in (array[:-1], array[None], array.astype("i1"), None, [1, 2]):
             lost = {**good["lost_by_store"], name: other}
@@ -979,6 +990,30 @@ def test_what_is_damaged_is_not_resumed(sparse):
         for columns in (lost["columns"][::-1], lost["columns"] + 1):
             damaged = {**lost, "columns": columns}
             assert_refused({**good, "lost_by_store": damaged}, "do not increase")
+
+
+@pytest.mark.parametrize("curve", [None, 3, "abc", [None] * 4, (1.0,) * 4, [1.0] * 3])
+@pytest.mark.parametrize(
+    "name",
+    ["loss_curve_", "learning_rate_curve_", "validation_scores_", "validation_losses_"],
+)
+def test_curves_that_passes_cannot_continue_are_named(name, curve):
+    apart = {"X_val": X[:60], "y_val": Y[:60]}
+    model = estimator_for("regressor", max_iter=9)
+    model, chunks = interrupted(model, cut(X, Y), 4, **apart)
+    setattr(model, name, curve)
+    before = seen(model)
+    with pytest.raises(ValueError, match=f"{name}.* must be"):
+        model.fit_chunks(chunks, resume=True, **apart)
+    assert seen(model) == before
+
+
+def test_training_with_given_rates_is_resumed():
+    model = MiniBatchSGDRegressor(learning_rate=lambda epoch: 0.001, random_state=0)
+    model.set_params(max_iter=9, tol=None, batch_size=np.int64(16))
+    expected = clone(model).fit_chunks(cut(X, Y))
+    model, chunks = interrupted(model, cut(X, Y), 4)
+    assert_same_model(model.fit_chunks(chunks, resume=True), expected)
 
 
 def test_what_is_unfinished_is_plain_and_can_be_stored_anywhere():
