@@ -128,11 +128,18 @@ def learn_targets(state, data):
     y, weights = data.target_matrix(), data.weights()
     total, distances = state.target_sums.tolist()
     if weights.any():
-        weight = float(weights.sum())
-        total += weight
         mean = 0.0 if state.target_mean is None else state.target_mean
-        mean = mean + (np.average(y, axis=0, weights=weights) - mean) * weight / total
-        distances += float(weights @ np.abs(y - mean).mean(axis=1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            weight = float(weights.sum())
+            total += weight
+            difference = np.average(y, axis=0, weights=weights) - mean
+            mean = mean + difference * weight / total
+            distances += float(weights @ np.abs(y - mean).mean(axis=1))
+        if not np.isfinite([*mean, total, distances]).all():
+            raise ValueError(
+                "The targets, or the weights of the rows, are too large: sums of them "
+                "exceed the range of float64. Divide them by a power of ten."
+            )
         state.target_mean, state.target_sums = mean, np.array([total, distances])
     return distances / total if total > 0.0 else 0.0
 
@@ -163,12 +170,13 @@ def initial_intercepts(loss, data):
     """
     if isinstance(loss, Hinge):
         return np.zeros(data.n_outputs)
-    intercepts = np.array(
-        [
-            initial_intercept(loss, y, weights, data.n_rows)
-            for y, weights in data.distributions()
-        ]
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        intercepts = np.array(
+            [
+                initial_intercept(loss, y, weights, data.n_rows)
+                for y, weights in data.distributions()
+            ]
+        )
     # Only differences matter between the decisions of a softmax.
     return intercepts - intercepts.mean() if isinstance(loss, Softmax) else intercepts
 

@@ -325,7 +325,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """The best intercepts without features, if the initial rate is automatic."""
         if not (self._finds_rate and self.fit_intercept):
             return None
-        return initial_intercepts(self._make_loss(data.n_outputs), data)
+        loss, dtype = self._make_loss(data.n_outputs), data.X.dtype
+        constants = initial_intercepts(loss, data)
+        with np.errstate(over="ignore"):
+            constants = constants.astype(dtype)
+        if not np.isfinite(constants).all():
+            raise ValueError(
+                "The targets, or the weights of the rows, are too large: the best "
+                f"constant prediction exceeds the range of {dtype}, the precision of "
+                "the model. Divide them by a power of ten, or pass X as float64."
+            )
+        return constants
 
     def _begin_range_test(self, X, y, sample_weight):
         """A trainer before the first update, on all of the data."""
@@ -904,9 +914,12 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """X W^T + b, of shape (n_samples,) for a model of one output."""
         check_is_fitted(self)
         check_indices(X)
-        X = validate_data(
-            self, X, dtype=float_types_for(X), accept_sparse="csr", reset=False
-        )
+        dtypes = float_types_for(X)
+        intercept = getattr(self, "intercept_", None)
+        if getattr(intercept, "dtype", None) == np.float64:
+            # The product would copy a copy in float32 once more.
+            dtypes = [np.float64, np.float32]
+        X = validate_data(self, X, dtype=dtypes, accept_sparse="csr", reset=False)
         check_indices(X)
         X, coef, intercept = self._weights_to_predict_with(X)
         return safe_sparse_dot(X, coef.T, dense_output=True) + intercept

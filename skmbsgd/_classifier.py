@@ -469,7 +469,13 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
             weights = weights / (weights.max() or 1.0)
         weights = weights[data.y]
         if data.sample_weight is not None:
-            weights = weights * data.sample_weight
+            with np.errstate(over="ignore"):
+                weights = weights * data.sample_weight
+            if not np.isfinite(weights).all():
+                raise ValueError(
+                    "class_weight times sample_weight exceeds the range of float64. "
+                    "Divide one of them by a power of ten."
+                )
         return data.with_weights(weights)
 
     def _weights_of_classes(self, data):

@@ -85,11 +85,15 @@ def learn_columns_of_chunk(state, data):
     learn_columns(state, data)
     if variance is None:
         return
-    growth = np.divide(
-        state.column_variance, variance, out=np.ones_like(mean), where=variance > 0.0
-    )
-    grown = (growth > LARGEST_GROWTH) & (growth < ABSURD_GROWTH)
-    factor = np.where(grown, 1.0 / np.sqrt(growth), 1.0)
+    with np.errstate(over="ignore", divide="ignore"):  # infinite growth is absurd
+        growth = np.divide(
+            state.column_variance,
+            variance,
+            out=np.ones_like(mean),
+            where=variance > 0.0,
+        )
+        grown = (growth > LARGEST_GROWTH) & (growth < ABSURD_GROWTH)
+        factor = np.where(grown, 1.0 / np.sqrt(growth), 1.0)
     if (factor == 1.0).all():
         return
     state.velocity *= factor

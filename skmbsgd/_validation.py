@@ -62,11 +62,10 @@ class Validation:
         """Mean loss of the model with these intercepts and no weights."""
         shape = len(constants), self.data.X.shape[1]
         dtype = self.data.X.dtype
+        with np.errstate(over="ignore"):
+            constants = constants.astype(dtype)
         return mean_loss(
-            self.class_weighted,
-            self.loss,
-            np.zeros(shape, dtype),
-            constants.astype(dtype),
+            self.class_weighted, self.loss, np.zeros(shape, dtype), constants
         )
 
     def _score(self, state, history):
@@ -78,12 +77,17 @@ class Validation:
 
     def _score_of_predictions(self, coef, intercept):
         """The score of the estimator's method ``score``, without a copy of the rows."""
-        decisions = decisions_in_parts(self.data, coef, intercept)
+        predictions = np.concatenate(
+            [
+                self.estimator._predictions_of(part)
+                for part in decisions_in_parts(self.data, coef, intercept)
+            ]
+        )
+        if not np.isfinite(predictions).all():  # which scikit-learn calls an input
+            return math.nan
         score = self.estimator._score_predictions(
             self.data.select(self.data.y),
-            np.concatenate(
-                [self.estimator._predictions_of(part) for part in decisions]
-            ),
+            predictions,
             self.data.select(self.data.sample_weight),
         )
         return float(score)
@@ -124,8 +128,8 @@ def tells_no_epoch_from_another(score, scoring):
     """The message that a score is of no use, and what to do."""
     return (
         f"The validation score is {score} (scoring={scoring!r}), so epochs cannot be "
-        "compared. R2 needs at least two rows, and some scores need rows of each "
-        "class. Increase validation_fraction, pass other X_val, y_val and "
+        "compared. R2 needs at least two rows, some scores need rows of each class, "
+        "and all need finite predictions. Increase validation_fraction, pass other X_val, y_val and "
         "sample_weight_val, or choose another scoring."
     )
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import sklearn.utils.validation
 from numpy.testing import assert_array_equal
+from scipy.sparse import csr_array
 from sklearn.base import clone
 
 import skmbsgd._base
@@ -28,6 +29,7 @@ from skmbsgd import (
     TrainingCurveDisplay,
 )
 from skmbsgd._at_once import IN_TRAINING
+from skmbsgd._base import BaseMiniBatchSGD
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -155,6 +157,45 @@ def test_a_regression_uses_one_model_whatever_happens_meanwhile(monkeypatch):
     assert np.abs(estimator.predict(X) - expected).min() > 0.0
 
 
+@each_kind
+@pytest.mark.parametrize("before", [np.asarray, csr_array], ids=["dense", "CSR"])
+@pytest.mark.parametrize("after", [np.asarray, csr_array], ids=["dense", "CSR"])
+def test_weights_are_read_of_one_model_whatever_happens_meanwhile(kind, before, after):
+    """In the middle of reading coef_, between any two lines, another call ends."""
+    known = {"classes": [0, 1, 2]} if kind == "classifier" else {}
+    estimator = KINDS[kind](eta0=0.01, random_state=0)
+    estimator.partial_fit(before(X), Y[kind], **known)
+    getter = BaseMiniBatchSGD.coef_.fget.__code__
+    n_lines = 0
+    while True:
+        reader = pickle.loads(pickle.dumps(estimator))
+        expected = reader.coef_.copy()
+        lines_left = n_lines
+
+        def at_line(frame, event, argument, reader=reader):
+            nonlocal lines_left
+            if event == "line":
+                lines_left -= 1
+                if lines_left == 0:
+                    sys.settrace(None)
+                    train(reader, kind, "partial_fit", X=after(X))
+            return at_line
+
+        sys.settrace(
+            lambda frame, event, argument: at_line if frame.f_code is getter else None
+        )
+        try:
+            coef = reader.coef_
+        finally:
+            sys.settrace(None)
+        assert lines_left != 0 or reader.n_iter_ == 2
+        assert any(map(np.array_equal, [coef] * 2, [expected, reader.coef_]))
+        if lines_left > 0:  # That was after the last line.
+            break
+        n_lines += 1
+    assert n_lines >= 3
+
+
 @pytest.mark.parametrize("copier", [copy.copy, copy.deepcopy, "pickle", "picture"])
 def test_a_copy_is_of_one_moment_whatever_happens_meanwhile(copier):
     if copier == "pickle":
@@ -211,16 +252,26 @@ def in_this_thread(function):
         return error
 
 
+SECOND_CALLS = {
+    "fit": lambda estimator, kind: train(estimator, kind, "fit"),
+    "partial_fit": lambda estimator, kind: train(estimator, kind, "partial_fit"),
+    "fit_chunks": lambda estimator, kind: estimator.fit_chunks([(X, Y[kind])]),
+    "resume": lambda estimator, kind: estimator.fit_chunks([], resume=True),
+    "sparsify": lambda estimator, kind: estimator.sparsify(),
+    "densify": lambda estimator, kind: estimator.densify(),
+}
+
+
 @each_kind
 @each_method
-@pytest.mark.parametrize("second_method", ["fit", "partial_fit"])
+@pytest.mark.parametrize("second", SECOND_CALLS)
 @pytest.mark.parametrize("run", [in_this_thread, in_another_thread])
-def test_a_second_call_in_training_is_refused(kind, method, second_method, run):
+def test_a_second_call_in_training_is_refused(kind, method, second, run):
     holder = SimpleNamespace(outcomes=[])
 
     def rate(epoch):
         if holder.outcomes == []:
-            outcome = run(lambda: train(holder.estimator, kind, second_method))
+            outcome = run(lambda: SECOND_CALLS[second](holder.estimator, kind))
             holder.outcomes.append(outcome)
         return 0.01
 

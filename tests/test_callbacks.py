@@ -225,6 +225,33 @@ def test_the_model_of_an_epoch_goes_on_by_partial_fit_as_the_fit_did(
 
 
 @each_kind
+@each_layout
+@pytest.mark.parametrize("n_columns_before", [2, 5])
+def test_the_model_of_an_epoch_has_nothing_of_a_stream_before(
+    kind, layout, n_columns_before
+):
+    X, y = data_of(kind, layout)
+    models = []
+    for streamed in (False, True):
+        model, recorder = make(kind), Recorder()
+        if streamed:
+            known = {} if kind == "regressor" else {"classes": np.unique(y)}
+            model.partial_fit(csr_array(X)[:, :n_columns_before], y, **known)
+        model.set_callbacks(recorder).fit(X, y)
+        models.append(recorder.models("end"))
+    assert len(models[1]) == N_EPOCHS
+    for expected, epoch in zip(*models, strict=True):
+        assert_array_equal(epoch.predict(X), expected.predict(X))
+        copied = pickle.loads(pickle.dumps(epoch))
+        for model in (expected, epoch, copied):
+            model.partial_fit(X, y)
+        assert_array_equal(epoch.coef_, expected.coef_)
+        assert_array_equal(copied.coef_, expected.coef_)
+        sparse = epoch.sparsify().predict(X), expected.sparsify().predict(X)
+        assert_array_equal(*sparse)
+
+
+@each_kind
 def test_before_the_first_epoch_the_model_is_the_initial_one(kind):
     X, y = data_of(kind)
     n_outputs = 3 if kind == "regressor" else 4

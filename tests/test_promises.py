@@ -1135,6 +1135,9 @@ def test_small_numbers_are_copied_in_single_precision(kind, dtype):
         lambda: estimator.predict(X),
     ):
         assert peak_beyond_inputs(call) < 4 * X.size + 90 * len(X) + 1e6
+    estimator.fit(X.astype(np.float64), y)
+    peak = peak_beyond_inputs(lambda: estimator.predict(X))
+    assert peak < 8 * X.size + 90 * len(X) + 1e6
 
 
 @pytest.mark.parametrize("settings", [{}, {"average": True}, {"early_stopping": True}])
