@@ -558,16 +558,17 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if not reset and self._needs_no_validation(X, y, dtype):
             return X, y
         check_indices(X)
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=dtype,
-            order="C",
-            accept_sparse="csr",
-            reset=reset,
-            **self._y_options,
-        )
+        with overflow_ignored():
+            X, y = validate_data(
+                self,
+                X,
+                y,
+                dtype=dtype,
+                order="C",
+                accept_sparse="csr",
+                reset=reset,
+                **self._y_options,
+            )
         check_indices(X)  # again: some formats can be checked only after conversion
         if not issparse(X):
             # scikit-learn keeps the byte order of frames.
@@ -919,7 +920,8 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         if getattr(intercept, "dtype", None) == np.float64:
             # The product would copy a copy in float32 once more.
             dtypes = [np.float64, np.float32]
-        X = validate_data(self, X, dtype=dtypes, accept_sparse="csr", reset=False)
+        with overflow_ignored():
+            X = validate_data(self, X, dtype=dtypes, accept_sparse="csr", reset=False)
         check_indices(X)
         X, coef, intercept = self._weights_to_predict_with(X)
         return safe_sparse_dot(X, coef.T, dense_output=True) + intercept
@@ -965,6 +967,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         return coef, intercept
 
 
+def overflow_ignored():
+    """A context in which NumPy does not warn of numbers that are refused later.
+
+    scikit-learn's checks sum the numbers, which can be finite although the sum is not.
+    """
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 def is_array_of_finite(values):
     """Whether this is an array, not of a subclass, with finite numbers.
 
@@ -972,7 +982,7 @@ def is_array_of_finite(values):
     """
     if type(values) is not np.ndarray or values.dtype.kind not in "fiub":
         return False
-    with np.errstate(over="ignore", invalid="ignore"):
+    with overflow_ignored():
         return math.isfinite(values.sum())
 
 
@@ -990,13 +1000,14 @@ def read_weights(values, name, shape, dtype, order="C", *, copy=True):
         values = values.reshape(shape)
         return np.array(values, order=order) if copy else values
     try:
-        values = check_array(
-            np.atleast_1d(values),
-            dtype=dtype,
-            ensure_2d=False,
-            ensure_min_samples=0,
-            order="C",
-        )
+        with overflow_ignored():
+            values = check_array(
+                np.atleast_1d(values),
+                dtype=dtype,
+                ensure_2d=False,
+                ensure_min_samples=0,
+                order="C",
+            )
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be an array of numbers: {error}") from error
     single = shape[0] == 1 and values.shape == shape[1:]

@@ -618,7 +618,8 @@ class MiniBatchSGDClassifier(ClassifierMixin, BaseMiniBatchSGD):
 def refused_as_labels(name: str) -> Iterator[None]:
     """Name the argument whose labels NumPy or scikit-learn cannot sort or read."""
     try:
-        yield
+        with np.errstate(invalid="ignore"):  # of labels that are NaN
+            yield
     except TypeError as error:
         raise ValueError(f"{name} cannot be read as labels: {error}") from error
 

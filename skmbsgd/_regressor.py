@@ -280,7 +280,8 @@ class MiniBatchSGDRegressor(RegressorMixin, BaseMiniBatchSGD):
                 "example seconds with (y - y.min()) / np.timedelta64(1, 's')."
             )
         try:
-            y = np.require(y, np.float64, ["C", "ALIGNED"]).reshape(len(y), -1)
+            with np.errstate(over="ignore"):  # of larger types, refused below
+                y = np.require(y, np.float64, ["C", "ALIGNED"]).reshape(len(y), -1)
         except (TypeError, ValueError) as error:
             raise ValueError(f"y must hold numbers: {error}") from error
         if not np.isfinite(y).all():

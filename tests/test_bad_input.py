@@ -24,7 +24,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
-from skmbsgd import MiniBatchSGDClassifier, MiniBatchSGDRegressor
+from skmbsgd import DivergenceError, MiniBatchSGDClassifier, MiniBatchSGDRegressor
 from skmbsgd._docstrings import with_shared_parts
 from skmbsgd._engine.csr_stream import CSRStream
 from skmbsgd._engine.stored_stream import arrays_of
@@ -32,7 +32,7 @@ from skmbsgd._engine.stored_stream import arrays_of
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     # NumPy warns about some of the inputs first.
-    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+    pytest.mark.filterwarnings("error::RuntimeWarning"),
 ]
 
 N_ROWS, N_FEATURES, N_CLASSES = 40, 3, 3
@@ -1149,6 +1149,73 @@ def test_extreme_features_give_an_error_or_finite_weights(kind, loss, dtype, pen
 )
 def test_extreme_targets_and_initial_weights_are_refused(changes):
     assert_refused("regressor", "fit", "diverged in epoch 1", **changes)
+
+
+TOO_LARGE = "too large: the best constant prediction exceeds the range of float"
+TWO_CLASSES = np.resize([0, 1], N_ROWS)
+NUMBERS_TOO_LARGE = {
+    "float32": (MiniBatchSGDRegressor(), X.astype("f"), Y * 1e60, 1.0, TOO_LARGE),
+    "int8": (MiniBatchSGDRegressor(), X.astype("b"), Y * 1e60, 1.0, "X as float64"),
+    "y": (MiniBatchSGDRegressor(), X, np.full(N_ROWS, 1.7e308), 1.0, TOO_LARGE),
+    "sample_weight": (MiniBatchSGDRegressor(), X, Y, 1.7e308, TOO_LARGE),
+    "class_weight": (
+        MiniBatchSGDClassifier(class_weight={0: 1.7e308}),
+        X,
+        TWO_CLASSES,
+        1.0,
+        TOO_LARGE,
+    ),
+    "both weights": (
+        MiniBatchSGDClassifier(class_weight={0: 1e200}, eta0=0.1),
+        X,
+        TWO_CLASSES,
+        1e200,
+        "class_weight times sample_weight exceeds",
+    ),
+    "absolute y": (
+        MiniBatchSGDRegressor(loss="huber"),
+        X,
+        np.resize([1.7e308, -1.7e308], N_ROWS),
+        1.0,
+        "sums of them exceed the range of float64",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS_TOO_LARGE)
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+def test_numbers_too_large_for_a_stream_are_named(case, layout):
+    model, rows, y, weight, match = NUMBERS_TOO_LARGE[case]
+    model = clone(model)
+    known = {"classes": [0, 1]} if y is TWO_CLASSES else {}
+    with pytest.raises(ValueError, match=match):
+        model.partial_fit(layout(rows), y, sample_weight=[weight] * N_ROWS, **known)
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("unit", [1e-160, 1e-154, 1e20])
+def test_chunks_that_vary_far_more_than_those_before_warn_of_nothing(unit):
+    """The growth of the variance overflows, or is lost beside a weight of 1e20."""
+    model = MiniBatchSGDRegressor(random_state=0)
+    model.partial_fit(min(unit, 1.0) * X, Y)
+    model.partial_fit(X, Y, sample_weight=[max(unit, 1.0)] + [1.0] * (N_ROWS - 1))
+    assert np.isfinite(model.coef_).all()
+
+
+def test_targets_beyond_single_precision_diverge_without_warnings():
+    model = MiniBatchSGDRegressor(eta0=1e-30, early_stopping=True, random_state=0)
+    with pytest.raises(DivergenceError):
+        model.fit(X.astype("f"), Y * 1e60)
+
+
+def test_predictions_that_overflow_on_validation_data_are_no_input():
+    model = MiniBatchSGDRegressor(scoring=None, eta0=0.01, random_state=0)
+    X_val = np.full((3, N_FEATURES), 3e38, dtype=np.float32)
+    with (
+        pytest.warns(UserWarning, match="far outside the range"),
+        pytest.raises(ValueError, match="all need finite predictions"),
+    ):
+        model.fit(X.astype("f"), 1e3 * Y, X_val=X_val, y_val=Y[:3])
 
 
 @pytest.mark.parametrize("extreme", ["X", "y"])
