@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skmbsgd._base import BaseMiniBatchSGD
+from skmbsgd._checks import read_numbers
 from skmbsgd._exceptions import DivergenceError
 from skmbsgd._sklearn import Interval, validate_parameter_constraints
 from skmbsgd._state import TrainingState
@@ -295,12 +296,12 @@ class TrainingCurveDisplay:
         # A copy is consistent even while another thread trains the estimator.
         model = copy(linear_model_of(estimator))
         check_is_fitted(model)
-        validation_scores = getattr(model, "validation_scores_", None)
+        has_scores = hasattr(model, "validation_scores_")
         display = cls(
-            np.array(model.loss_curve_),
-            np.array(model.learning_rate_curve_),
+            curve_of(model, "loss_curve_"),
+            curve_of(model, "learning_rate_curve_"),
             validation_scores=(
-                None if validation_scores is None else np.array(validation_scores)
+                curve_of(model, "validation_scores_") if has_scores else None
             ),
             score_name=f"Validation {name_of_score(model)}",
             name=name,
@@ -366,6 +367,14 @@ class TrainingCurveDisplay:
         add_legend(axes[0])
         self.axes_, self.figure_ = axes, axes[0].figure
         return self
+
+
+def curve_of(model, name):
+    """A copy of a curve of a model, which users may have changed."""
+    curve = read_numbers(getattr(model, name, None), name)
+    if curve.ndim != 1:
+        raise ValueError(f"{name} must be a list of numbers, got {curve!r}.")
+    return np.array(curve)
 
 
 def name_of_score(model):

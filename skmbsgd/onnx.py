@@ -73,6 +73,14 @@ from skmbsgd._classifier import PROBABILISTIC_LOSSES, MiniBatchSGDClassifier
 from skmbsgd._regressor import MiniBatchSGDRegressor
 
 
+def calculate_shapes_of_classifier(operator):
+    """Set the shapes of a classifier's outputs."""
+    model = operator.raw_operator
+    coef, _ = model._given_weights(model.n_features_in_)
+    model._check_classes(coef.shape[0])
+    calculate_linear_classifier_output_shapes(operator)
+
+
 def convert_classifier(scope, operator, container):
     """Add a classifier's labels and probabilities to the graph."""
     model = operator.raw_operator
@@ -112,12 +120,13 @@ def decisions_of(operator, opset):
     """X W^T + b, of shape (n_samples, n_outputs)."""
     model, X = operator.raw_operator, operator.inputs[0]
     dtype = number_type(operator)
+    coef, intercept = model._given_weights(model.n_features_in_)
     if guess_numpy_type(X.type) != dtype:
         X = OnnxCast(X, to=TensorProto.FLOAT, **opset)
-    coef = model.coef_.toarray() if issparse(model.coef_) else model.coef_
+    coef = coef.toarray() if issparse(coef) else coef
     coef = np.atleast_2d(coef).astype(dtype)
     products = OnnxMatMul(X, coef.T, **opset)
-    return OnnxAdd(products, model.intercept_.astype(dtype), **opset)
+    return OnnxAdd(products, intercept.astype(dtype), **opset)
 
 
 def number_type(operator):
@@ -157,7 +166,7 @@ def modified_huber_probabilities(scores, dtype, opset):
 update_registered_converter(
     MiniBatchSGDClassifier,
     "SkmbsgdMiniBatchSGDClassifier",
-    calculate_linear_classifier_output_shapes,
+    calculate_shapes_of_classifier,
     convert_classifier,
     options={
         "zipmap": [True, False, "columns"],

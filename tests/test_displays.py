@@ -257,6 +257,19 @@ def test_trainings_share_axes(diabetes):
         TrainingCurveDisplay.from_estimator(model, ax=first.axes_[0])
 
 
+@pytest.mark.parametrize("curve", [None, 3, "abc", [[1.0, 2.0]], [None]])
+@pytest.mark.parametrize(
+    "name", ["loss_curve_", "learning_rate_curve_", "validation_scores_"]
+)
+def test_curves_overwritten_by_nonsense_are_named(diabetes, name, curve):
+    X, y = diabetes
+    model = MiniBatchSGDRegressor(max_iter=3, tol=None).fit(X, y, X_val=X, y_val=y)
+    setattr(model, name, curve)
+    with pytest.raises(ValueError, match=name):
+        TrainingCurveDisplay.from_estimator(model)
+    assert plt.get_fignums() == []
+
+
 def test_training_curves_need_a_fitted_estimator():
     with pytest.raises(NotFittedError):
         TrainingCurveDisplay.from_estimator(MiniBatchSGDClassifier())
@@ -434,7 +447,7 @@ def test_overflow_in_the_first_update(diabetes):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         display = LearningRateRangeDisplay.from_estimator(
-            MiniBatchSGDRegressor(), 1e150 * X, y
+            MiniBatchSGDRegressor(), 1e76 * X, y
         )
     (warning,) = caught
     assert "did not fall" in str(warning.message)

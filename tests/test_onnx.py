@@ -137,6 +137,25 @@ def test_labels_beyond_int64_are_refused_and_the_largest_within_are_not(n_classe
         run_classifier(model, X)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("classes_", [0, 1, 2, 3]),
+        ("classes_", None),
+        ("classes_", np.arange(3)),
+        ("coef_", None),
+        ("coef_", np.zeros((4, 2))),
+        ("intercept_", None),
+        ("intercept_", np.zeros(3)),
+    ],
+)
+def test_attributes_overwritten_by_nonsense_are_named(name, value):
+    model = classifier().fit(X, CLASSES)
+    setattr(model, name, value)
+    with pytest.raises(ValueError, match=name):
+        run_classifier(model, X)
+
+
 def test_a_decision_of_zero_is_the_first_class():
     model = classifier().fit(X, LABELS["2 strings"])
     model.coef_ *= 0.0
