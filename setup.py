@@ -39,7 +39,6 @@ DIRECTIVES = {
     "wraparound": False,
     "initializedcheck": False,
     "cdivision": True,
-    "freethreading_compatible": True,
     "auto_pickle": False,  # This code would be long, and is not needed.
 }
 MACROS = []

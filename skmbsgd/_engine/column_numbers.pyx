@@ -6,7 +6,6 @@ that included the coordinate, and its number there. See csr_stream.pyx.
 
 import numpy as np
 
-cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from skmbsgd._engine.csr_stream cimport COLUMNS_AHEAD, MARK, CSRStream
@@ -17,7 +16,6 @@ ctypedef fused index:
     int64_t
 
 
-@cython.critical_section
 def number_columns(CSRStream stream, indices):
     """Number the columns in the order of their first index.
 

@@ -27,8 +27,7 @@ When all weights have been read, the next chunk visits them all to see whether u
 have changed them: at its beginning, and lent ones also at its end.
 
 The changes of a chunk become visible all at once. Once ``stream += change`` has begun
-to change anything, it does not release the GIL (or the stream's own lock if Python has
-none), and does not check for signals.
+to change anything, it neither releases the GIL nor checks for signals.
 """
 
 from weakref import ref
@@ -157,7 +156,6 @@ cdef class CSRStream:
             self.n_numberings = 1
         return self.n_numberings
 
-    @cython.critical_section
     def gather(self, const int64_t[::1] columns):
         """The coordinates of some columns, up to date.
 
@@ -193,7 +191,6 @@ cdef class CSRStream:
                     &sums, parts[0, i, k], parts[1, i, k] if self.has_velocity else 0.0)
         return sums
 
-    @cython.critical_section
     def penalty_of_rest(self, const int64_t[::1] columns, before, rates):
         """The penalty of all other weights after the chunk's updates.
 
@@ -241,7 +238,6 @@ cdef class CSRStream:
                 absolutes += fabs(w)
         return self.penalty.value(squares, absolutes)
 
-    @cython.critical_section
     def __iadd__(self, change):
         """Apply all updates of a chunk.
 
@@ -327,7 +323,6 @@ cdef class CSRStream:
 
     # These see the model before or after a chunk: no other thread runs in between.
 
-    @cython.critical_section
     def weights_of(self, columns):
         """Weights of some columns, of shape (n_outputs, n_columns), and intercepts."""
         parts = self.gather(columns)
@@ -338,7 +333,6 @@ cdef class CSRStream:
             coef = self.penalty.weights(parts[0], u)
         return coef.T.astype(self.dtype, copy=False), intercept
 
-    @cython.critical_section
     def show(self):
         """All weights, of shape (n_outputs, n_features), and intercepts.
 
@@ -376,7 +370,6 @@ cdef class CSRStream:
             self.has_been_read = True
         return coef
 
-    @cython.critical_section
     def is_as_lent(self):
         """Whether the weights are those that were lent.
 
@@ -416,7 +409,6 @@ cdef class CSRStream:
                 self.records.of(i)[CLOCK] = self.now()
                 self.records.activate(i)
 
-    @cython.critical_section
     def discard_copy(self):
         """Discard the copy that was shown, unless somebody has it."""
         self.previous = self.shown = None
@@ -445,7 +437,6 @@ cdef class CSRStream:
             else:
                 self.numbers[k] = soft_threshold(self.numbers[k], self.threshold[0])
 
-    @cython.critical_section
     def active_columns(self):
         """The coordinates that have ever been changed, in no particular order."""
         return self.records.active_columns()

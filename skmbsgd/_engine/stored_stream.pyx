@@ -4,8 +4,6 @@ import copyreg
 
 import numpy as np
 
-cimport cython
-
 from skmbsgd._engine.csr_stream cimport CSRStream
 from skmbsgd._engine.penalties cimport Penalty
 from skmbsgd._engine.records cimport CLOCK
@@ -14,7 +12,6 @@ from skmbsgd._engine.rules cimport Rule
 from skmbsgd._engine.penalties import L1
 
 
-@cython.critical_section
 def arrays_of(CSRStream stream):
     """The whole stream as a dict of arrays and numbers."""
     columns = stream.active_columns()
