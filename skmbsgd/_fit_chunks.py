@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import Any
 
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
@@ -218,7 +219,7 @@ def check_curves(estimator, of_validation):
     """Refuse curves that users have changed so that passes cannot be added."""
     lengths = set()
     for name in CURVES if of_validation else TRAINING_CURVES:
-        curve = getattr(estimator, name, None)
+        curve: Any = getattr(estimator, name, None)
         if not numbers(list)(curve):
             raise ValueError(
                 f"{name} must be a list of numbers, to which fit_chunks adds one for "

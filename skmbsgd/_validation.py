@@ -129,8 +129,8 @@ def tells_no_epoch_from_another(score, scoring):
     return (
         f"The validation score is {score} (scoring={scoring!r}), so epochs cannot be "
         "compared. R2 needs at least two rows, some scores need rows of each class, "
-        "and all need finite predictions. Increase validation_fraction, pass other X_val, y_val and "
-        "sample_weight_val, or choose another scoring."
+        "and all need finite predictions. Increase validation_fraction, pass other "
+        "X_val, y_val and sample_weight_val, or choose another scoring."
     )
 
 

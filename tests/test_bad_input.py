@@ -1547,7 +1547,18 @@ def test_a_damaged_resumption_is_named(kind, damage):
     call(estimator, kind, "fit")
 
 
-NONSENSE = (None, "3", -1, 2.5, math.nan, 10**400, [], {}, np.zeros(0), np.zeros((2, 7)))
+NONSENSE = (
+    None,
+    "3",
+    -1,
+    2.5,
+    math.nan,
+    10**400,
+    [],
+    {},
+    np.zeros(0),
+    np.zeros((2, 7)),
+)
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])

@@ -497,7 +497,7 @@ def test_a_stream_of_other_columns_is_refused(kind):
     X, y = chunk_of(kind, np.random.default_rng(0))
     learn(other, sparse.csr_array(X[:, columns]), y)
     model._streamed = other._streamed
-    with pytest.raises(ValueError, match="n_features_in_ is .* but _streamed"):
+    with pytest.raises(ValueError, match=r"n_features_in_ is .* but _streamed"):
         learn(model, sparse.csr_array(X), y)
 
 
