@@ -662,6 +662,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             if coef_init is None:
                 coef_init, name = self._dense_coef(), "{}_ (because of warm_start=True)"
             if intercept_init is None:
+                self._check_has_intercept()
                 intercept_init = self.intercept_
         order = order_of_weights(data.n_outputs, data.is_sparse)
         coef = read_initial(coef_init, name.format("coef"), shape, dtype, order)
@@ -708,11 +709,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                 "coef_ is sparse after sparsify: call densify before partial_fit."
             )
         self._check_stored()
-        if not hasattr(self, "intercept_"):
-            raise ValueError(
-                "intercept_, with which partial_fit continues, was deleted. Set it, or "
-                "start again with fit."
-            )
+        self._check_has_intercept()
         for name in TRAINING_CURVES:
             curve = getattr(self, name, None)
             if not isinstance(curve, list):
@@ -720,6 +717,14 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
                     f"{name} must be a list, to which partial_fit appends a number, "
                     f"got {curve!r}. Set it to a list, which may be empty."
                 )
+
+    def _check_has_intercept(self):
+        """Raise if users have deleted the intercepts."""
+        if not hasattr(self, "intercept_"):
+            raise ValueError(
+                "intercept_, from which training continues, was deleted. Set it, or "
+                "start again with fit and warm_start=False."
+            )
 
     def _check_stored(self):
         """Raise if users have damaged the state."""
@@ -933,7 +938,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         the product of SciPy would do.
         """
         stream, shown_intercept = streamed_in(vars(self))
-        check_n_features(stream, self.n_features_in_)
+        check_n_features(stream, getattr(self, "n_features_in_", None))
         intercept = getattr(self, "intercept_", None)
         is_shown = "coef_" in vars(self) or intercept is not shown_intercept
         if stream is None or is_shown:

@@ -222,7 +222,9 @@ def streamed_in(attributes):
 
 def check_n_features(stream, n_features):
     """Refuse a stream of other features, which users may have put into an estimator."""
-    if stream is not None and stream.n_features != n_features:
+    if stream is None:
+        return
+    if not is_count(n_features) or stream.n_features != n_features:
         raise ValueError(
             f"n_features_in_ is {n_features!r}, but _streamed, which holds the weights "
             f"of a stream, is damaged or has {stream.n_features} features. Load the "

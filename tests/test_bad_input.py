@@ -1600,21 +1600,25 @@ def test_intercepts_that_were_deleted_are_named(kind, layout):
     del estimator.intercept_
     for use in (
         lambda: call(estimator, kind, "partial_fit", X=layout(X)),
+        lambda: call(estimator.set_params(warm_start=True), kind, "fit"),
         lambda: estimator.predict(layout(X)),
     ):
         with pytest.raises(ValueError, match="intercept_"):
             use()
+    estimator.set_params(warm_start=False)
     call(estimator, kind, "fit")
 
 
 @each_kind
-@pytest.mark.parametrize("value", [None, "3", 2.5, [3]], ids=id_of)
-def test_a_number_of_features_that_was_overwritten_is_named(kind, value):
-    estimator = make(kind, "mid-stream")
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array], ids=["dense", "CSR"])
+@pytest.mark.parametrize("value", [None, "3", 2.5, [3], X], ids=id_of)
+def test_a_number_of_features_that_was_overwritten_is_named(kind, value, layout):
+    estimator = make(kind, "unfitted")
+    call(estimator, kind, "partial_fit", X=layout(X))
     estimator.n_features_in_ = value
     before = snapshot(estimator)
     with pytest.raises(ValueError, match="n_features_in_ is"):
-        call(estimator, kind, "partial_fit")
+        call(estimator, kind, "partial_fit", X=layout(X))
     assert snapshot(estimator) == before
 
 
