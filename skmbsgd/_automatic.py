@@ -39,6 +39,8 @@ POWER_ITERATIONS = 8
 MAX_SAMPLE_ROWS = 1024
 MAX_SAMPLE_NUMBERS = 2**20
 MIN_SAMPLE_ROWS = 32
+# Numbers of float32 that are copied to float64 at the same time
+NUMBERS_TO_COPY = 2**18
 
 # Length of the first cycle: at least FIRST_EPOCHS (or one long epoch) and
 # FIRST_UPDATES, more with a momentum near 1, and at most MAX_FIRST_EPOCHS
@@ -281,8 +283,9 @@ def in_parts(X):
     """The rows in parts whose copies in float64 are small, if they must be copied."""
     if not issparse(X) or X.dtype == np.float64:
         return [X]
-    starts = range(0, max(1, X.shape[0]), MAX_SAMPLE_ROWS)
-    return [X[start : start + MAX_SAMPLE_ROWS] for start in starts]
+    n_rows = max(1, NUMBERS_TO_COPY * X.shape[0] // max(1, X.nnz))
+    starts = range(0, max(1, X.shape[0]), n_rows)
+    return (X[start : start + n_rows] for start in starts)
 
 
 def rows_of_block(data):
