@@ -273,7 +273,7 @@ def learn_smoothness(state, data, standardized, norms_and_sample=norms_and_sampl
         raise ValueError(
             "The numbers in X, or the weights of its rows, are too large to compute a "
             "learning rate from them: squared norms of rows exceed the range of "
-            "float64. Divide them by a power of ten, or set eta0 to a number."
+            "float64. Divide them by a power of ten, or train with a number as eta0."
         )
     state.norm_sums, state.direction = sums, direction
     state.largest_eigenvalue = max(state.largest_eigenvalue, eigenvalue)
@@ -281,7 +281,7 @@ def learn_smoothness(state, data, standardized, norms_and_sample=norms_and_sampl
 
 def in_parts(X):
     """The rows in parts whose copies in float64 are small, if they must be copied."""
-    if not issparse(X) or X.dtype == np.float64:
+    if not issparse(X) or X.dtype == np.float64 or X.nnz <= NUMBERS_TO_COPY:
         return [X]
     n_rows = max(1, NUMBERS_TO_COPY * X.shape[0] // max(1, X.nnz))
     starts = range(0, max(1, X.shape[0]), n_rows)
@@ -566,19 +566,26 @@ class Cycles:
         gain_left : callable
             ``gain_left()`` is a lower bound of the gain that is still possible.
         """
-        before = self.ends[-1] if self.ends else start
         self.ends.append(end)
         self.judged.append(judged)
-        if not math.isfinite(start):
-            start = max(self.ends)
-        if self.is_converged(start) and not gain_left() > self.unit_of_gain(start):
+        known = self.finite_start(start)
+        if self.is_converged(known) and not gain_left() > self.unit_of_gain(known):
             return True
-        if self.n_left <= 0:
-            return False
-        self.adjust_peak(self.highest - before, start - min(self.ends))
+        if self.n_left > 0:
+            self.begin_next_cycle(start)
+        return False
+
+    def finite_start(self, start):
+        """The objective before the first cycle, or the highest one known."""
+        return start if math.isfinite(start) else max(self.ends)
+
+    def begin_next_cycle(self, start):
+        """Begin the cycle after one that has ended; `start` as in `is_finished_by`."""
+        before = self.ends[-2] if len(self.ends) > 1 else start
+        progress = self.finite_start(start) - min(self.ends)
+        self.adjust_peak(self.highest - before, progress)
         self.length = math.ceil(GROWTH_OF_CYCLES * self.length)
         self.begin_cycle()
-        return False
 
     def is_converged(self, start):
         """Whether the last two cycles gained too little."""

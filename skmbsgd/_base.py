@@ -331,9 +331,10 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
             constants = constants.astype(dtype)
         if not np.isfinite(constants).all():
             raise ValueError(
-                "The targets, or the weights of the rows, are too large: the best "
-                f"constant prediction exceeds the range of {dtype}, the precision of "
-                "the model. Divide them by a power of ten, or pass X as float64."
+                "The weights of the rows, or the targets of a regression, are too "
+                f"large: the best constant prediction exceeds the range of {dtype}, "
+                "the precision of the model. Divide them by a power of ten, or pass X "
+                "as float64."
             )
         return constants
 
@@ -706,7 +707,7 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         """Raise if users have set attributes from which partial_fit cannot continue."""
         if issparse(vars(self).get("coef_")):
             raise ValueError(
-                "coef_ is sparse after sparsify: call densify before partial_fit."
+                "coef_ is sparse after sparsify: call densify before training goes on."
             )
         self._check_stored()
         self._check_has_intercept()
@@ -729,15 +730,16 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
     def _check_stored(self):
         """Raise if users have damaged the state."""
         stream, _ = streamed_in(vars(self))
-        check_n_features(stream, self.n_features_in_)
+        n_features = getattr(self, "n_features_in_", None)
+        check_n_features(stream, n_features)
         fault = fault_of_stored(
             getattr(self, "_resumption", None),
-            self.n_features_in_,
+            n_features,
             without_columns=stream is not None,
         )
         if fault is not None:
             raise ValueError(
-                f"_resumption, from which partial_fit continues, is damaged: {fault}. "
+                f"_resumption, from which training continues, is damaged: {fault}. "
                 "Load the estimator again, or start again with fit."
             )
 
@@ -780,13 +782,13 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
 
     def _is_trained(self):
         """Whether there are weights."""
-        return "coef_" in vars(self) or streamed_in(vars(self)) is not NOT_STREAMED
+        return "coef_" in vars(self) or streamed_in(vars(self))[0] is not None
 
     def _publish(self, state, history=None):
         """Set the learnt attributes from a state and a history."""
         self.__dict__.pop("_unfinished", None)  # It can no longer be resumed.
         self.__dict__.update(self._attributes_of(state, history))
-        del self._streamed
+        del self._streamed  # NOT_STREAMED is the default.
 
     def _publish_stream(self, stream, intercept, state):
         """Set the learnt attributes if the weights are those of a stream."""
@@ -834,19 +836,23 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         -------
         self : object
             The estimator with sparse `coef_`.
+
+        Raises
+        ------
+        RuntimeError
+            If the estimator is being trained.
         """
         check_is_fitted(self)
         if issparse(vars(self).get("coef_")):
             return self
         coef = np.atleast_2d(self._dense_coef())
-        stored: Any = getattr(self, "_resumption", None)
-        if stored is None:  # Users have set the weights.
-            stored = {}
-        else:
-            self._check_stored()
+        stored = getattr(self, "_resumption", {})
         stream, _ = streamed_in(vars(self))
         if stream is not None:
+            self._check_stored()
             stored = self._stored_of(whole_state(stream, stored))
+        elif not isinstance(stored, dict):
+            self._check_stored()
         self._resumption = {
             name: csr_matrix(value) if np.ndim(value) == 2 else value
             for name, value in stored.items()
@@ -863,16 +869,21 @@ class BaseMiniBatchSGD(SparseCoefMixin, CallbackSupportMixin, BaseEstimator, ABC
         -------
         self : object
             The estimator with dense `coef_`.
+
+        Raises
+        ------
+        RuntimeError
+            If the estimator is being trained.
         """
         check_is_fitted(self)
-        if not issparse(vars(self).get("coef_")):
-            return self
         stored = getattr(self, "_resumption", {})
+        if not isinstance(stored, dict):
+            self._check_stored()
         self._resumption = {
             name: value.toarray() if issparse(value) else value
             for name, value in stored.items()
         }
-        self.coef_ = self._public_coef(self._dense_coef())
+        self.coef_ = self._public_coef(np.atleast_2d(self._dense_coef()))
         return self
 
     def _forget_validation(self):

@@ -13,7 +13,7 @@ from skmbsgd._chunks import ChunkedData, Source
 from skmbsgd._columns import standardization_of
 from skmbsgd._passes import SETTINGS, PassTrainer, checksum, fault_of_unfinished
 from skmbsgd._state import TrainingState
-from skmbsgd._stored import numbers
+from skmbsgd._stored import is_number_or_nan, numbers
 from skmbsgd._trainer import CURVES, TRAINING_CURVES, History
 
 REREADABLE = (
@@ -217,20 +217,21 @@ def history_of(estimator, *of_validation):
 
 def check_curves(estimator, of_validation):
     """Refuse curves that users have changed so that passes cannot be added."""
-    lengths = set()
+    lengths = {}
     for name in CURVES if of_validation else TRAINING_CURVES:
         curve: Any = getattr(estimator, name, None)
-        if not numbers(list)(curve):
+        if not numbers(list, kind=is_number_or_nan)(curve):
             raise ValueError(
                 f"{name} must be a list of numbers, to which fit_chunks adds one for "
                 f"each pass, got {curve!r}. Load the estimator again, or start again "
                 "with resume=False."
             )
-        lengths.add(len(curve))
-    if len(lengths) > 1:
+        lengths[name] = len(curve)
+    if len(set(lengths.values())) > 1:
         raise ValueError(
-            f"{', '.join(CURVES)} must be of the same length, got {sorted(lengths)}. "
-            "Load the estimator again, or start again with resume=False."
+            f"{', '.join(lengths)} must be of the same length, got "
+            f"{[*lengths.values()]}. Load the estimator again, or start again with "
+            "resume=False."
         )
 
 

@@ -12,6 +12,7 @@ from skmbsgd._state import make_model_at_rest
 from skmbsgd._stored import (
     fault_of_entries,
     fault_of_stored,
+    is_array_of_floats,
     is_count,
     is_finite_size,
     is_flag,
@@ -59,11 +60,16 @@ OF_CYCLES: dict[str, Any] = {
     "judged": numbers(list),
 }
 OF_GUARD: dict[str, Any] = {
-    "coef": lambda value: is_number(value) or isinstance(value, np.ndarray),
-    "intercept": lambda value: isinstance(value, np.ndarray),
+    "coef": lambda value: is_number(value) or is_array_of_floats(value),
+    "intercept": is_array_of_floats,
     "highest_loss": is_size,
     "n_restarts": is_count,
 }
+
+
+def is_eta0(value):
+    """Whether the value can be the initial rate; some schedules do not need one."""
+    return value == "auto" if isinstance(value, str) else is_finite_size(value)
 
 
 def is_setting(value):
@@ -78,7 +84,7 @@ KINDS: dict[str, Any] = {
     "first_pass": OF_FIRST_PASS,
     "is_sparse": is_flag,
     "has_weights": is_flag,
-    "eta0": lambda value: value == "auto" or is_finite_size(value),
+    "eta0": is_eta0,
     "start": is_number,
     "patience": OF_PATIENCE,
     "cycles": OF_CYCLES,
@@ -341,6 +347,9 @@ class PassTrainer(Trainer):
             for name, value in unfinished["cycles"].items():
                 setattr(self.schedule, name, copied(value))
             self.schedule.n_left -= len(history.loss_curve)
+            # The last cycle ended with the last pass allowed then.
+            if self.schedule.epoch == self.schedule.length:
+                self.schedule.begin_next_cycle(unfinished["start"])
         for model, _ in self.members:
             model.restore(unfinished["lost_by_store"])
 
@@ -386,7 +395,10 @@ def fault_of_unfinished(unfinished, shape):
     if fault is not None:
         return fault
     guard, cycles = unfinished["guard"], unfinished["cycles"]
-    if cycles is not None and cycles["epoch"] >= cycles["length"]:
+    if cycles is not None and (
+        cycles["epoch"] > cycles["length"]
+        or (cycles["epoch"] == cycles["length"] and not cycles["ends"])
+    ):
         return f"in cycles, epoch is {cycles['epoch']!r}"
     if guard is not None and not (
         np.shape(guard["coef"]) in ((), shape)

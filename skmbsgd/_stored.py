@@ -4,6 +4,7 @@ Users may have changed it, and it may come from a file. A damaged entry must not
 the engine, nor cause an error that nobody understands.
 """
 
+import math
 from numbers import Integral, Real
 from typing import Any
 
@@ -52,9 +53,20 @@ def is_finite_size(value):
     return is_size(value) and value != np.inf
 
 
+def is_number_or_nan(value):
+    """Whether the value is a number, infinite or NaN."""
+    return is_number(value) or (isinstance(value, Real) and value != value)
+
+
 def is_flag(value):
     """Whether the value is True or False."""
-    return isinstance(value, bool)
+    return isinstance(value, (bool, np.bool_))
+
+
+def is_array_of_floats(value):
+    """Whether the value is an array of floats that are finite."""
+    is_array = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return is_array and bool(np.isfinite(value).all())
 
 
 def optional(kind):
@@ -198,6 +210,8 @@ def faults_of_arrays(stored, matrix, without_columns):
         is_array = isinstance(array, np.ndarray)
         if not is_array or array.shape != shape or array.dtype != kind:
             yield f"{name} is not an array of shape {shape} and type {kind}"
+        elif shape == (2,) and not all(map(math.isfinite, array.tolist())):
+            yield f"{name} is {array!r}"
     if (stored["column_mean"] is None) != (stored["column_variance"] is None):
         yield "only one of column_mean and column_variance is None"
 
@@ -208,11 +222,8 @@ def streamed_in(attributes):
     Users may have changed the attributes.
     """
     streamed = attributes.get("_streamed", NOT_STREAMED)
-    if streamed is NOT_STREAMED:
-        return streamed
     is_pair = isinstance(streamed, tuple) and len(streamed) == 2
-    stream = streamed[0] if is_pair else streamed
-    if not isinstance(stream, CSRStream):
+    if not is_pair or not isinstance(streamed[0], (CSRStream, type(None))):
         raise ValueError(
             "_streamed, which holds the weights of a stream, is damaged. Load the "
             "estimator again, or start again with a new one."

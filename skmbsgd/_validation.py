@@ -114,14 +114,15 @@ class Validation:
 
 def has_no_score(data, estimator):
     """Whether the score is NaN for these rows, whatever the model predicts."""
-    scoring = str(estimator.scoring)
-    if scoring.startswith("roc_auc"):
+    scoring = estimator.scoring
+    if scoring is None:
+        compares_with_mean = is_regressor(estimator)
+    else:
+        compares_with_mean = str(scoring).startswith(("r2", "d2_"))
+    if str(scoring).startswith("roc_auc") and not is_regressor(estimator):
         y = data.select(data.y)
         return bool((y == y[0]).all())
-    # The others compare a model with the mean of the targets.
-    of_mean = scoring.startswith(("r2", "d2_"))
-    of_mean |= estimator.scoring is None and is_regressor(estimator)
-    return of_mean and data.n_rows < 2
+    return compares_with_mean and data.n_rows < 2
 
 
 def tells_no_epoch_from_another(score, scoring):

@@ -312,7 +312,7 @@ def test_rows_too_large_for_a_rate_leave_a_stream_as_it_was(of_sparse):
         model.partial_fit(make(1e80 * X), y)
     with pytest.raises(ValueError, match="or the weights of its rows, are too large"):
         model.partial_fit(make(X), y, sample_weight=np.full(4, 1e200))
-    with pytest.raises(ValueError, match="set eta0 to a number"):
+    with pytest.raises(ValueError, match="or train with a number as eta0"):
         clone(model).fit(make(1e80 * X), y)
     assert pickle.dumps(model) == before
     rate = model.eta0_

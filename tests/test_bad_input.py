@@ -31,7 +31,6 @@ from skmbsgd._engine.stored_stream import arrays_of
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    # NumPy warns about some of the inputs first.
     pytest.mark.filterwarnings("error::RuntimeWarning"),
 ]
 
@@ -1375,6 +1374,15 @@ def test_a_sparsified_model_must_be_densified_before_it_learns_on(kind):
 
 
 @each_kind
+def test_densify_completes_what_users_have_begun(kind):
+    estimator = make(kind, "mid-stream").sparsify()
+    estimator.coef_ = estimator.coef_.toarray().reshape(
+        make(kind, "mid-stream").coef_.shape
+    )
+    assert continued(estimator.densify(), kind) == undisturbed(kind, "mid-stream")
+
+
+@each_kind
 def test_a_sparsified_model_predicts_in_the_same_shape(kind):
     estimator = make(kind, "mid-stream")
     expected = estimator.predict(X)
@@ -1579,7 +1587,7 @@ def test_whatever_stands_in_a_resumption_is_valid_or_named(method, settings, lay
         try:
             damaged.partial_fit(layout(X), Y)
         except ValueError as error:
-            assert "_resumption, from which partial_fit continues" in str(error)
+            assert "_resumption, from which training continues" in str(error)
             assert name in str(error)
             assert snapshot(damaged) == before
             refused.add(name)

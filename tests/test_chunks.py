@@ -966,6 +966,11 @@ def test_what_is_damaged_is_not_resumed(sparse):
         assert_refused({key: good[key] for key in good if key != name}, "entries")
         if isinstance(part, dict):
             assert_refused({**good, name: {**part, "unknown": 1}})
+    for other in (math.nan, math.inf, None, np.zeros((2, 7)), -1.0):
+        assert_refused({**good, "eta0": other}, "eta0")
+    for other in (np.array(["a"]), np.full(1, None), np.full(1, math.inf)):
+        for key in ("coef", "intercept"):
+            assert_refused({**good, "guard": {**good["guard"], key: other}}, key)
     for name in good.keys() - {"state"}:
         part = good[name]
         for key in part if isinstance(part, dict) else ():
@@ -979,7 +984,7 @@ def test_what_is_damaged_is_not_resumed(sparse):
             assert_refused({**good, "state": {**good["state"], key: other}}, key)
     of_fewer = {**good["state"], "coef": good["state"]["coef"][:, 1:]}
     assert_refused({**good, "state": of_fewer}, "coef is not of shape")
-    too_late = {**good["cycles"], "epoch": good["cycles"]["length"]}
+    too_late = {**good["cycles"], "epoch": good["cycles"]["length"] + 1}
     assert_refused({**good, "cycles": too_late}, "in cycles, epoch is")
     for name, array in good["lost_by_store"].items():
         for other in (array[:-1], array[None], array.astype("i1"), None, [1, 2]):
@@ -1006,6 +1011,40 @@ def test_curves_that_passes_cannot_continue_are_named(name, curve):
     with pytest.raises(ValueError, match=f"{name}.* must be"):
         model.fit_chunks(chunks, resume=True, **apart)
     assert seen(model) == before
+
+
+def test_nan_in_the_losses_on_validation_data_is_no_damage():
+    """As long as the score is finite."""
+    settings = {"eta0": 0.5, "alpha": 0.0, "max_iter": 6, "tol": None}
+    model = MiniBatchSGDClassifier(scoring="accuracy", random_state=0, **settings)
+    X_val, y = X[:60].copy(), (Y > 0).astype(int)
+    X_val[:5] = 1.7e308 * np.sign(X_val[:5])
+    apart = {"X_val": X_val, "y_val": y[:60]}
+    expected = clone(model).fit_chunks(cut(X, y), **apart)
+    assert np.isnan(expected.validation_losses_).all()
+    model, chunks = interrupted(model, cut(X, y), 3, **apart)
+    model.fit_chunks(chunks, resume=True, **apart)
+    assert_array_equal(model.coef_, expected.coef_)
+    assert_array_equal(model.validation_losses_, expected.validation_losses_)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("tol", [1e-4, None])
+@pytest.mark.parametrize("max_iter", [1, 2, 5, 7])
+def test_cycles_that_ended_at_max_iter_are_followed_by_another(max_iter, tol, sparse):
+    chunks = cut(matrix(sparse, np.float64), Y)
+    model = MiniBatchSGDRegressor(max_iter=max_iter, tol=tol, random_state=0)
+    model.fit_chunks(chunks)
+    model = pickle.loads(pickle.dumps(model))
+    objective, peak = model.loss_curve_[-1], model.learning_rate_curve_[0]
+    # All other epochs are one more cycle, whose peak may be half of the one before.
+    model.set_params(max_iter=2 * max_iter, tol=None).fit_chunks(chunks, resume=True)
+    assert model.n_iter_ == len(model.loss_curve_) == 2 * max_iter
+    rates = np.array(model.learning_rate_curve_[max_iter:])
+    falling = 1.0 - np.arange(max_iter) / max_iter
+    assert_allclose(rates, rates[0] * falling, rtol=1e-12)
+    assert rates[0] in (peak / 2.0, peak)
+    assert model.loss_curve_[-1] <= 1.001 * objective
 
 
 def test_training_with_given_rates_is_resumed():

@@ -1044,6 +1044,7 @@ def test_sparse_coefficients_predict_the_same(task):
     coef, predicted = model.coef_, model.predict(X)
     assert 0 < np.count_nonzero(coef) < coef.size
     assert model.sparsify() is model
+    assert model.sparsify() is model
     assert issparse(model.coef_)
     assert model.coef_.nnz == np.count_nonzero(coef)
     assert model.predict(X).shape == predicted.shape
