@@ -1144,8 +1144,8 @@ def test_small_numbers_are_copied_in_single_precision(kind, dtype):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_training_does_not_copy_a_csr_matrix(dtype, settings):
     X, y = problem(MiniBatchSGDRegressor, 100_000, 5000, "sparse")
+    size = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes  # in float64
     X = X.astype(dtype)
-    size = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
     estimator = MiniBatchSGDRegressor(max_iter=1, tol=None, **settings)
     assert peak_beyond_inputs(lambda: estimator.fit(X, y)) < size / 3
 
