@@ -283,9 +283,8 @@ def in_parts(X):
     """The rows in parts whose copies in float64 are small, if they must be copied."""
     if not issparse(X) or X.dtype == np.float64 or X.nnz <= NUMBERS_TO_COPY:
         return [X]
-    n_rows = max(1, NUMBERS_TO_COPY * X.shape[0] // max(1, X.nnz))
-    starts = range(0, max(1, X.shape[0]), n_rows)
-    return (X[start : start + n_rows] for start in starts)
+    n_rows = max(1, NUMBERS_TO_COPY * X.shape[0] // X.nnz)
+    return (X[start : start + n_rows] for start in range(0, X.shape[0], n_rows))
 
 
 def rows_of_block(data):
